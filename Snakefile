@@ -1,0 +1,42 @@
+import os
+import sys
+
+from snakemake.utils import min_version
+
+min_version("9.20")
+
+# The jobs' scripts import the library that lies beside this file.
+sys.path.insert(0, workflow.basedir)
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, [workflow.basedir, os.environ.get("PYTHONPATH")])
+)
+
+
+configfile: f"{workflow.basedir}/config/config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/acquire.smk"
+include: "rules/shard.smk"
+include: "rules/models.smk"
+include: "rules/encode.smk"
+include: "rules/merge.smk"
+include: "rules/accuracy.smk"
+
+
+localrules:
+    all,
+
+
+rule all:
+    default_target: True
+    input:
+        "results/mean.npy",
+        "results/embeddings.npy",
+        "results/faces.csv",
+        "results/failures.csv",
+        "results/summary.json",
+
+
+onsuccess:
+    print_summary()

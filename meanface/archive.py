@@ -1,0 +1,261 @@
+"""Reading the members of an archive or a folder as a stream: one pass, one member in memory."""
+
+import bz2
+import gzip
+import lzma
+import os
+import re
+import stat
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import IO, NamedTuple, Self, cast
+
+import zstandard
+
+from meanface.errors import UserError
+
+_BLOCK = 1 << 20  # bytes passed over at a time
+_MAX_HEADER = 1 << 20  # bytes of one tar extension header (a long name, extended attributes)
+_MAX_PATH = 4096  # characters: PATH_MAX of Linux
+_EXTENSIONS = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
+_ZIP_ENCRYPTED, _ZIP_UTF8 = 0x1, 0x800  # general purpose flags of a zip member
+
+# What the standard library and zstandard raise on damaged archives. NotImplementedError (a zip
+# compression that zipfile lacks) is a RuntimeError, UnicodeError a ValueError.
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    ValueError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+    lzma.LZMAError,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zstandard.ZstdError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A regular file of an archive or folder."""
+
+    path: str  # relative, separated by '/', valid UTF-8
+    size: int  # bytes
+    data: bytes | None  # None: larger than max_bytes, not read
+
+
+class _Entry(NamedTuple):
+    name: str
+    kind: str  # "file", "directory", "link" or "other"
+    size: int
+    open: Callable[[], IO[bytes]]
+
+
+def read_members(source: Path, skipped: Counter[str], *, max_bytes: int) -> Iterator[Member]:
+    """Yield the regular files of a tar (plain, gz, bz2, xz, zst), a zip or a folder.
+
+    The kind is told by content. Archives come in their own order, folders sorted by path. What is
+    skipped is counted in `skipped` as `directory`, `link` (hard links of a tar too: it holds their
+    content under another name) or `dropping` (`._*`, `.DS_Store` and `__MACOSX` of macOS). A
+    member of more than `max_bytes` comes without its data.
+
+    Names are bytes read as UTF-8; in a zip, those neither marked as UTF-8 nor valid as such are
+    cp437. A byte that is not UTF-8 becomes `\\xHH`, and, so that no two names meet, the backslash
+    of a name that spells out such a `\\xHH` becomes `\\x5c`.
+
+    UserError: an absolute path or one with `..`, a device, pipe or socket, an encrypted member, a
+    file of another kind, and an archive that is damaged or cut short.
+    """
+    where = ""
+    try:
+        for entry in _entries(source):
+            where = f" at or after member {entry.name[:_MAX_PATH]!r}"
+            path = _relative_path(source, entry.name)
+            if entry.kind == "other" or (entry.kind == "file" and not path):
+                raise _refused(source, entry.name, "is neither a file, a directory nor a link")
+            if entry.kind != "file":
+                skipped[entry.kind] += 1
+            elif _is_dropping(path):
+                skipped["dropping"] += 1
+            elif entry.size > max_bytes:
+                yield Member(path, entry.size, None)
+            else:
+                with entry.open() as file:
+                    data = file.read(entry.size + 1)
+                if len(data) != entry.size:
+                    raise EOFError(f"not the {entry.size} bytes that its header announces")
+                yield Member(path, entry.size, data)
+    except _UNREADABLE as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(
+            f"{source} cannot be read{where}; is it damaged or cut short? {reason}"
+        ) from error
+
+
+def _refused(source: Path, name: str, why: str) -> UserError:
+    return UserError(f"{source}: member {name[:_MAX_PATH]!r} {why}: make the archive without it")
+
+
+def _relative_path(source: Path, name: str) -> str:
+    parts = name.split("/")
+    if name.startswith("/"):
+        raise _refused(source, name, "has an absolute path")
+    if ".." in parts:
+        raise _refused(source, name, "has '..' in its path")
+    if "\0" in name:
+        raise _refused(source, name, "has a zero byte in its path")
+    if len(name) > _MAX_PATH:
+        raise _refused(source, name, f"has a path of more than {_MAX_PATH} characters")
+    path = "/".join(part for part in parts if part not in ("", "."))
+    path = re.sub(r"\\(?=x[0-9a-f]{2})", r"\\x5c", path)
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _is_dropping(path: str) -> bool:
+    *folders, name = path.split("/")
+    return name.startswith("._") or name == ".DS_Store" or "__MACOSX" in folders
+
+
+def _entries(source: Path) -> Iterator[_Entry]:
+    if source.is_dir():
+        return _folder_entries(source)
+    with source.open("rb") as file:
+        head = file.read(tarfile.BLOCKSIZE)
+    for magic, decompressed in _DECOMPRESSED.items():
+        if head.startswith(magic):
+            return _tar_entries(decompressed(source))
+    # A plain tar before zip: zipfile would take a tar that ends with a zip for that zip.
+    if _is_tar_header(head):
+        return _tar_entries(_plain(source))
+    if head.startswith(b"PK\3\4") or zipfile.is_zipfile(source):
+        return _zip_entries(source)
+    raise UserError(
+        f"{source} is neither a folder, a tar (plain, gz, bz2, xz or zst) nor a zip: "
+        "give a whole archive of one of these kinds"
+    )
+
+
+def _folder_entries(source: Path) -> Iterator[_Entry]:
+    todo = [""]  # paths, the next one last; those of folders end with '/'
+    while todo:
+        name = todo.pop()
+        path = source / name
+        if name.endswith("/"):
+            yield _Entry(name, "directory", 0, partial(_plain, path))
+        elif name:
+            status = path.lstat()
+            yield _Entry(name, _kind(status.st_mode), status.st_size, partial(_plain, path))
+            continue
+        with os.scandir(path) as found:
+            names = [item.name + "/" * item.is_dir(follow_symlinks=False) for item in found]
+        todo += [name + child for child in sorted(names, reverse=True)]
+
+
+def _zip_entries(source: Path) -> Iterator[_Entry]:
+    with zipfile.ZipFile(source) as archive:
+        # zipfile needs 600 bytes a member: let go of each once it is read.
+        infos = archive.infolist()
+        archive.NameToInfo.clear()
+        infos.reverse()
+        while infos:
+            info = infos.pop()
+            name = info.orig_filename
+            if not info.flag_bits & _ZIP_UTF8:
+                with suppress(UnicodeError):
+                    name = name.encode("cp437").decode("utf-8")
+            if info.flag_bits & _ZIP_ENCRYPTED:
+                raise _refused(source, name, "is encrypted")
+            mode = stat.S_IFMT(info.external_attr >> 16) or stat.S_IFREG
+            kind = "directory" if info.is_dir() else _kind(mode)
+            yield _Entry(name, kind, info.file_size, partial(archive.open, info))
+
+
+def _kind(mode: int) -> str:
+    known = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "link"}
+    return known.get(stat.S_IFMT(mode), "other")
+
+
+def _tar_entries(stream: IO[bytes]) -> Iterator[_Entry]:
+    with stream, tarfile.open(fileobj=stream, mode="r|", tarinfo=_StrictTarInfo) as archive:
+        while info := archive.next():
+            archive.members.clear()  # type: ignore[attr-defined]  # tarfile would keep them all
+            if info.size < 0:
+                raise tarfile.ReadError("negative size")
+            if info.isfile():
+                kind = "file"
+            elif info.isdir():
+                kind = "directory"
+            else:
+                kind = "link" if info.issym() or info.islnk() else "other"
+            content = cast(Callable[[], IO[bytes]], partial(archive.extractfile, info))
+            yield _Entry(info.name, kind, info.size, content)
+            # Pass over what was not read; tarfile itself would spin on a size that lies.
+            while (left := archive.offset - archive.fileobj.tell()) > 0:
+                if not archive.fileobj.read(min(left, _BLOCK)):
+                    raise EOFError("unexpected end of data")
+        # To the end of the stream: checks its checksum, and loses no tar appended to the first.
+        while block := archive.fileobj.read(_BLOCK):
+            if block.strip(b"\0"):
+                raise tarfile.ReadError("data after the end mark")
+
+
+class _StrictTarInfo(tarfile.TarInfo):
+    """tarfile takes a damaged header, or none at all, for the end of the archive: this does not."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        if len(buf) == tarfile.BLOCKSIZE and not buf.strip(b"\0"):
+            return super().frombuf(buf, encoding, errors)  # raises the true end of the archive
+        try:
+            info = super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(str(error)) from error
+        if info.size < 0 or (info.type in _EXTENSIONS and info.size > _MAX_HEADER):
+            raise tarfile.ReadError("header of an impossible size")
+        return info
+
+
+def _is_tar_header(head: bytes) -> bool:
+    if len(head) == tarfile.BLOCKSIZE and not head.strip(b"\0"):
+        return True  # the end mark of an empty tar
+    try:
+        tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")
+    except tarfile.HeaderError:
+        return False
+    return True
+
+
+def _plain(path: Path) -> IO[bytes]:
+    return path.open("rb")
+
+
+def _gzip(path: Path) -> IO[bytes]:
+    return cast(IO[bytes], gzip.open(path))
+
+
+def _zstd(path: Path) -> IO[bytes]:
+    return zstandard.ZstdDecompressor().stream_reader(path.open("rb"), read_across_frames=True)
+
+
+_DECOMPRESSED: dict[bytes, Callable[[Path], IO[bytes]]] = {
+    b"\x1f\x8b": _gzip,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\0": lzma.open,
+    b"\x28\xb5\x2f\xfd": _zstd,
+    b"\x50\x2a\x4d\x18": _zstd,  # the skippable frame that pzstd starts with
+}

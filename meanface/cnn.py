@@ -1,0 +1,182 @@
+"""dlib's CNN face detector (max-margin object detection) on ONNX Runtime.
+
+The network scores windows of one size, 80x80 pixels. So that it finds faces of every size, a photo
+and ever smaller copies of it are put into one picture, the tiled pyramid. Steps and constants are
+those of dlib 20's `cnn_face_detection_model_v1` (dnn/input.h, dnn/loss.h and
+image_transforms/image_pyramid.h), and so are the faces found.
+"""
+
+import json
+from collections.abc import Iterator
+
+import dlib
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from meanface.face import Face
+
+# Boxes are rows of left, top, right, bottom; right and bottom belong to the box.
+Boxes = NDArray[np.int64]
+
+# Each level of the pyramid has 5/6 of the size of the one before, as long as 5 rows are left. In
+# the picture 10 pixels lie between two levels, 11 around all of them.
+_SMALLER, _LARGER = 5 / 6, 6 / 5
+_LEAST_HEIGHT = 5
+_GAP = 10
+_MARGIN = 11
+
+
+class CnnDetector:
+    """Finds the faces that dlib's CNN detector finds, some twenty times as fast on a CPU."""
+
+    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+        """Detect with `session`, opened on the detector that `meanface.models.export` writes."""
+        self._session = session
+        settings = json.loads(session.get_modelmeta().custom_metadata_map["detector"])
+        self._mean = np.array(settings["mean"], np.float32)
+        self._window: list[int] = settings["window"]
+        self._stride: int = settings["stride"]
+        self._offset: int = settings["offset"]
+        self._smallest: int = settings["smallest"]
+        self._overlap: float = settings["overlap"]
+        self._covered: float = settings["covered"]
+
+    def __call__(self, image: NDArray[np.uint8], upsample: int) -> list[Face]:
+        """Find the faces in one image, uint8 RGB (height, width, 3); see `batch`."""
+        return self.batch(image[None], upsample)[0]
+
+    def batch(self, images: NDArray[np.uint8], upsample: int) -> list[list[Face]]:
+        """Find the faces in images of one size, uint8 RGB (n, height, width, 3), n > 0.
+
+        Each image is first enlarged to twice its size `upsample` times, which finds smaller faces.
+        Boxes are in coordinates of the image as given, the most certain face first.
+        """
+        enlarged = np.stack([_enlarged(image, upsample) for image in images])
+        tiles, height, width = _layout(*enlarged.shape[1:3])
+        if min(height, width) < self._smallest:
+            return [[] for _ in images]
+        pyramids = np.zeros((len(images), 3, height, width), np.float32)
+        planes = np.ascontiguousarray(enlarged.transpose(0, 3, 1, 2))
+        normal = (planes - self._mean[:, None, None]) / np.float32(256)
+        for pyramid, image in zip(pyramids, normal, strict=True):
+            for plane, channel in zip(pyramid, image, strict=True):
+                _tile(plane, channel, tiles)
+        (scores,) = self._session.run(None, {"pyramids": pyramids})
+        return [list(self._faces(score, tiles, upsample)) for score in scores]
+
+    def _faces(self, scores: NDArray[np.float32], tiles: Boxes, upsample: int) -> Iterator[Face]:
+        """The boxes that score above zero and that no better one overlaps."""
+        rows, columns = np.nonzero(scores > 0)
+        certain = scores[rows, columns]
+        order = np.argsort(-certain, kind="stable")
+        certain = certain[order]
+        positions = np.stack([columns, rows], axis=1)[order]
+        boxes = self._boxes(positions * self._stride + self._offset, tiles)
+        while len(boxes):
+            yield Face(*_shrunk(boxes[0], upsample).tolist(), float(certain[0]))
+            apart = ~self._overlap_of(boxes[0], boxes)
+            boxes, certain = boxes[apart], certain[apart]
+
+    def _boxes(self, centres: NDArray[np.int64], tiles: Boxes) -> Boxes:
+        """The windows around `centres` (n, 2), points of the picture, in coordinates of level 0.
+
+        A point belongs to the level that is nearest.
+        """
+        nearest = np.clip(centres[:, None], tiles[:, :2], tiles[:, 2:])
+        levels = np.argmin(((centres[:, None] - nearest) ** 2).sum(axis=2), axis=1)
+        half = (np.array(self._window) - 1) / 2
+        middle = centres - tiles[levels, :2]
+        corners = np.concatenate([middle - half, middle + half], axis=1)
+        for level in range(len(tiles)):
+            deeper = levels > level
+            corners[deeper] = corners[deeper] * _LARGER + 0.3
+        return _rounded(corners)
+
+    def _overlap_of(self, box: NDArray[np.int64], boxes: Boxes) -> NDArray[np.bool_]:
+        """Which of `boxes` (n, 4) show the same face as `box` (4,)."""
+        inner = _area(
+            np.concatenate(
+                [np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])], axis=1
+            )
+        )
+        # dlib divides by the area of the box around both.
+        outer = _area(
+            np.concatenate(
+                [np.minimum(box[:2], boxes[:, :2]), np.maximum(box[2:], boxes[:, 2:])], axis=1
+            )
+        )
+        smaller = np.minimum(_area(box[None]), _area(boxes))
+        return (inner / outer > self._overlap) | (inner / smaller > self._covered)
+
+
+def _area(boxes: Boxes) -> NDArray[np.int64]:
+    sides = np.maximum(boxes[:, 2:] - boxes[:, :2] + 1, 0)
+    return sides[:, 0] * sides[:, 1]
+
+
+def _rounded(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The nearest integers; a half goes away from zero, as in C."""
+    return np.trunc(values + np.copysign(0.5, values)).astype(np.int64)
+
+
+def _enlarged(image: NDArray[np.uint8], times: int) -> NDArray[np.uint8]:
+    for _ in range(times):
+        height, width = image.shape[:2]
+        image = dlib.resize_image(image, 2 * height + 1, 2 * width + 2)
+    return image
+
+
+def _shrunk(box: NDArray[np.int64], times: int) -> NDArray[np.int64]:
+    """A box of an enlarged image in coordinates of the image before."""
+    corners = box.astype(np.float64)
+    for _ in range(times):
+        corners = corners / 2 - (1.25, 0.75, 1.25, 0.75)
+    return _rounded(corners)
+
+
+def _layout(height: int, width: int) -> tuple[Boxes, int, int]:
+    """Where in the picture the levels of an image lie, and the picture's height and width.
+
+    The levels stand below each other until about half the rest fits beside them; from there they
+    go up again along the right edge, as far as there is room below the image.
+    """
+    sizes = [(width, height)]
+    while True:
+        w, h = (int(_SMALLER * side) for side in sizes[-1])
+        if w == 0 or h < _LEAST_HEIGHT:
+            break
+        sizes.append((w, h))
+
+    total = sum(h + _GAP for _, h in sizes) - 2 * _GAP
+    column = previous = 0  # the height of the first column, the width of its last level
+    first = 0  # the number of levels in the first column
+    for w, h in sizes:
+        fits = w <= width - previous - _GAP
+        if fits and 2 * (column - height) >= total - height:
+            break
+        column, previous, first = column + h + _GAP, w, first + 1
+    column -= _GAP
+
+    tiles = []
+    y = _MARGIN
+    for w, h in sizes[:first]:
+        tiles.append((_MARGIN, y, _MARGIN + w - 1, y + h - 1))
+        y += h + _GAP
+    y -= _GAP
+    for w, h in sizes[first:]:
+        right, bottom = _MARGIN + width - 1, y - 1
+        if bottom - h + 1 <= tiles[0][3]:
+            break
+        tiles.append((right - w + 1, bottom - h + 1, right, bottom))
+        y -= h + _GAP
+    return np.array(tiles), column + 2 * _MARGIN, width + 2 * _MARGIN
+
+
+def _tile(plane: NDArray[np.float32], channel: NDArray[np.float32], tiles: Boxes) -> None:
+    """Write one channel of an image, and ever smaller copies of it, to their places in `plane`."""
+    for left, top, right, bottom in tiles.tolist():
+        height, width = bottom - top + 1, right - left + 1
+        if channel.shape != (height, width):
+            channel = dlib.resize_image(channel, height, width)
+        plane[top : bottom + 1, left : right + 1] = channel

@@ -1,0 +1,83 @@
+"""The configuration, checked before any job starts."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import jsonschema
+import yaml
+
+from meanface.acquire import Checksum
+from meanface.errors import UserError
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the photos are: `urls` to download from, or else a `path` (an archive or a folder)."""
+
+    urls: tuple[str, ...]
+    path: Path | None
+    checksum: Checksum | None
+
+    @property
+    def name(self) -> str:
+        """The file name of the archive or folder."""
+        if self.path:
+            return self.path.name
+        return PurePosixPath(unquote(urlsplit(self.urls[0]).path)).name or "photos"
+
+
+def check_config(config: Mapping[str, Any], schema: Path) -> None:
+    """Check a configuration against the JSON schema in the YAML file `schema`.
+
+    Raises UserError for the first key that is wrong: one line that names it and says what to
+    write.
+    """
+    rules = yaml.safe_load(schema.read_text(encoding="utf-8"))
+    for key in config:
+        if key not in rules["properties"]:
+            close = difflib.get_close_matches(str(key), rules["properties"], n=1)
+            hint = f"did you mean {close[0]}?" if close else "config/config.yaml has all keys"
+            raise UserError(f"config: unknown key {key!r}; {hint}")
+    error = jsonschema.exceptions.best_match(
+        jsonschema.Draft202012Validator(rules).iter_errors(config)
+    )
+    if error is None:
+        return
+    if not error.path:
+        raise UserError(f"config: {error.message}; config/config.yaml has all keys")
+    key = str(error.path[0])
+    description = rules["properties"][key]["description"]
+    raise UserError(f"config: {key}: {config[key]!r} will not do; write {description}")
+
+
+def source_of(config: Mapping[str, Any], folders: Sequence[Path]) -> Source:
+    """Give the source of the photos; a relative path is looked up in `folders`, in order.
+
+    Raises UserError for a path that is not there, a URL without a checksum, two checksums.
+    """
+    photos = config["photos"]
+    given = [
+        Checksum(name, str(config[name]).lower()) for name in ("sha256", "md5") if config[name]
+    ]
+    if len(given) > 1:
+        raise UserError("config: sha256 and md5 are both given; write one of them")
+    checksum = given[0] if given else None
+    if "://" in photos:
+        if not photos.startswith(("http://", "https://")):
+            raise UserError(f"config: photos: {photos!r}; write a URL with http:// or https://")
+        if checksum is None:
+            raise UserError(
+                f"config: sha256: missing for the URL {photos}; write the archive's sha256 or md5"
+            )
+        return Source((photos, *config["mirrors"]), None, checksum)
+    for folder in folders:
+        path = folder / Path(photos).expanduser()
+        if path.is_dir() and checksum:
+            raise UserError(f"config: {checksum.algorithm}: a folder has none; write null")
+        if path.exists():
+            return Source((), path, checksum)
+    raise UserError(f"config: photos: no such file or folder: {photos}")

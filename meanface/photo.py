@@ -1,0 +1,86 @@
+"""Decode a photo from untrusted bytes into RGB pixels, or say why that cannot be done."""
+
+import io
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+
+# What Pillow may open: formats for photos, decoded by Pillow itself (EPS would start Ghostscript).
+Image.init()
+FORMATS = [
+    name
+    for name in ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
+    if name in Image.OPEN
+]
+
+# The limit is ours (`max_pixels`) and becomes a row of the failure table, not a warning.
+Image.MAX_IMAGE_PIXELS = None
+
+
+class PhotoError(Exception):
+    """A photo without an embedding: `reason` (one of the closed set) and `detail` for a person."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+def decode(data: bytes, how: str, max_pixels: int) -> NDArray[np.uint8]:
+    """Give the photo's pixels, RGB, uint8 (height, width, 3).
+
+    `how` is "full" (EXIF orientation applied, 16 bits per channel scaled to 8, transparency over
+    white) or "plain" (Pillow's conversion alone and truncated files filled up with grey, which is
+    what face_recognition.load_image_file gives). Of an animation the first frame is taken.
+
+    Raises PhotoError: not_an_image, truncated, too_large (more than `max_pixels`), unsupported.
+    """
+    ImageFile.LOAD_TRUNCATED_IMAGES = how == "plain"
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            width, height = image.size
+            if width * height > max_pixels:
+                raise PhotoError(
+                    "too_large", f"{width}x{height} pixels, max_pixels allows {max_pixels}"
+                )
+            image.load()
+            rgb = image.convert("RGB") if how == "plain" else _upright_rgb(image)
+            return np.asarray(rgb)
+    except PhotoError:
+        raise
+    except UnidentifiedImageError:
+        raise _unidentified(data) from None
+    except (EOFError, OSError, SyntaxError) as error:  # what Pillow's decoders raise on cut data
+        raise PhotoError("truncated", _line(error)) from error
+    except Exception as error:  # anything else that foreign bytes bring a decoder to
+        raise PhotoError("unsupported", f"{type(error).__name__}: {_line(error)}") from error
+
+
+def _unidentified(data: bytes) -> PhotoError:
+    if not data:
+        return PhotoError("not_an_image", "an empty file")
+    if data[4:8] == b"ftyp":  # ISO base media: HEIC and its kin, which Pillow does not read
+        return PhotoError("unsupported", f"format {data[8:12].decode('latin-1').strip()!r}")
+    return PhotoError("not_an_image", f"starts with {data[:8]!r}")
+
+
+def _upright_rgb(image: Image.Image) -> Image.Image:
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode == "F":
+        raise PhotoError("unsupported", "floating-point pixels")
+    if upright.mode.startswith("I"):  # 16 bits in 16 or 32: Pillow's own conversion would clip
+        pixels: NDArray[Any] = np.asarray(upright)
+        if pixels.min() < 0 or pixels.max() > 65535:
+            raise PhotoError("unsupported", "more than 16 bits per pixel")
+        return Image.fromarray(np.round(pixels / 257).astype(np.uint8)).convert("RGB")
+    if upright.has_transparency_data:
+        foreground = upright.convert("RGBA")
+        white = Image.new("RGBA", foreground.size, "white")
+        return Image.alpha_composite(white, foreground).convert("RGB")
+    return upright.convert("RGB")
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,244 @@
+"""The shards: deterministic tars of photos, each with a manifest that is its identity.
+
+A shard is a tar of its photos, sorted by path (code points), with zero times and owners: same
+photos, same bytes. Its manifest, a CSV table `path,size,sha256` in the same order, has one row per
+photo. A photo larger than `max_bytes` lies in the tar as an empty member and has an empty `sha256`
+in the manifest beside its true `size`: it is not read, and will fail as `too_large`.
+"""
+
+import csv
+import hashlib
+import io
+import tarfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image
+
+from meanface.archive import Member, read_members
+from meanface.errors import AccountingError, UserError
+from meanface.files import replacing
+from meanface.tables import write_table
+
+MANIFEST = ("path", "size", "sha256")
+PHOTO_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
+
+_BUFFER = 64 << 20  # bytes held back before they are appended to the shards
+
+
+class ManifestRow(NamedTuple):
+    """One photo of a manifest."""
+
+    path: str
+    size: int  # bytes of the photo
+    sha256: str  # hexadecimal; "" where the photo was too large to be read
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """One photo of a shard."""
+
+    path: str
+    size: int  # bytes of the photo
+    sha256: str  # hexadecimal; "" where data is None
+    data: bytes | None  # None: larger than max_bytes, not kept
+
+
+def shard_of(path: str, shards: int) -> int:
+    """Give the number of the shard (0 to shards - 1) of a photo: it depends on its path alone."""
+    return int.from_bytes(hashlib.sha256(path.encode()).digest()[:8], "big") % shards
+
+
+def is_photo(path: str, data: bytes | None, suffixes: frozenset[str]) -> bool:
+    """Tell a photo: by the ending of its name (`.jpg`, in any case) or else by its content.
+
+    The content is that of a photo if Pillow finds the header of one of PHOTO_FORMATS in it;
+    nothing is decoded. Without data, the name alone decides.
+    """
+    if path.lower().endswith(tuple(suffix.lower() for suffix in suffixes)):
+        return True
+    if data is None:
+        return False
+    Image.init()
+    try:
+        with Image.open(io.BytesIO(data), formats=[f for f in PHOTO_FORMATS if f in Image.OPEN]):
+            return True
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return True  # a photo, if a monstrous one
+    except Exception:  # a plugin of Pillow may raise anything on bytes that are no photo
+        return False
+
+
+def split(
+    source: Path,
+    tars: Sequence[Path],
+    manifests: Sequence[Path],
+    digests: Sequence[Path],
+    *,
+    suffixes: frozenset[str],
+    max_bytes: int,
+) -> Counter[str]:
+    """Split the photos of an archive or folder (see read_members) into shards, in one pass.
+
+    Shard i is `tars[i]` with `manifests[i]`; `digests[i]` gets the SHA-256 of the manifest as a
+    line of hexadecimal digits. Everything is written under temporary names beside these and gets
+    its name at the end. Needs about 450 bytes of memory per photo, 64 MiB, and one photo.
+
+    Returns how many `photos` there are, and what was skipped (`directory`, `link`, `dropping`,
+    `not_a_photo`). UserError: no photo at all, two files of one name, or what read_members refuses.
+    """
+    counts: Counter[str] = Counter()
+    with ExitStack() as stack:
+        # The stack takes their final names in reverse: the digests, which the next stage asks
+        # for, come last.
+        digest_parts = [stack.enter_context(replacing(digest)) for digest in digests]
+        manifest_parts = [stack.enter_context(replacing(manifest)) for manifest in manifests]
+        drafts = [_Draft(stack.enter_context(replacing(tar))) for tar in tars]
+        buffered = 0
+        for member in read_members(source, counts, max_bytes=max_bytes):
+            draft = drafts[shard_of(member.path, len(drafts))]
+            if member.path in draft.records:
+                raise UserError(f"{source}: two members are named {member.path!r}: keep one")
+            if not is_photo(member.path, member.data, suffixes):
+                draft.records[member.path] = None
+                counts["not_a_photo"] += 1
+                continue
+            counts["photos"] += 1
+            buffered += draft.add(member)
+            if buffered > _BUFFER:
+                for draft in drafts:
+                    draft.flush()
+                buffered = 0
+        if not counts["photos"]:
+            skipped = ", ".join(
+                f"{count} {kind}" for kind, count in sorted(counts.items()) if count
+            )
+            raise UserError(
+                f"{source} holds no photo: skipped {skipped or 'nothing'}; "
+                "give an archive or folder of photos"
+            )
+        for draft, manifest, digest in zip(drafts, manifest_parts, digest_parts, strict=True):
+            draft.finish(manifest)
+            with manifest.open("rb") as stream:
+                digest.write_text(hashlib.file_digest(stream, "sha256").hexdigest() + "\n")
+    return counts
+
+
+class _Record(NamedTuple):
+    size: int
+    sha256: bytes  # b"" where the photo was too large
+    start: int  # where its header starts in the draft
+    end: int  # where its padding ends
+
+
+class _Draft:
+    """A shard while it is written: its photos lie in order of arrival."""
+
+    def __init__(self, part: Path) -> None:
+        self.part = part
+        self.records: dict[str, _Record | None] = {}  # None: a member that is no photo
+        self.pending: list[bytes] = []
+        self.end = 0
+        part.write_bytes(b"")
+
+    def add(self, member: Member) -> int:
+        """Add a photo; give the number of bytes it takes until they are flushed."""
+        data = member.data or b""
+        digest = b"" if member.data is None else hashlib.sha256(data).digest()
+        # PAX: the names are UTF-8 wherever they are read, and of any length.
+        header = tarfile.TarInfo(member.path)
+        header.size = len(data)
+        chunks = (
+            header.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict"),
+            data,
+            bytes(-len(data) % tarfile.BLOCKSIZE),
+        )
+        start, self.end = self.end, self.end + sum(map(len, chunks))
+        self.pending += chunks
+        self.records[member.path] = _Record(member.size, digest, start, self.end)
+        return self.end - start
+
+    def flush(self) -> None:
+        if self.pending:
+            # Opened anew each time: there may be more shards than a process may have files open.
+            with self.part.open("ab") as stream:
+                stream.writelines(self.pending)
+            self.pending.clear()
+
+    def finish(self, manifest: Path) -> None:
+        """Bring the photos into order and write the end of the tar, and the manifest."""
+        photos = {path: record for path, record in self.records.items() if record}
+        order = sorted(photos)
+        if order != list(photos):
+            self.flush()
+            with (
+                replacing(self.part) as ordered,
+                ordered.open("wb") as target,
+                self.part.open("rb") as stream,
+            ):
+                for path in order:
+                    stream.seek(photos[path].start)
+                    target.write(stream.read(photos[path].end - photos[path].start))
+        self.pending.append(bytes(2 * tarfile.BLOCKSIZE))
+        self.flush()
+        rows = ((path, photos[path].size, photos[path].sha256.hex()) for path in order)
+        write_table(manifest, MANIFEST, rows)
+
+
+def read_manifest(manifest: Path) -> list[ManifestRow]:
+    """Read a manifest. AccountingError: it is damaged."""
+    with manifest.open(encoding="utf-8", newline="") as stream:
+        rows = csv.reader(stream, strict=True)
+        try:
+            if (header := next(rows, [])) != list(MANIFEST):
+                raise ValueError(f"its columns are {header}, not {list(MANIFEST)}")
+            photos = [ManifestRow(path, int(size), sha256) for path, size, sha256 in rows]
+        except (ValueError, csv.Error) as error:
+            raise AccountingError(f"{manifest} is damaged: {error}") from error
+    for before, after in pairwise(photos):
+        if before.path >= after.path:
+            raise AccountingError(f"{manifest} is damaged: {after.path!r} is out of order")
+    return photos
+
+
+def read_shard(tar: Path, manifest: Path) -> Iterator[Photo]:
+    """Yield the photos of a shard, sorted by path, one in memory at a time.
+
+    AccountingError, with the shard and the photo: the tar does not hold exactly the photos of the
+    manifest, byte for byte.
+    """
+    path = ""
+    try:
+        with tarfile.open(tar, "r:") as archive:
+            for row in read_manifest(manifest):
+                path = row.path
+                yield _next_photo(archive, row)
+            if extra := archive.next():
+                path = extra.name
+                raise tarfile.ReadError("it is not in the manifest")
+    except tarfile.TarError as error:
+        raise AccountingError(
+            f"{tar} does not agree with {manifest} at photo {path!r}: {error}; "
+            "delete both to have them made anew"
+        ) from error
+
+
+def _next_photo(archive: tarfile.TarFile, row: ManifestRow) -> Photo:
+    info = archive.next()
+    archive.members.clear()  # type: ignore[attr-defined]  # tarfile would keep them all
+    content = archive.extractfile(info) if info else None
+    if info is None or content is None or info.name != row.path:
+        raise tarfile.ReadError(f"{info.name!r} is in its place" if info else "it is missing")
+    if info.size != (row.size if row.sha256 else 0):
+        raise tarfile.ReadError(f"it has {info.size} bytes")
+    if not row.sha256:
+        return Photo(*row, data=None)
+    data = content.read()
+    if hashlib.sha256(data).hexdigest() != row.sha256:
+        raise tarfile.ReadError("its content has another SHA-256")
+    return Photo(*row, data=data)

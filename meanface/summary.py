@@ -1,0 +1,41 @@
+"""The summary of a run: summary.json for programs, a few lines for people."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from meanface.files import replacing
+
+
+def write_json(target: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON object, indented, as UTF-8."""
+    with replacing(target) as part:
+        part.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_json(source: Path) -> dict[str, Any]:
+    """Read a JSON object."""
+    content: dict[str, Any] = json.loads(source.read_text(encoding="utf-8"))
+    return content
+
+
+def summary_text(summary: Mapping[str, Any], results: Path) -> str:
+    """Give the lines shown at the end of a run; `results` is the folder that holds them."""
+    skipped = sum(summary["skipped"].values())
+    lines = [
+        (
+            "photos",
+            f"{summary['photos']:,}" + (f" ({skipped:,} other files skipped)" * bool(skipped)),
+        ),
+        ("encoded", f"{summary['encoded']:,}" + _by(summary["faces_by_detector"])),
+        ("failed", f"{summary['failed']:,}" + _by(summary["failed_by_reason"])),
+        ("speed", f"{summary['photos_per_second']:,.1f} photos per second and worker"),
+        ("results", f"{results}/ (mean.npy, embeddings.npy, faces.csv, failures.csv)"),
+    ]
+    return "\n".join(f"{name:>8}  {value}" for name, value in lines)
+
+
+def _by(counts: Mapping[str, int]) -> str:
+    inside = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+    return f" ({inside})" if inside else ""

@@ -1,0 +1,50 @@
+"""The CSV tables of a run: their columns, and how a row is written and read."""
+
+import csv
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from meanface.files import replacing
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FACES = (
+    "path",
+    "identity",
+    "faces",
+    "left",
+    "top",
+    "right",
+    "bottom",
+    "score",
+    "detector",
+    "shard",
+)
+FAILURES = ("path", "reason", "detail", "shard")
+_TEXT = {name: str for name in ("path", "identity", "detector", "reason", "detail", "shard")}
+
+
+def identity_of(path: str) -> str:
+    """Give the person a photo shows: the name of its folder, "" where it lies in none."""
+    return path.rpartition("/")[0].rpartition("/")[2]
+
+
+def write_table(target: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a CSV table (UTF-8, RFC 4180 quoting, line feeds) so that it appears whole or not."""
+    with replacing(target) as part, part.open("w", encoding="utf-8", newline="") as stream:
+        plain = csv.writer(stream, lineterminator="\n")
+        quoted = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        plain.writerow(columns)
+        for row in rows:
+            # The csv module quotes only the line ends that it writes itself.
+            returns = any(isinstance(value, str) and "\r" in value for value in row)
+            (quoted if returns else plain).writerow(row)
+
+
+def read_table(source: Path) -> "pd.DataFrame":
+    """Read a table that write_table wrote; text stays text, whatever it spells."""
+    import pandas as pd  # half a second that an encode job need not spend
+
+    return pd.read_csv(source, keep_default_na=False, dtype=_TEXT, encoding="utf-8")

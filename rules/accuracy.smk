@@ -1,0 +1,62 @@
+# How well the embeddings tell persons apart: `snakemake ... lfw_accuracy --config pairs=pairs.txt`.
+
+from snakemake.exceptions import WorkflowError
+
+
+def pairs_file(wildcards):
+    if not config["pairs"]:
+        raise WorkflowError(
+            "pairs: lfw_accuracy needs the path of a pairs.txt, such as --config pairs=pairs.txt"
+        )
+    return local(config["pairs"])
+
+
+rule lfw_accuracy:
+    input:
+        "results/accuracy/lfw.json",
+        "results/accuracy/roc.csv",
+        "results/accuracy/roc.png",
+        "results/accuracy/roc.svg",
+    localrule: True
+
+
+rule score_pairs:
+    input:
+        pairs=pairs_file,
+        faces="results/faces.csv",
+        failures="results/failures.csv",
+        embeddings="results/embeddings.npy",
+    output:
+        accuracy="results/accuracy/lfw.json",
+        roc="results/accuracy/roc.csv",
+    log:
+        "results/logs/score_pairs.log",
+    benchmark:
+        "results/benchmarks/score_pairs.tsv"
+    localrule: True
+    conda:
+        "../envs/meanface.yaml"
+    message:
+        "Scoring the pairs of {input.pairs}"
+    script:
+        "../scripts/lfw_accuracy.py"
+
+
+rule plot_roc:
+    input:
+        accuracy="results/accuracy/lfw.json",
+        roc="results/accuracy/roc.csv",
+    output:
+        png="results/accuracy/roc.png",
+        svg=report("results/accuracy/roc.svg", category="Verification"),
+    log:
+        "results/logs/plot_roc.log",
+    benchmark:
+        "results/benchmarks/plot_roc.tsv"
+    localrule: True
+    conda:
+        "../envs/meanface.yaml"
+    message:
+        "Drawing the ROC curve"
+    script:
+        "../scripts/plot_roc.py"

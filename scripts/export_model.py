@@ -1,0 +1,9 @@
+"""Export one of dlib's networks to ONNX."""
+
+from pathlib import Path
+
+from meanface.logs import log_to
+from meanface.models import export
+
+with log_to(snakemake.log[0]):
+    export(snakemake.wildcards.model, Path(snakemake.output[0]))

@@ -1,0 +1,40 @@
+"""Score the pairs of a pairs.txt: accuracy as JSON, ROC curve as CSV (shares from 0 to 1)."""
+
+import json
+import logging
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from meanface.logs import log_to
+from meanface.tables import read_table, write_table
+from meanface.verification import pair_distances, read_pairs, roc_curve, verify
+
+with log_to(snakemake.log[0]):
+    pairs = read_pairs(Path(snakemake.input.pairs))
+    distances = pair_distances(
+        pairs,
+        photos=read_table(Path(snakemake.input.faces))["path"].tolist(),
+        failed=read_table(Path(snakemake.input.failures))["path"].tolist(),
+        embeddings=np.load(snakemake.input.embeddings, mmap_mode="r"),
+    )
+    result = verify(pairs, distances)
+    roc = roc_curve(np.array([pair.same for pair in pairs]), distances)
+
+    write_table(
+        Path(snakemake.output.roc),
+        ("threshold", "false_positive_rate", "true_positive_rate"),
+        zip(roc.threshold, roc.false_positive_rate, roc.true_positive_rate, strict=True),
+    )
+    part = Path(f"{snakemake.output.accuracy}.part")
+    part.write_text(json.dumps(asdict(result), indent=2) + "\n", encoding="utf-8")
+    part.replace(snakemake.output.accuracy)
+    logging.info(
+        "%d pairs, %d unscored: accuracy %.4f, standard error %.4f, area under the ROC curve %.4f",
+        result.pairs,
+        result.unscored,
+        result.accuracy,
+        result.standard_error,
+        result.auc,
+    )

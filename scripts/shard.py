@@ -1,0 +1,18 @@
+"""Split the photos into tar shards, each with a manifest and its digest; count what was skipped."""
+
+from pathlib import Path
+
+from meanface.logs import log_to
+from meanface.shards import split
+from meanface.summary import write_json
+
+with log_to(snakemake.log[0]):
+    counts = split(
+        Path(snakemake.params.path),
+        [Path(tar) for tar in snakemake.output.tars],
+        [Path(manifest) for manifest in snakemake.output.manifests],
+        [Path(digest) for digest in snakemake.output.digests],
+        suffixes=frozenset(snakemake.params.suffixes),
+        max_bytes=snakemake.params.max_bytes,
+    )
+    write_json(Path(snakemake.output.counts), counts)

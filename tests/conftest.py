@@ -1,0 +1,47 @@
+"""Runs of the real workflow, as a user starts it."""
+
+import re
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished `snakemake`: its exit code, what it printed and the folder it wrote."""
+
+    code: int
+    output: str
+    results: Path
+
+    @property
+    def jobs(self) -> Counter[str]:
+        """How many jobs of each rule ran, as Snakemake itself reports them."""
+        return Counter(re.findall(r"^Finished jobid: \d+ \(Rule: (\w+)\)", self.output, re.M))
+
+
+def snakemake(directory: Path, *arguments: str, **config: object) -> Run:
+    """Run the workflow with its results below `directory`."""
+    directory.mkdir(exist_ok=True)
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--nocolor"]
+    command += ["--snakefile", str(ROOT / "Snakefile"), "--directory", str(directory), *arguments]
+    if config:
+        command += ["--config", *(f"{key}={value}" for key, value in config.items())]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=directory)
+    return Run(done.returncode, done.stdout + done.stderr, directory / "results")
+
+
+@pytest.fixture(scope="session")
+def sample_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundled sample as a folder. Shared: do not change it."""
+    folder = tmp_path_factory.mktemp("photos")
+    subprocess.run(
+        ["tar", "xzf", str(ROOT / "sample/sample.tar.gz"), "-C", str(folder)], check=True
+    )
+    return folder / "sample"

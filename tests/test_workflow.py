@@ -1,0 +1,218 @@
+"""The workflow from end to end, by real `snakemake` runs on the bundled sample."""
+
+import csv
+import json
+import math
+import os
+import shutil
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from conftest import ROOT, Run, snakemake
+from meanface.shards import shard_of
+
+SAMPLE = ROOT / "sample/sample.tar.gz"
+FAST = {"detectors": "[hog@0]"}
+
+
+@pytest.fixture(scope="module")
+def sample_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    run = snakemake(tmp_path_factory.mktemp("sample"))
+    assert run.code == 0, run.output
+    return run
+
+
+def test_every_photo_of_the_sample_ends_as_expected(sample_run: Run) -> None:
+    with (ROOT / "sample/expected.csv").open(newline="") as stream:
+        expected = {row["path"]: row["outcome"] for row in csv.DictReader(stream)}
+    faces = pd.read_csv(sample_run.results / "faces.csv", keep_default_na=False)
+    failures = pd.read_csv(sample_run.results / "failures.csv", keep_default_na=False)
+    outcome = dict.fromkeys(faces["path"], "encoded")
+    outcome |= dict(zip(failures["path"], failures["reason"], strict=True))
+    assert outcome == expected
+    assert len(faces) + len(failures) == len(expected)
+
+
+def test_the_results_keep_their_contract(sample_run: Run) -> None:
+    results = sample_run.results
+    mean = np.load(results / "mean.npy", allow_pickle=False)
+    embeddings = np.load(results / "embeddings.npy", allow_pickle=False)
+    faces = pd.read_csv(results / "faces.csv", keep_default_na=False, dtype={"shard": str})
+    failures = pd.read_csv(results / "failures.csv", keep_default_na=False)
+    summary = json.loads((results / "summary.json").read_text())
+    assert (mean.dtype, mean.shape) == (np.float64, (128,))
+    assert (embeddings.dtype, embeddings.shape) == (np.float32, (len(faces), 128))
+    exact = [math.fsum(column) / len(faces) for column in embeddings.astype(float).T]
+    assert mean.tolist() == exact
+    columns = "path identity faces left top right bottom score detector shard"
+    assert faces.columns.tolist() == columns.split()
+    assert failures.columns.tolist() == ["path", "reason", "detail", "shard"]
+    assert faces["path"].tolist() == sorted(faces["path"])
+    assert failures["path"].tolist() == sorted(failures["path"])
+    assert set(faces["identity"]) == {"Both", "Cameraman", "Eileen_Collins", "Grace_Hopper"}
+    assert faces["shard"].tolist() == [f"{shard_of(path, 16):04d}" for path in faces["path"]]
+    assert summary["photos"] == summary["encoded"] + summary["failed"]
+    assert (summary["encoded"], summary["failed"]) == (len(faces), len(failures))
+    assert summary["failed_by_reason"] == failures["reason"].value_counts().to_dict()
+    assert summary["skipped"] == {"directory": 0, "link": 0, "dropping": 2, "not_a_photo": 1}
+    assert summary["config"]["face"] == "central"
+    assert (sample_run.results / "source.json").exists()
+
+
+def test_the_end_of_a_run_says_what_came_out(sample_run: Run) -> None:
+    assert "encoded  23" in sample_run.output
+    assert "no_face 3" in sample_run.output
+    assert str(sample_run.results) in sample_run.output
+
+
+def test_nothing_changed_runs_nothing(sample_run: Run) -> None:
+    again = snakemake(sample_run.results.parent)
+    assert again.code == 0, again.output
+    assert not again.jobs
+
+
+@pytest.mark.parametrize("shards", [1, 7, 64])
+def test_the_mean_is_the_same_to_the_last_bit(
+    sample_run: Run, sample_photos: Path, tmp_path: Path, shards: int
+) -> None:
+    source = sample_photos.parent if shards == 7 else SAMPLE
+    run = snakemake(tmp_path, photos=source, shards=shards, batch=shards)
+    assert run.code == 0, run.output
+    assert run.jobs["encode"] == shards
+    for name in ("mean.npy", "embeddings.npy"):
+        assert (run.results / name).read_bytes() == (sample_run.results / name).read_bytes()
+
+
+def archive(target: Path, folder: Path) -> Path:
+    with tarfile.open(target, "w:gz") as tar:
+        tar.add(folder, arcname="photos")
+    return target
+
+
+@pytest.fixture
+def photos(tmp_path: Path, sample_photos: Path) -> Path:
+    """A folder of four photos for changing."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(1, 5):
+        shutil.copy(
+            sample_photos / f"Grace_Hopper/Grace_Hopper_000{min(number, 3)}.jpg",
+            folder / f"{number}.jpg",
+        )
+    return folder
+
+
+def test_only_the_shard_of_a_changed_photo_is_encoded_again(
+    tmp_path: Path, photos: Path, sample_photos: Path
+) -> None:
+    def run(**config: object) -> Run:
+        done = snakemake(
+            tmp_path / "run", photos=tmp_path / "photos.tar.gz", shards=8, **(FAST | config)
+        )
+        assert done.code == 0, done.output
+        return done
+
+    archive(tmp_path / "photos.tar.gz", photos)
+    assert run().jobs["encode"] == 8
+    assert run().jobs["encode"] == 0
+
+    os.utime(tmp_path / "photos.tar.gz")
+    assert run().jobs["encode"] == 0, "touching the archive changes no photo"
+
+    shutil.copy(sample_photos / "Eileen_Collins/Eileen_Collins_0001.jpg", photos / "1.jpg")
+    archive(tmp_path / "photos.tar.gz", photos)
+    changed = run()
+    assert changed.jobs["encode"] == 1
+    assert changed.jobs["merge"] == 1
+
+    (photos / "1.jpg").unlink()
+    archive(tmp_path / "photos.tar.gz", photos)
+    removed = run()
+    assert removed.jobs["encode"] == 1
+    assert pd.read_csv(removed.results / "faces.csv")["path"].tolist() == [
+        f"photos/{number}.jpg" for number in (2, 3, 4)
+    ]
+
+    shutil.copy(photos / "2.jpg", photos / "5.jpg")
+    archive(tmp_path / "photos.tar.gz", photos)
+    assert run().jobs["encode"] == 1
+
+    assert run(face="largest").jobs["encode"] == 8
+    assert run(face="largest", pairs="pairs.txt").jobs["encode"] == 0
+
+
+def test_a_folder_is_scanned_at_every_run(tmp_path: Path, photos: Path) -> None:
+    def run() -> Run:
+        done = snakemake(tmp_path / "run", photos=photos, shards=4, **FAST)
+        assert done.code == 0, done.output
+        return done
+
+    assert run().jobs["encode"] == 4
+    assert not run().jobs
+    shutil.copy(photos / "1.jpg", photos / "6.jpg")
+    assert run().jobs["encode"] == 1
+    (photos / "6.jpg").rename(photos / "7.jpg")
+    moved = run()
+    assert moved.jobs["encode"] == len({shard_of(name, 4) for name in ("6.jpg", "7.jpg")})
+    assert "7.jpg" in pd.read_csv(moved.results / "faces.csv")["path"].tolist()
+
+
+def test_a_lost_photo_fails_the_run(tmp_path: Path, photos: Path) -> None:
+    run = snakemake(tmp_path / "run", photos=photos, shards=1, **FAST)
+    assert run.code == 0, run.output
+    faces = run.results / "encoded/0000.faces.csv"
+    lines = faces.read_text().splitlines(keepends=True)
+    faces.write_text("".join(lines[:-1]))
+    (run.results / "mean.npy").unlink()
+    broken = snakemake(tmp_path / "run", photos=photos, shards=1, **FAST)
+    assert broken.code != 0
+    assert "4 photos, but 3 accounted for; '4.jpg' is neither encoded nor failed" in broken.output
+    assert not (run.results / "mean.npy").exists()
+
+
+def test_no_face_at_all_gives_a_message_and_no_mean(tmp_path: Path, sample_photos: Path) -> None:
+    run = snakemake(tmp_path / "run", photos=sample_photos / "Failures", shards=2, **FAST)
+    assert run.code != 0
+    assert "no photo could be encoded, so there is no mean; failed: no_face 3" in run.output
+    assert not (run.results / "mean.npy").exists()
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"fase": "all"}, "config: unknown key 'fase'; did you mean face?"),
+        (
+            {"face": "left"},
+            "config: face: 'left' will not do; write central, largest, first or all",
+        ),
+        ({"shards": "many"}, "config: shards: 'many' will not do; write a whole number from 1"),
+        ({"detectors": "[hog]"}, "config: detectors: ['hog'] will not do; write a list of"),
+        ({"photos": "/nowhere.zip"}, "config: photos: no such file or folder: /nowhere.zip"),
+        ({"photos": "https://localhost/x.tgz"}, "config: sha256: missing for the URL"),
+        ({"photos": "ftp://localhost/x.tgz"}, "write a URL with http:// or https://"),
+        ({"sha256": "abc"}, "config: sha256: 'abc' will not do; write 64 hexadecimal digits"),
+    ],
+)
+def test_a_wrong_config_is_one_line_before_any_job(
+    tmp_path: Path, config: dict[str, object], message: str
+) -> None:
+    run = snakemake(tmp_path, **config)
+    assert run.code != 0
+    assert [line for line in run.output.splitlines() if message in line]
+    assert "Traceback" not in run.output
+    assert len(run.output.splitlines()) <= 3
+    assert not run.jobs
+
+
+def test_a_wrong_checksum_stops_the_run(tmp_path: Path) -> None:
+    run = snakemake(tmp_path, md5="0" * 32)
+    assert run.code != 0
+    (line,) = [line for line in run.output.splitlines() if line.startswith("meanface:")]
+    assert "sample.tar.gz" in line
+    assert "0" * 32 in line
+    assert not (run.results / "source.json").exists()
+    assert not (run.results / "shards").exists()
