@@ -225,10 +225,16 @@ def _root_cause(error: BaseException) -> str:
 def folder_listing_digest(folder: Path) -> str:
     """Return the sha256 (hex) of the sorted path, size and modification time of every file below.
 
-    Reads no content. A link counts as itself and is not followed. Raises OSError.
+    Reads no content. A link counts as itself and is not followed. Raises UserError for a folder
+    that cannot be listed.
     """
+    try:
+        entries = sorted(_listing(os.fsencode(folder)))
+    except OSError as error:
+        where = os.fsdecode(error.filename or folder)
+        raise UserError(f"{where}: cannot be listed: {error.strerror}") from error
     digest = hashlib.sha256()
-    for path, size, mtime_ns in sorted(_listing(os.fsencode(folder))):
+    for path, size, mtime_ns in entries:
         digest.update(b"%b\0%d\0%d\0" % (path, size, mtime_ns))  # no path holds a NUL
     return digest.hexdigest()
 
@@ -263,5 +269,4 @@ def describe(path: Path, checksum: Checksum | None) -> dict[str, object]:
             verify(path, checksum)
         return {"kind": "archive", "name": name, "bytes": path.stat().st_size, "sha256": sha256}
     except OSError as error:
-        where = os.fsdecode(error.filename or path)
-        raise UserError(f"{where}: cannot be read: {error.strerror}") from error
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error

@@ -63,7 +63,7 @@ class _Entry(NamedTuple):
     name: str
     kind: str  # "file", "directory", "link" or "other"
     size: int
-    open: Callable[[], IO[bytes]]
+    read: Callable[[int], bytes]  # so many bytes of it, or all if it has less
 
 
 def read_members(source: Path, skipped: Counter[str], *, max_bytes: int) -> Iterator[Member]:
@@ -95,8 +95,7 @@ def read_members(source: Path, skipped: Counter[str], *, max_bytes: int) -> Iter
             elif entry.size > max_bytes:
                 yield Member(path, entry.size, None)
             else:
-                with entry.open() as file:
-                    data = file.read(entry.size + 1)
+                data = entry.read(entry.size + 1)
                 if len(data) != entry.size:
                     raise EOFError(f"not the {entry.size} bytes that its header announces")
                 yield Member(path, entry.size, data)
@@ -156,14 +155,19 @@ def _folder_entries(source: Path) -> Iterator[_Entry]:
         name = todo.pop()
         path = source / name
         if name.endswith("/"):
-            yield _Entry(name, "directory", 0, partial(_plain, path))
+            yield _Entry(name, "directory", 0, partial(_read_file, path))
         elif name:
             status = path.lstat()
-            yield _Entry(name, _kind(status.st_mode), status.st_size, partial(_plain, path))
+            yield _Entry(name, _kind(status.st_mode), status.st_size, partial(_read_file, path))
             continue
         with os.scandir(path) as found:
             names = [item.name + "/" * item.is_dir(follow_symlinks=False) for item in found]
         todo += [name + child for child in sorted(names, reverse=True)]
+
+
+def _read_file(path: Path, size: int) -> bytes:
+    with path.open("rb") as file:
+        return file.read(size)
 
 
 def _zip_entries(source: Path) -> Iterator[_Entry]:
@@ -182,7 +186,17 @@ def _zip_entries(source: Path) -> Iterator[_Entry]:
                 raise _refused(source, name, "is encrypted")
             mode = stat.S_IFMT(info.external_attr >> 16) or stat.S_IFREG
             kind = "directory" if info.is_dir() else _kind(mode)
-            yield _Entry(name, kind, info.file_size, partial(archive.open, info))
+            yield _Entry(name, kind, info.file_size, partial(_read_zipped, archive, info))
+
+
+def _read_zipped(archive: zipfile.ZipFile, info: zipfile.ZipInfo, size: int) -> bytes:
+    # All that a piece of bz2 or lzma expands to comes at once: take small pieces, sizes may lie.
+    bounded = info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+    data = bytearray()
+    with archive.open(info) as file:
+        while len(data) < size and (piece := file.read(size if bounded else 4096)):
+            data += piece
+    return bytes(data)
 
 
 def _kind(mode: int) -> str:
@@ -196,14 +210,11 @@ def _tar_entries(stream: IO[bytes]) -> Iterator[_Entry]:
             archive.members.clear()  # type: ignore[attr-defined]  # tarfile would keep them all
             if info.size < 0:
                 raise tarfile.ReadError("negative size")
-            if info.isfile():
-                kind = "file"
-            elif info.isdir():
-                kind = "directory"
+            if info.issym() or info.islnk():
+                kind = "link"
             else:
-                kind = "link" if info.issym() or info.islnk() else "other"
-            content = cast(Callable[[], IO[bytes]], partial(archive.extractfile, info))
-            yield _Entry(info.name, kind, info.size, content)
+                kind = "file" if info.isfile() else "directory" if info.isdir() else "other"
+            yield _Entry(info.name, kind, info.size, partial(_read_tarred, archive, info))
             # Pass over what was not read; tarfile itself would spin on a size that lies.
             while (left := archive.offset - archive.fileobj.tell()) > 0:
                 if not archive.fileobj.read(min(left, _BLOCK)):
@@ -212,6 +223,11 @@ def _tar_entries(stream: IO[bytes]) -> Iterator[_Entry]:
         while block := archive.fileobj.read(_BLOCK):
             if block.strip(b"\0"):
                 raise tarfile.ReadError("data after the end mark")
+
+
+def _read_tarred(archive: tarfile.TarFile, info: tarfile.TarInfo, size: int) -> bytes:
+    content = archive.extractfile(info)
+    return content.read(size) if content else b""
 
 
 class _StrictTarInfo(tarfile.TarInfo):

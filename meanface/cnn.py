@@ -74,7 +74,8 @@ class CnnDetector:
         positions = np.stack([columns, rows], axis=1)[order]
         boxes = self._boxes(positions * self._stride + self._offset, tiles)
         while len(boxes):
-            yield Face(*_shrunk(boxes[0], upsample).tolist(), float(certain[0]))
+            left, top, right, bottom = _shrunk(boxes[0], upsample).tolist()
+            yield Face(left, top, right, bottom, float(certain[0]))
             apart = ~self._overlap_of(boxes[0], boxes)
             boxes, certain = boxes[apart], certain[apart]
 
@@ -95,24 +96,17 @@ class CnnDetector:
 
     def _overlap_of(self, box: NDArray[np.int64], boxes: Boxes) -> NDArray[np.bool_]:
         """Which of `boxes` (n, 4) show the same face as `box` (4,)."""
-        inner = _area(
-            np.concatenate(
-                [np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])], axis=1
-            )
-        )
-        # dlib divides by the area of the box around both.
-        outer = _area(
-            np.concatenate(
-                [np.minimum(box[:2], boxes[:, :2]), np.maximum(box[2:], boxes[:, 2:])], axis=1
-            )
-        )
-        smaller = np.minimum(_area(box[None]), _area(boxes))
+        inner = _area(np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:]))
+        # Not the union of the two, but the smallest box around both.
+        outer = _area(np.minimum(box[:2], boxes[:, :2]), np.maximum(box[2:], boxes[:, 2:]))
+        smaller = np.minimum(_area(box[:2], box[2:]), _area(boxes[:, :2], boxes[:, 2:]))
         return (inner / outer > self._overlap) | (inner / smaller > self._covered)
 
 
-def _area(boxes: Boxes) -> NDArray[np.int64]:
-    sides = np.maximum(boxes[:, 2:] - boxes[:, :2] + 1, 0)
-    return sides[:, 0] * sides[:, 1]
+def _area(low: NDArray[np.int64], high: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The area of the boxes between two corners each, (..., 2); 0 where there is nothing between."""
+    sides = np.maximum(high - low + 1, 0)
+    return np.multiply(sides[..., 0], sides[..., 1])
 
 
 def _rounded(values: NDArray[np.float64]) -> NDArray[np.int64]:

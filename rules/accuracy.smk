@@ -1,4 +1,4 @@
-# How well the embeddings tell persons apart: `snakemake ... lfw_accuracy --config pairs=pairs.txt`.
+"""Score the embeddings on pairs of photos: do they tell persons apart?"""
 
 from snakemake.exceptions import WorkflowError
 
@@ -7,6 +7,10 @@ def pairs_file(wildcards):
     if not config["pairs"]:
         raise WorkflowError(
             "pairs: lfw_accuracy needs the path of a pairs.txt, such as --config pairs=pairs.txt"
+        )
+    if config["face"] == "all":
+        raise WorkflowError(
+            "face: lfw_accuracy needs one face per photo: write central, largest or first"
         )
     return local(config["pairs"])
 

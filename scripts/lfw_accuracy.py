@@ -1,6 +1,5 @@
 """Score the pairs of a pairs.txt: accuracy as JSON, ROC curve as CSV (shares from 0 to 1)."""
 
-import json
 import logging
 from dataclasses import asdict
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from meanface.logs import log_to
+from meanface.summary import write_json
 from meanface.tables import read_table, write_table
 from meanface.verification import pair_distances, read_pairs, roc_curve, verify
 
@@ -27,9 +27,7 @@ with log_to(snakemake.log[0]):
         ("threshold", "false_positive_rate", "true_positive_rate"),
         zip(roc.threshold, roc.false_positive_rate, roc.true_positive_rate, strict=True),
     )
-    part = Path(f"{snakemake.output.accuracy}.part")
-    part.write_text(json.dumps(asdict(result), indent=2) + "\n", encoding="utf-8")
-    part.replace(snakemake.output.accuracy)
+    write_json(Path(snakemake.output.accuracy), asdict(result))
     logging.info(
         "%d pairs, %d unscored: accuracy %.4f, standard error %.4f, area under the ROC curve %.4f",
         result.pairs,

@@ -1,70 +1,70 @@
-"""Draw the ROC curve of the scored pairs, as PNG and SVG (rates from 0 to 1)."""
+"""Draw the ROC curve of the scored pairs, as PNG and SVG."""
 
-import json
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 
+from meanface.files import replacing
 from meanface.logs import log_to
+from meanface.summary import read_json
 
 # Blue and vermillion of Okabe and Ito's palette, which colour-blind readers can tell apart.
-BLUE, VERMILLION, GREY = "#0072B2", "#D55E00", "#767676"
+BLUE, VERMILLION = "#0072B2", "#D55E00"
 
 
-def draw(result: dict, roc: pd.DataFrame) -> Figure:
+def draw(result: dict[str, Any], roc: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(6.4, 4.8), layout="constrained")
     axes = figure.subplots()
-    rates = roc["false_positive_rate"], roc["true_positive_rate"]
-    smallest = rates[0][rates[0] > 0].min()
+    false_rate, true_rate = roc["false_positive_rate"], roc["true_positive_rate"]
+    # On the log scale a rate of 0 lies at the left edge, half the smallest rate that occurs.
+    left = false_rate[false_rate > 0].min() / 2
+    visible = false_rate.clip(lower=left)
+    axes.plot(visible, true_rate, color=BLUE, linewidth=2)
 
-    axes.plot(*rates, color=BLUE, linewidth=2, label=f"these embeddings (AUC {result['auc']:.4f})")
-    axes.plot(rates[0], rates[0], color=GREY, linestyle="--", linewidth=1, label="chance (AUC 0.5)")
     threshold = sum(fold["threshold"] for fold in result["folds"]) / len(result["folds"])
-    chosen = roc[roc["threshold"] <= threshold].tail(1)
+    chosen = roc["threshold"].searchsorted(threshold, side="right") - 1
     axes.plot(
-        chosen["false_positive_rate"].clip(lower=smallest / 2),
-        chosen["true_positive_rate"],
+        visible[chosen],
+        true_rate[chosen],
         "o",
         color=VERMILLION,
         clip_on=False,
-        label=f"mean threshold of the folds: {threshold:.3f}",
+        label=f"at the folds' mean threshold, {threshold:.3f}",
     )
+    axes.legend(loc="best", frameon=False)
 
-    # A false positive rate of 0 lies at the left edge, half of the smallest rate that occurs.
-    axes.set_xscale("log", nonpositive="clip")
-    axes.set_xlim(smallest / 2, 1)
-    axes.set_ylim(0, 1.02)
-    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
-    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.set_xscale("log")
+    axes.set_xlim(left, 1)
+    # Only the part of the scale that the curve needs.
+    bottom = true_rate[false_rate > 0].min() // 0.1 * 0.1
+    axes.set_ylim(bottom, 1 + (1 - bottom) / 50)
+    for axis in axes.xaxis, axes.yaxis:
+        axis.set_major_formatter(lambda rate, _: f"{100 * rate:g} %")
     axes.set_xlabel("false positive rate: different persons called the same (log scale)")
     axes.set_ylabel("true positive rate: same person called the same")
     axes.grid(color="#DDDDDD", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(loc="lower right", frameon=False)
 
-    figure.suptitle(
-        f"{result['accuracy']:.2%} of pairs called rightly, AUC {result['auc']:.4f}",
-        fontweight="bold",
-    )
     axes.set_title(
-        f"{len(result['folds'])} folds, standard error {result['standard_error']:.2%};"
+        f"{len(result['folds'])} folds, standard error {100 * result['standard_error']:.2f} %;"
         f" {result['unscored']:,} of {result['pairs']:,} pairs unscored, called different",
         fontsize="small",
+    )
+    figure.suptitle(
+        f"{100 * result['accuracy']:.2f} % of pairs called rightly,"
+        f" area under the curve {result['auc']:.4f}",
+        fontweight="bold",
     )
     return figure
 
 
 with log_to(snakemake.log[0]):
-    figure = draw(
-        json.loads(Path(snakemake.input.accuracy).read_text(encoding="utf-8")),
-        pd.read_csv(snakemake.input.roc),
-    )
-    # Same data, same bytes: no date, and names inside the SVG that don't change.
+    figure = draw(read_json(Path(snakemake.input.accuracy)), pd.read_csv(snakemake.input.roc))
+    # The same data give the same bytes: no date, and names inside the SVG that do not change.
     mpl.rcParams["svg.hashsalt"] = "meanface"
     for kind, metadata in {"png": None, "svg": {"Date": None}}.items():
-        part = Path(f"{snakemake.output[kind]}.part")
-        figure.savefig(part, format=kind, metadata=metadata, dpi=150)
-        part.replace(snakemake.output[kind])
+        with replacing(Path(snakemake.output[kind])) as part:
+            figure.savefig(part, format=kind, metadata=metadata, dpi=150)

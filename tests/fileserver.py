@@ -14,9 +14,7 @@ class Reply:
 
     body: bytes = b""
     status: int = 200
-    headers: Mapping[str, str] = field(
-        default_factory=dict
-    )  # replace the usual ones; "": leave out
+    headers: Mapping[str, str] = field(default_factory=dict)  # "": leave this one out
     ranges: bool = True  # answer `Range` with 206 and 416
     if_range: bool = True  # answer 200 if `If-Range` is not our ETag or Last-Modified
     most: int | None = None  # bytes of a range to give at most
@@ -25,6 +23,7 @@ class Reply:
     cut: int | None = None  # send so many bytes of the content, then close the connection
     stall: bool = False  # keep silent after `cut` bytes, until the client goes away
     silent: bool = False  # do not even send a status line until then
+    dropped: bool = False  # close the connection without an answer
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Request:
 
 
 class FileServer:
-    """Serves `replies[path]`: the first reply to the first request, ..., the last to all further."""
+    """Serves `replies[path]`: one reply per request, and the last one to all further requests."""
 
     def __init__(self) -> None:
         self.replies: dict[str, list[Reply]] = {}
@@ -81,6 +80,9 @@ def _handler(server: FileServer) -> type[BaseHTTPRequestHandler]:
             status, headers, content = _answer(reply, asked)
             sent = content if reply.cut is None else content[: reply.cut]
             server.requests.append(Request(self.path, asked, len(sent)))
+            self.close_connection = True
+            if reply.dropped:
+                return
             if reply.silent:
                 self.connection.recv(1)  # returns when the client has closed its end
             self.send_response(status)
@@ -97,7 +99,6 @@ def _handler(server: FileServer) -> type[BaseHTTPRequestHandler]:
                 self.wfile.write(sent)
             if reply.stall:
                 self.connection.recv(1)
-            self.close_connection = True
 
         def log_message(self, format: str, *args: object) -> None:
             pass

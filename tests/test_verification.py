@@ -1,14 +1,12 @@
 """Verification: pairs.txt, the n-fold accuracy and the ROC curve, against answers found by hand."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import Run, snakemake
 from numpy.typing import NDArray
 
 from meanface.errors import UserError
@@ -23,8 +21,7 @@ from meanface.verification import (
     verify,
 )
 
-ROOT = Path(__file__).parent.parent
-LFW_PAIRS = ROOT.parent / "shared" / "lfw" / "pairs-2folds.txt"
+LFW_PAIRS = Path(__file__).parents[2] / "shared" / "lfw" / "pairs-2folds.txt"
 
 # A fold is its distances: those of the same person, those of different ones; None: a photo failed.
 Folds = list[tuple[list[float | None], list[float | None]]]
@@ -339,30 +336,18 @@ def test_the_curve_and_the_best_threshold_agree_with_counting() -> None:
 # --- the target lfw_accuracy, on results made by hand
 
 
-def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    snakefile = folder / "Snakefile"
-    snakefile.write_text(
-        "config.setdefault('pairs', None)\n"
-        "rule all:\n"
-        "    input: 'results/faces.csv'\n"
-        f"include: {str(ROOT / 'rules' / 'accuracy.smk')!r}\n"
-    )
-    return subprocess.run(
-        [sys.executable, "-m", "snakemake", "--cores", "1", "--snakefile", snakefile, *arguments],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def score(tmp_path: Path, **config: object) -> Run:
+    """Ask the workflow for lfw_accuracy, with the results before it taken as they are."""
+    rules = ("lfw_accuracy", "score_pairs", "plot_roc")
+    return snakemake(tmp_path, "lfw_accuracy", "--allowed-rules", *rules, **config)
 
 
 def test_the_target_gives_scores_curve_and_plots(tmp_path: Path) -> None:
     photos = Photos(WITH_UNSCORED)
     photos.write_pairs(tmp_path)
     photos.write_results(tmp_path / "results")
-    run = snakemake(tmp_path, "lfw_accuracy", "--config", "pairs=pairs.txt")
-    assert run.returncode == 0, run.stderr
+    run = score(tmp_path, pairs="pairs.txt")
+    assert run.code == 0, run.output
     accuracy = tmp_path / "results" / "accuracy"
     scores = json.loads((accuracy / "lfw.json").read_text())
     assert scores == {
@@ -389,15 +374,26 @@ def test_the_target_gives_scores_curve_and_plots(tmp_path: Path) -> None:
 def test_pairs_of_other_photos_stop_the_target_with_one_line(tmp_path: Path) -> None:
     write_pairs(tmp_path, "2\t1", SAME, DIFFERENT, SAME, DIFFERENT)
     Photos(THREE_FOLDS).write_results(tmp_path / "results")
-    run = snakemake(tmp_path, "lfw_accuracy", "--config", "pairs=pairs.txt")
-    assert run.returncode == 1
-    assert "Al/Al_0001, which is neither in faces.csv nor in failures.csv" in run.stderr
+    run = score(tmp_path, pairs="pairs.txt")
+    assert run.code == 1
+    assert "Al/Al_0001, which is neither in faces.csv nor in failures.csv" in run.output
     assert not list((tmp_path / "results" / "accuracy").glob("*"))
 
 
-def test_without_pairs_only_the_target_fails(tmp_path: Path) -> None:
-    Photos(THREE_FOLDS).write_results(tmp_path / "results")
-    assert snakemake(tmp_path, "--dry-run").returncode == 0
-    run = snakemake(tmp_path, "lfw_accuracy")
-    assert run.returncode == 1
-    assert "pairs: lfw_accuracy needs the path of a pairs.txt" in run.stderr
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({}, "pairs: lfw_accuracy needs the path of a pairs.txt"),
+        ({"pairs": "pairs.txt", "face": "all"}, "face: lfw_accuracy needs one face per photo"),
+    ],
+)
+def test_the_target_is_refused_before_anything_runs(
+    tmp_path: Path, config: dict[str, str], message: str
+) -> None:
+    photos = Photos(THREE_FOLDS)
+    photos.write_pairs(tmp_path)
+    photos.write_results(tmp_path / "results")
+    run = score(tmp_path, **config)
+    assert run.code == 1
+    assert message in run.output
+    assert not run.jobs

@@ -1,0 +1,172 @@
+"""Compare meanface with face_recognition in a process pool, on the same photos and cores.
+
+Each way runs from start to finish, in turn, `--repeat` times; figures are medians. Writes
+comparison.json, comparison.md and comparison.png into the output folder and prints the table.
+"""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+ROOT = Path(__file__).parents[1]
+PHOTOS = ROOT.parent / "shared/lfw/lfw-subset.tgz"
+BASELINE = "face_recognition in a pool"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One run of one way. Seconds; `worker_ms` is core time of the workers per photo."""
+
+    way: str
+    photos: int
+    failed: int
+    seconds: float
+    worker_ms: float
+    worker_mb: float | None
+
+
+def run_pool(folder: Path, scratch: Path, cores: int) -> Measured:
+    """Run face_recognition in a pool of `cores` processes; all its time is its workers'."""
+    script = ROOT / "benchmarks/face_recognition_pool.py"
+    seconds = _timed(
+        [sys.executable, str(script), str(folder), str(scratch), f"--processes={cores}"]
+    )
+    encoded, failed = (
+        len((scratch / name).read_text(encoding="utf-8").splitlines())
+        for name in ("paths.txt", "failures.txt")
+    )
+    photos = encoded + failed
+    return Measured(BASELINE, photos, failed, seconds, seconds * cores / photos * 1000, None)
+
+
+def run_workflow(
+    way: str, archive: Path, scratch: Path, cores: int, *arguments: str
+) -> Measured:
+    """Run the workflow; the workers' time is that of the encode jobs, with their start."""
+    command = [sys.executable, "-m", "snakemake", f"--cores={cores}", "--directory", str(scratch)]
+    command += ["--snakefile", str(ROOT / "Snakefile"), *arguments]
+    seconds = _timed([*command, "--config", f"photos={archive}"])
+    summary = json.loads((scratch / "results/summary.json").read_text(encoding="utf-8"))
+    jobs = pd.concat(
+        [pd.read_csv(job, sep="\t") for job in scratch.glob("results/benchmarks/encode/*.tsv")]
+    )
+    return Measured(
+        way,
+        summary["photos"],
+        summary["failed"],
+        seconds,
+        jobs["s"].sum() / summary["photos"] * 1000,
+        pd.to_numeric(jobs["max_rss"], errors="coerce").max(),
+    )
+
+
+def _timed(command: list[str]) -> float:
+    began = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return time.perf_counter() - began
+
+
+def compare(archive: Path, cores: int, repeat: int) -> list[Measured]:
+    """Run every way `repeat` times in turn; give the median of each."""
+    runs: list[Measured] = []
+    compat = ("--configfile", str(ROOT / "config/compat.yaml"))
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch, "photos")
+        with tarfile.open(archive) as tar:
+            tar.extractall(folder, filter="data")
+        for number in range(repeat):
+            place = Path(scratch, str(number))
+            place.mkdir()
+            runs += [
+                run_pool(folder, place / "pool", cores),
+                run_workflow("meanface, compat.yaml", archive, place / "compat", cores, *compat),
+                run_workflow("meanface, defaults", archive, place / "defaults", cores),
+            ]
+            shutil.rmtree(place)
+    ways = pd.DataFrame(asdict(run) for run in runs).groupby("way", sort=False)
+    return [Measured(**row) for row in ways.median().reset_index().to_dict("records")]
+
+
+def machine(cores: int) -> str:
+    """Name the machine the figures are from."""
+    model = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        lines = info.read_text().splitlines()
+        model = next(line.split(":")[1].strip() for line in lines if "model name" in line)
+    packages = ", ".join(f"{name} {version(name)}" for name in ("dlib-bin", "onnxruntime"))
+    return f"{cores} of {os.cpu_count()} cores of {model}, Python {platform.python_version()}, {packages}"
+
+
+def table(rows: list[Measured]) -> str:
+    """Give the comparison as a Markdown table."""
+    base = rows[0]
+    lines = [
+        "| | whole run | | worker time per photo | | failed | worker memory |",
+        "|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    for row in rows:
+        memory = f"{row.worker_mb:.0f} MB" if row.worker_mb and row.worker_mb > 0 else ""
+        lines.append(
+            f"| {row.way} | {row.seconds:.1f} s | {base.seconds / row.seconds:.1f}x "
+            f"| {row.worker_ms:.1f} ms | {base.worker_ms / row.worker_ms:.1f}x "
+            f"| {row.failed:.0f} of {row.photos:.0f} | {memory} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def plot(rows: list[Measured], target: Path, where: str) -> None:
+    """Draw the seconds of the whole run of each way."""
+    figure = Figure(figsize=(8, 2.6), layout="constrained")
+    axes = figure.subplots()
+    ways = [row.way for row in rows]
+    bars = axes.barh(ways, [row.seconds for row in rows], color=["#999999", "#56b4e9", "#0072b2"])
+    labels = [f"{row.seconds:.0f} s, {row.failed:.0f} failed" for row in rows]
+    axes.bar_label(bars, labels, padding=4)
+    axes.invert_yaxis()
+    axes.margins(x=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_xlabel(f"seconds for {rows[0].photos:.0f} photos, start to finish")
+    fastest = rows[0].seconds / rows[-1].seconds
+    axes.set_title(f"The whole run is {fastest:.1f} times as fast", loc="left")
+    figure.supxlabel(where, fontsize=7, color="#555555")
+    figure.savefig(target, dpi=150)
+
+
+def main() -> None:
+    """Measure, print the table, write the results."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--photos", type=Path, default=PHOTOS, help="a tar archive of JPEG photos")
+    parser.add_argument("--cores", type=int, default=os.cpu_count())
+    parser.add_argument("--repeat", type=int, default=1)
+    parser.add_argument("--output", type=Path, default=ROOT / "results/comparison")
+    arguments = parser.parse_args()
+    if not arguments.photos.exists():
+        parser.error(f"no archive at {arguments.photos}; name one with --photos")
+
+    rows = compare(arguments.photos.resolve(), arguments.cores, arguments.repeat)
+    where = machine(arguments.cores)
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    content = {"machine": where, "repeat": arguments.repeat, "runs": [asdict(row) for row in rows]}
+    (arguments.output / "comparison.json").write_text(json.dumps(content, indent=2) + "\n")
+    (arguments.output / "comparison.md").write_text(table(rows))
+    plot(rows, arguments.output / "comparison.png", where)
+    print(f"{where}, median of {arguments.repeat}\n\n{table(rows)}")
+
+
+if __name__ == "__main__":
+    main()
