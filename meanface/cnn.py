@@ -104,9 +104,10 @@ class CnnDetector:
 
 
 def _area(low: NDArray[np.int64], high: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The area of the boxes between two corners each, (..., 2); 0 where there is nothing between."""
+    """The areas of boxes between two corners (..., 2) each; 0 where nothing lies between."""
     sides = np.maximum(high - low + 1, 0)
-    return np.multiply(sides[..., 0], sides[..., 1])
+    area: NDArray[np.int64] = sides[..., 0] * sides[..., 1]
+    return area
 
 
 def _rounded(values: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -132,8 +133,10 @@ def _shrunk(box: NDArray[np.int64], times: int) -> NDArray[np.int64]:
 def _layout(height: int, width: int) -> tuple[Boxes, int, int]:
     """Where in the picture the levels of an image lie, and the picture's height and width.
 
-    The levels stand below each other until about half the rest fits beside them; from there they
-    go up again along the right edge, as far as there is room below the image.
+    The levels stand below each other until a level fits beside the one before and about half of
+    what lies below the image is done. The others go up again along the right edge, as far as there
+    is room below the image. (dlib's unsigned arithmetic lays out images of some ten rows or columns
+    differently, and fails on those narrower than 10 pixels; windows of 80x80 find no face there.)
     """
     sizes = [(width, height)]
     while True:
@@ -142,29 +145,22 @@ def _layout(height: int, width: int) -> tuple[Boxes, int, int]:
             break
         sizes.append((w, h))
 
-    total = sum(h + _GAP for _, h in sizes) - 2 * _GAP
-    column = previous = 0  # the height of the first column, the width of its last level
-    first = 0  # the number of levels in the first column
-    for w, h in sizes:
-        fits = w <= width - previous - _GAP
-        if fits and 2 * (column - height) >= total - height:
-            break
-        column, previous, first = column + h + _GAP, w, first + 1
-    column -= _GAP
-
     tiles = []
-    y = _MARGIN
-    for w, h in sizes[:first]:
-        tiles.append((_MARGIN, y, _MARGIN + w - 1, y + h - 1))
-        y += h + _GAP
-    y -= _GAP
-    for w, h in sizes[first:]:
-        right, bottom = _MARGIN + width - 1, y - 1
-        if bottom - h + 1 <= tiles[0][3]:
+    total = sum(h + _GAP for _, h in sizes) - 2 * _GAP
+    bottom, before = 0, 0  # where the next level begins, how wide the last one is
+    for w, h in sizes:
+        if w <= width - before - _GAP and 2 * (bottom - height) >= total - height:
             break
-        tiles.append((right - w + 1, bottom - h + 1, right, bottom))
-        y -= h + _GAP
-    return np.array(tiles), column + 2 * _MARGIN, width + 2 * _MARGIN
+        tiles.append((0, bottom, w - 1, bottom + h - 1))
+        bottom, before = bottom + h + _GAP, w
+    bottom -= _GAP
+    end = bottom
+    for w, h in sizes[len(tiles) :]:
+        if end - h < height:
+            break
+        tiles.append((width - w, end - h, width - 1, end - 1))
+        end -= h + _GAP
+    return np.array(tiles) + _MARGIN, bottom + 2 * _MARGIN, width + 2 * _MARGIN
 
 
 def _tile(plane: NDArray[np.float32], channel: NDArray[np.float32], tiles: Boxes) -> None:

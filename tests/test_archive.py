@@ -379,21 +379,20 @@ def peak(source: Path, max_bytes: int) -> int:
 @pytest.mark.parametrize("kind", ["tar", "gz", "zst", "zip"])
 def test_one_member_at_a_time_is_in_memory(kind: str, tmp_path: Path) -> None:
     piece = os.urandom(1 << 20)
-    files = {f"{i}.jpg": piece for i in range(32)} | {"large.jpg": bytes(64 << 20)}
+    files = {f"{i}.jpg": piece for i in range(16)} | {"large.jpg": bytes(32 << 20)}
     (tmp_path / "x").write_bytes(ARCHIVES[kind](files))
-    assert peak(tmp_path / "x", 1 << 20) < 12 << 20
+    assert peak(tmp_path / "x", 1 << 20) < 8 << 20
 
 
-@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
 def test_a_zip_that_understates_a_size_is_refused_in_bounded_memory(
     method: int, tmp_path: Path
 ) -> None:
-    size = 200 << 20
-    data = zip_bytes({"a.jpg": bytes(size)}, method)
-    (tmp_path / "x").write_bytes(data.replace(struct.pack("<I", size), struct.pack("<I", 1000)))
+    true, told = struct.pack("<I", 128 << 20), struct.pack("<I", 20_000)
+    data = zip_bytes({"a.jpg": bytes(128 << 20)}, method)
+    (tmp_path / "x").write_bytes(data.replace(true, told))
     refusal(tmp_path / "x")
-    if method != zipfile.ZIP_BZIP2:  # all of it is less than the smallest piece of bz2
-        assert peak(tmp_path / "x", 1 << 20) < 60 << 20
+    assert peak(tmp_path / "x", 1 << 20) < 80 << 20
 
 
 def test_a_header_that_overstates_a_size_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,126 @@
+"""The CNN detector against dlib's: the same faces, box for box."""
+
+from collections.abc import Callable
+from itertools import product
+
+import dlib
+import numpy as np
+import pytest
+import skimage.data
+from matplotlib import cbook
+from numpy.typing import NDArray
+from PIL import Image
+
+from meanface.cnn import CnnDetector
+from meanface.encoder import open_session
+from meanface.models import export, weights_path
+from tests.lfw import lfw_archive, lfw_photos
+
+Image8 = NDArray[np.uint8]
+
+needs_lfw = pytest.mark.skipif(
+    lfw_archive() is None, reason="needs the LFW photos beside the checkout"
+)
+
+
+@pytest.fixture(scope="module")
+def detector(tmp_path_factory: pytest.TempPathFactory) -> CnnDetector:
+    path = tmp_path_factory.mktemp("models") / "detector.onnx"
+    export("detector", path)
+    return CnnDetector(open_session(path, "cpu"))
+
+
+@pytest.fixture(scope="module")
+def same(detector: CnnDetector) -> Callable[[Image8, int], int]:
+    """Assert that both detectors find the same faces, and give their number."""
+    oracle = dlib.cnn_face_detection_model_v1(str(weights_path("detector")))
+
+    def compare(image: Image8, upsample: int) -> int:
+        faces = detector(image, upsample)
+        expected = oracle(image, upsample)
+        assert [(face.left, face.top, face.right, face.bottom) for face in faces] == [
+            (found.rect.left(), found.rect.top(), found.rect.right(), found.rect.bottom())
+            for found in expected
+        ]
+        scores = [found.confidence for found in expected]
+        assert [face.score for face in faces] == pytest.approx(scores, abs=1e-5)
+        return len(faces)
+
+    return compare
+
+
+def astronaut() -> Image8:
+    """Eileen Collins, the face in the middle, 230 x 230."""
+    return np.ascontiguousarray(skimage.data.astronaut()[:230, 110:340])
+
+
+def scaled(image: Image8, height: int, width: int) -> Image8:
+    return np.asarray(Image.fromarray(image).resize((width, height)))
+
+
+def crowd() -> Image8:
+    """Faces of six sizes, some of them half behind another."""
+    image = np.full((520, 640, 3), 90, np.uint8)
+    places = [(0, 0, 330), (300, 0, 250), (250, 150, 200), (0, 320, 160), (0, 440, 200)]
+    places += [(170, 330, 130), (170, 420, 130), (300, 380, 220), (310, 500, 140)]
+    for top, left, size in places:
+        image[top : top + size, left : left + size] = scaled(astronaut(), size, size)
+    return image
+
+
+def test_a_crowd(same: Callable[[Image8, int], int]) -> None:
+    assert same(crowd(), 0) >= 5
+
+
+@pytest.mark.parametrize("upsample", [0, 1])
+def test_portraits(same: Callable[[Image8, int], int], upsample: int) -> None:
+    with cbook.get_sample_data("grace_hopper.jpg") as file:
+        hopper = np.asarray(Image.open(file).convert("RGB"))
+    assert same(scaled(hopper, 260, 220), upsample) == 1
+    assert same(astronaut(), upsample) == 1
+
+
+@needs_lfw
+@pytest.mark.parametrize(("count", "upsample"), [(20, 0), (4, 1)])
+def test_lfw(same: Callable[[Image8, int], int], count: int, upsample: int) -> None:
+    assert sum(same(photo, upsample) for _, photo in lfw_photos(count)) >= count
+
+
+@needs_lfw
+@pytest.mark.slow
+@pytest.mark.parametrize("upsample", [0, 1])
+def test_150_photos_of_lfw(same: Callable[[Image8, int], int], upsample: int) -> None:
+    assert sum(same(photo, upsample) for _, photo in lfw_photos(150)) >= 150
+
+
+SIZES = [(20, 20), (7, 200), (200, 10), (21, 60), (60, 21), (97, 41), (250, 90), (90, 250)]
+SIZES += [(450, 60), (60, 450), (500, 120), (120, 500), (173, 229)]
+
+
+@pytest.mark.parametrize(("height", "width"), SIZES)
+def test_sizes(same: Callable[[Image8, int], int], height: int, width: int) -> None:
+    same(scaled(astronaut(), height, width), 0)
+    same(scaled(crowd(), height, width), 0)
+
+
+@pytest.mark.parametrize(("height", "width"), [(12, 10), (60, 60), (40, 130), (130, 40)])
+def test_sizes_enlarged(same: Callable[[Image8, int], int], height: int, width: int) -> None:
+    same(scaled(astronaut(), height, width), 1)
+
+
+@pytest.mark.parametrize(
+    ("height", "width"),
+    [*product((1, 2, 3, 5, 6), repeat=2), (300, 1), (1, 300), (40, 5), (600, 9)],
+)
+def test_no_face_in_images_on_which_dlib_fails(
+    detector: CnnDetector, height: int, width: int
+) -> None:
+    image = scaled(astronaut(), height, width)
+    assert detector(image, 0) == detector(image, 1) == []
+
+
+def test_a_batch_gives_what_its_images_give(detector: CnnDetector) -> None:
+    empty = np.zeros((230, 230, 3), np.uint8)
+    images = np.stack([astronaut(), empty, astronaut()[:, ::-1]])
+    assert detector.batch(images, 0) == [detector(image, 0) for image in images]
+    assert [len(faces) for faces in detector.batch(images, 0)] == [1, 0, 1]

@@ -1,0 +1,104 @@
+"""The ONNX encoder against dlib's own, and the file that `export` writes.
+
+The ONNX detector is tested through `meanface.cnn`, in test_cnn.py.
+"""
+
+from pathlib import Path
+
+import dlib
+import face_recognition_models
+import numpy as np
+import pytest
+import skimage.data
+from numpy.typing import NDArray
+from onnxruntime import InferenceSession
+
+from meanface import models
+from meanface.encoder import open_session
+from meanface.errors import UserError
+from tests.lfw import lfw_archive, lfw_photos
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory) -> InferenceSession:
+    path = tmp_path_factory.mktemp("models") / "encoder.onnx"
+    models.export("encoder", path)
+    return open_session(path, "cpu")
+
+
+def encode(session: InferenceSession, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
+    (embeddings,) = session.run(None, {"chips": chips})
+    return np.asarray(embeddings)
+
+
+def dlib_encode(chips: NDArray[np.uint8]) -> NDArray[np.float64]:
+    oracle = dlib.face_recognition_model_v1(str(models.weights_path("encoder")))
+    return np.array([oracle.compute_face_descriptor(chip) for chip in chips])
+
+
+def face_chips(photos: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """The chips that dlib encodes: every face that its HOG detector finds, aligned."""
+    detect = dlib.get_frontal_face_detector()
+    landmarks = dlib.shape_predictor(
+        face_recognition_models.pose_predictor_five_point_model_location()
+    )
+    return np.array(
+        [
+            dlib.get_face_chip(photo, landmarks(photo, box), size=150, padding=0.25)
+            for photo in photos
+            for box in detect(photo, 0)
+        ]
+    )
+
+
+def extreme_chips() -> NDArray[np.uint8]:
+    """Noise, black, white, and one bright corner each: what an error at an edge would change."""
+    noise = np.random.default_rng(1).integers(0, 256, (4, 150, 150, 3), dtype=np.uint8)
+    plain = np.zeros((6, 150, 150, 3), np.uint8)
+    plain[1] = 255
+    plain[2, :9, :9] = plain[3, :9, -9:] = plain[4, -9:, :9] = plain[5, -9:, -9:] = 255
+    return np.concatenate([noise, plain])
+
+
+def test_encoder_gives_dlib_s_embeddings(session: InferenceSession) -> None:
+    chips = np.concatenate([face_chips([skimage.data.astronaut()]), extreme_chips()])
+    embeddings = encode(session, chips)
+    assert embeddings.dtype == np.float32
+    np.testing.assert_allclose(embeddings, dlib_encode(chips), rtol=0, atol=1e-6)
+
+
+@pytest.mark.skipif(lfw_archive() is None, reason="needs the LFW photos beside the checkout")
+def test_encoder_gives_dlib_s_embeddings_of_lfw(session: InferenceSession) -> None:
+    chips = face_chips([photo for _, photo in lfw_photos(30)])
+    assert len(chips) > 25
+    np.testing.assert_allclose(encode(session, chips), dlib_encode(chips), rtol=0, atol=1e-6)
+
+
+def test_an_embedding_does_not_depend_on_the_batch(session: InferenceSession) -> None:
+    chips = np.random.default_rng(2).integers(0, 256, (33, 150, 150, 3), dtype=np.uint8)
+    whole = encode(session, chips)
+    single = np.concatenate([encode(session, chips[i : i + 1]) for i in range(len(chips))])
+    assert whole.tobytes() == single.tobytes()
+    assert encode(session, chips[::-1]).tobytes() == whole[::-1].tobytes()
+    assert encode(session, chips[:16]).tobytes() == whole[:16].tobytes()
+    assert encode(session, chips[:0]).shape == (0, 128)
+
+
+@pytest.mark.parametrize("model", ["encoder", "detector"])
+def test_export_writes_the_same_bytes_again_and_nothing_else(model: str, tmp_path: Path) -> None:
+    for name in ("a.onnx", "b.onnx"):
+        models.export(model, tmp_path / name)
+    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} == {"a.onnx", "b.onnx"}
+
+
+def test_export_refuses_other_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, sha256 = models.WEIGHTS["detector"]
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    changed = tmp_path / "changed.dat"
+    changed.write_bytes(content)
+    monkeypatch.setitem(models.WEIGHTS, "detector", (changed, sha256))
+    with pytest.raises(UserError, match=r"changed\.dat.*reinstall"):
+        models.export("detector", tmp_path / "detector.onnx")
+    assert {path.name for path in tmp_path.iterdir()} == {"changed.dat"}
