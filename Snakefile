@@ -7,9 +7,11 @@ min_version("9.20")
 
 # The jobs' scripts import the library that lies beside this file.
 sys.path.insert(0, workflow.basedir)
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    filter(None, [workflow.basedir, os.environ.get("PYTHONPATH")])
-)
+os.environ |= {
+    "PYTHONPATH": os.pathsep.join(
+        filter(None, [workflow.basedir, os.getenv("PYTHONPATH")])
+    )
+}
 
 
 configfile: f"{workflow.basedir}/config/config.yaml"

@@ -35,12 +35,14 @@ _EXTENSIONS = (
 _ZIP_ENCRYPTED, _ZIP_UTF8 = 0x1, 0x800  # general purpose flags of a zip member
 
 # What the standard library and zstandard raise on damaged archives. NotImplementedError (a zip
-# compression that zipfile lacks) is a RuntimeError, UnicodeError a ValueError.
+# compression that zipfile lacks) is a RuntimeError, UnicodeError a ValueError; MemoryError comes
+# from headers that ask for gigabytes.
 _UNREADABLE = (
     OSError,
     EOFError,
     ValueError,
     RuntimeError,
+    MemoryError,
     struct.error,
     zlib.error,
     lzma.LZMAError,
@@ -185,7 +187,7 @@ def _zip_entries(source: Path) -> Iterator[_Entry]:
             if info.flag_bits & _ZIP_ENCRYPTED:
                 raise _refused(source, name, "is encrypted")
             mode = stat.S_IFMT(info.external_attr >> 16) or stat.S_IFREG
-            kind = "directory" if info.is_dir() else _kind(mode)
+            kind = "directory" if name.endswith("/") else _kind(mode)
             yield _Entry(name, kind, info.file_size, partial(_read_zipped, archive, info))
 
 
@@ -208,8 +210,6 @@ def _tar_entries(stream: IO[bytes]) -> Iterator[_Entry]:
     with stream, tarfile.open(fileobj=stream, mode="r|", tarinfo=_StrictTarInfo) as archive:
         while info := archive.next():
             archive.members.clear()  # type: ignore[attr-defined]  # tarfile would keep them all
-            if info.size < 0:
-                raise tarfile.ReadError("negative size")
             if info.issym() or info.islnk():
                 kind = "link"
             else:

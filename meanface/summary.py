@@ -22,7 +22,7 @@ def read_json(source: Path) -> dict[str, Any]:
 
 def summary_text(summary: Mapping[str, Any], results: Path) -> str:
     """Give the lines shown at the end of a run; `results` is the folder that holds them."""
-    skipped = sum(summary["skipped"].values())
+    skipped = sum(count for kind, count in summary["skipped"].items() if kind != "directory")
     lines = [
         (
             "photos",

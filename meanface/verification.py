@@ -236,13 +236,15 @@ def _score_fold(
 def best_threshold(same: NDArray[np.bool_], distances: NDArray[np.float64]) -> float:
     """Give the threshold at which most pairs are called rightly.
 
-    Where several are equally good, the smallest: the one that calls the fewest pairs the same.
+    Of several that are equally good, the one in the middle of their range, or the smaller of two:
+    it leans neither to "same" nor to "different".
     """
     thresholds = _thresholds(distances)
     true_positives = _count_below(distances[same], thresholds)
     false_positives = _count_below(distances[~same], thresholds)
-    # argmax gives the first of equals.
-    return float(thresholds[np.argmax(true_positives - false_positives)])
+    right = true_positives - false_positives
+    best = thresholds[right == right.max()]
+    return float(best[np.argmin(np.abs(best - (best[0] + best[-1]) / 2))])
 
 
 def roc_curve(same: NDArray[np.bool_], distances: NDArray[np.float64]) -> Roc:

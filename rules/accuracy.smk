@@ -1,19 +1,5 @@
 """Score the embeddings on pairs of photos: do they tell persons apart?"""
 
-from snakemake.exceptions import WorkflowError
-
-
-def pairs_file(wildcards):
-    if not config["pairs"]:
-        raise WorkflowError(
-            "pairs: lfw_accuracy needs the path of a pairs.txt, such as --config pairs=pairs.txt"
-        )
-    if config["face"] == "all":
-        raise WorkflowError(
-            "face: lfw_accuracy needs one face per photo: write central, largest or first"
-        )
-    return local(config["pairs"])
-
 
 rule lfw_accuracy:
     input:

@@ -1,22 +1,5 @@
 """Fetch the photos and verify them: nothing unverified is ever opened."""
 
-from functools import cache
-
-from meanface.acquire import folder_listing_digest
-
-
-def archive_path():
-    """The archive as a file of the workflow; none where the photos are a folder."""
-    if SOURCE.urls:
-        return [f"results/download/{SOURCE.name}"]
-    return [] if SOURCE.path.is_dir() else [str(SOURCE.path)]
-
-
-@cache
-def folder_listing():
-    """What tells a changed folder from an unchanged one; compared at every run."""
-    return folder_listing_digest(SOURCE.path) if SOURCE.path and SOURCE.path.is_dir() else None
-
 
 rule download:
     output:
@@ -38,7 +21,7 @@ rule download:
 
 rule acquire:
     input:
-        archive_path(),
+        archive=ARCHIVE,
     output:
         "results/source.json",
     log:
@@ -48,10 +31,10 @@ rule acquire:
     conda:
         "../envs/meanface.yaml"
     params:
-        path=str(SOURCE.path) if SOURCE.path else archive_path()[0],
+        folder=FOLDER,
         checksum=SOURCE.checksum,
-        listing=lambda wildcards: folder_listing(),
+        listing=folder_listing,
     message:
-        "Verifying {params.path}"
+        "Verifying {input.archive}{params.folder}"
     script:
         "../scripts/acquire.py"

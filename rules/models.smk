@@ -6,12 +6,12 @@ MODELS = expand("results/models/{model}.onnx", model=ENGINE.models)
 rule export_model:
     output:
         "results/models/{model}.onnx",
-    wildcard_constraints:
-        model="encoder|detector",
     log:
         "results/logs/export_model/{model}.log",
     benchmark:
         "results/benchmarks/export_model/{model}.tsv"
+    wildcard_constraints:
+        model="encoder|detector",
     conda:
         "../envs/meanface.yaml"
     message:

@@ -3,7 +3,7 @@
 
 checkpoint shard:
     input:
-        archive=ancient(archive_path()),
+        archive=ancient(ARCHIVE),
         source="results/source.json",
     output:
         tars=expand("results/shards/{shard}.tar", shard=SHARDS),
@@ -17,10 +17,10 @@ checkpoint shard:
     conda:
         "../envs/meanface.yaml"
     params:
-        path=rules.acquire.params.path,
+        folder=FOLDER,
         suffixes=config["suffixes"],
         max_bytes=config["max_bytes"],
     message:
-        "Splitting {params.path} into shards"
+        "Splitting {input.archive}{params.folder} into shards"
     script:
         "../scripts/shard.py"

@@ -7,5 +7,5 @@ from meanface.logs import log_to
 from meanface.summary import write_json
 
 with log_to(snakemake.log[0]):
-    source = describe(Path(snakemake.params.path), snakemake.params.checksum)
-    write_json(Path(snakemake.output[0]), source)
+    (photos,) = [*snakemake.input.archive, *snakemake.params.folder]
+    write_json(Path(snakemake.output[0]), describe(Path(photos), snakemake.params.checksum))

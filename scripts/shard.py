@@ -7,8 +7,9 @@ from meanface.shards import split
 from meanface.summary import write_json
 
 with log_to(snakemake.log[0]):
+    (photos,) = [*snakemake.input.archive, *snakemake.params.folder]
     counts = split(
-        Path(snakemake.params.path),
+        Path(photos),
         [Path(tar) for tar in snakemake.output.tars],
         [Path(manifest) for manifest in snakemake.output.manifests],
         [Path(digest) for digest in snakemake.output.digests],

@@ -253,6 +253,13 @@ def test_devices_are_refused(type: bytes, tmp_path: Path) -> None:
     assert "'strange'" in refusal(tmp_path / "x")
 
 
+def test_a_nameless_zip_member_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(zip_bytes({"a.jpg": b"1", "": b"2"}))
+    assert "member ''" in refusal(tmp_path / "x")
+    (tmp_path / "x").write_bytes(zip_bytes({"zero.jpg": b"1"}).replace(b"zero", b"\0ero"))
+    assert "zero byte" in refusal(tmp_path / "x")
+
+
 def test_devices_in_zips_and_folders_are_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "zip", "w") as archive:
         pipe = zipfile.ZipInfo("pipe")
@@ -271,7 +278,7 @@ def test_encrypted_members_are_refused(tmp_path: Path) -> None:
     (tmp_path / "x.zip").write_bytes(data)
     message = refusal(tmp_path / "x.zip")
     assert "'secret.jpg'" in message
-    assert "encrypted" in message
+    assert "is encrypted:" in message
 
 
 def test_other_kinds_of_file_are_refused(tmp_path: Path) -> None:
@@ -305,6 +312,11 @@ def test_an_archive_cut_short_is_refused_wherever_it_ends(kind: str, tmp_path: P
         (tmp_path / "x").write_bytes(whole[:length])
         refusal(tmp_path / "x")
         refusal(tmp_path / "x", max_bytes=100)
+
+
+def test_a_zip_cut_short_is_told_to_be_damaged(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(zip_bytes(SMALL)[:1000])
+    assert "cut short" in refusal(tmp_path / "x")
 
 
 def test_a_damaged_header_is_not_taken_for_the_end(tmp_path: Path) -> None:
@@ -388,11 +400,37 @@ def test_one_member_at_a_time_is_in_memory(kind: str, tmp_path: Path) -> None:
 def test_a_zip_that_understates_a_size_is_refused_in_bounded_memory(
     method: int, tmp_path: Path
 ) -> None:
-    true, told = struct.pack("<I", 128 << 20), struct.pack("<I", 20_000)
-    data = zip_bytes({"a.jpg": bytes(128 << 20)}, method)
+    true, told = struct.pack("<I", 96 << 20), struct.pack("<I", 20_000)
+    data = zip_bytes({"a.jpg": bytes(96 << 20)}, method)
     (tmp_path / "x").write_bytes(data.replace(true, told))
     refusal(tmp_path / "x")
     assert peak(tmp_path / "x", 1 << 20) < 80 << 20
+
+
+def test_many_members_take_no_more_memory_than_few(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(tar_bytes({f"{i}.jpg": b"" for i in range(3000)}))
+    assert peak(tmp_path / "x", 1 << 20) < 1 << 20
+
+
+@pytest.mark.parametrize("headers", [{"size": "-1000"}, {"size": str(1 << 60)}])
+def test_an_impossible_size_is_refused(headers: dict[str, str], tmp_path: Path) -> None:
+    names = ["a.jpg", "b.jpg"]
+    (tmp_path / "x").write_bytes(tar_of(*(info_of(n, pax_headers=headers) for n in names)))
+    refusal(tmp_path / "x")
+    header = info_of("a.jpg", size=-512).tobuf(tarfile.GNU_FORMAT)
+    (tmp_path / "x").write_bytes(header + bytes(2048))
+    refusal(tmp_path / "x")
+
+
+def test_a_zip_that_overstates_a_size_is_refused(tmp_path: Path) -> None:
+    true, told = struct.pack("<I", 1000), struct.pack("<I", 1001)
+    (tmp_path / "x").write_bytes(zip_bytes({"a.jpg": bytes(1000)}).replace(true, told))
+    assert "1001 bytes" in refusal(tmp_path / "x")
+
+
+@pytest.mark.skipif(not Path("/proc/self/fdinfo").exists(), reason="the system has no /proc")
+def test_a_file_that_holds_more_than_its_size_says_is_refused() -> None:
+    assert "0 bytes" in refusal(Path("/proc/self/fdinfo"))
 
 
 def test_a_header_that_overstates_a_size_is_refused(tmp_path: Path) -> None:
