@@ -17,7 +17,6 @@ import time
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from statistics import median
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -53,9 +52,7 @@ def run_pool(folder: Path, scratch: Path, cores: int) -> Measured:
     return Measured(BASELINE, photos, failed, seconds, seconds * cores / photos * 1000, None)
 
 
-def run_workflow(
-    way: str, archive: Path, scratch: Path, cores: int, *arguments: str
-) -> Measured:
+def run_workflow(way: str, archive: Path, scratch: Path, cores: int, *arguments: str) -> Measured:
     """Run the workflow; the workers' time is that of the encode jobs, with their start."""
     command = [sys.executable, "-m", "snakemake", f"--cores={cores}", "--directory", str(scratch)]
     command += ["--snakefile", str(ROOT / "Snakefile"), *arguments]
@@ -109,7 +106,8 @@ def machine(cores: int) -> str:
         lines = info.read_text().splitlines()
         model = next(line.split(":")[1].strip() for line in lines if "model name" in line)
     packages = ", ".join(f"{name} {version(name)}" for name in ("dlib-bin", "onnxruntime"))
-    return f"{cores} of {os.cpu_count()} cores of {model}, Python {platform.python_version()}, {packages}"
+    python = f"Python {platform.python_version()}"
+    return f"{cores} of {os.cpu_count()} cores of {model}, {python}, {packages}"
 
 
 def table(rows: list[Measured]) -> str:

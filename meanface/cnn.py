@@ -42,9 +42,9 @@ class CnnDetector:
         self._overlap: float = settings["overlap"]
         self._covered: float = settings["covered"]
 
-    def __call__(self, image: NDArray[np.uint8], upsample: int) -> list[Face]:
+    def __call__(self, pixels: NDArray[np.uint8], upsample: int) -> list[Face]:
         """Find the faces in one image, uint8 RGB (height, width, 3); see `batch`."""
-        return self.batch(image[None], upsample)[0]
+        return self.batch(pixels[None], upsample)[0]
 
     def batch(self, images: NDArray[np.uint8], upsample: int) -> list[list[Face]]:
         """Find the faces in images of one size, uint8 RGB (n, height, width, 3), n > 0.

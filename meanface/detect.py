@@ -1,9 +1,11 @@
 """Find the faces of a photo: a ladder of detectors, each tried where those before it found none."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import dlib
 import numpy as np
@@ -14,21 +16,31 @@ from meanface.cnn import CnnDetector
 from meanface.encoder import open_session
 from meanface.face import Face
 
-# Takes RGB uint8 (height, width, 3), gives the faces found, most certain first.
-Detector = Callable[[NDArray[np.uint8]], list[Face]]
+
+class Search(Protocol):
+    """A detector: RGB uint8 (height, width, 3), doubled `upsample` times first, best face first."""
+
+    def __call__(self, pixels: NDArray[np.uint8], upsample: int) -> list[Face]: ...
 
 
 class Ladder:
     """Detectors in the order in which they are tried, on photos scaled down to a bounded size."""
 
-    def __init__(self, names: Sequence[str], model: Path | None, device: str, pixels: int) -> None:
+    def __init__(
+        self, names: Sequence[str], models: Mapping[str, Path], device: str, pixels: int
+    ) -> None:
         """Make the detectors `names` ("hog@0", "cnn@1": name@upsample).
 
-        `model` is the ONNX file of the CNN detector (None where no name begins with cnn), `pixels`
-        the most that a photo has when detection begins (0: no bound).
+        `models` gives the exported files of the kinds that occur, "hog" and "cnn"; `pixels` is the
+        most that a photo has when detection begins (0: no bound).
         """
-        cnn = CnnDetector(open_session(model, device)) if model else None
-        self._detectors = [(name, _detector(name, cnn)) for name in names]
+        kinds = {name.partition("@")[0] for name in names}
+        searches = {kind: _SEARCHES[kind](models[kind], device) for kind in kinds}
+        self._detectors = [
+            (name, partial(searches[kind], upsample=int(upsample)))
+            for name in names
+            for kind, _, upsample in [name.partition("@")]
+        ]
         self._pixels = pixels
 
     def __call__(self, pixels: NDArray[np.uint8]) -> tuple[str, list[Face]]:
@@ -44,27 +56,26 @@ class Ladder:
         return "", []
 
 
-def _detector(name: str, cnn: CnnDetector | None) -> Detector:
-    kind, _, upsample = name.partition("@")
-    if kind == "hog":
-        return _hog(int(upsample))
-    if kind == "cnn" and cnn:
-        return lambda pixels: cnn(pixels, int(upsample))
-    raise ValueError(f"no detector {name!r}")
+def _hog(model: Path, device: str) -> Search:
+    """dlib's frontal face detector (HOG features, five linear filters); it knows only the CPU."""
+    frontal = dlib.fhog_object_detector(str(model))
 
-
-def _hog(upsample: int) -> Detector:
-    """dlib's frontal face detector (HOG features, five linear filters)."""
-    frontal = dlib.get_frontal_face_detector()
-
-    def detect(pixels: NDArray[np.uint8]) -> list[Face]:
+    def search(pixels: NDArray[np.uint8], upsample: int) -> list[Face]:
         boxes, scores, _ = frontal.run(pixels, upsample, 0.0)
         return [
             Face(box.left(), box.top(), box.right(), box.bottom(), score)
             for box, score in zip(boxes, scores, strict=True)
         ]
 
-    return detect
+    return search
+
+
+def _cnn(model: Path, device: str) -> Search:
+    """dlib's CNN detector."""
+    return CnnDetector(open_session(model, device))
+
+
+_SEARCHES: dict[str, Callable[[Path, str], Search]] = {"hog": _hog, "cnn": _cnn}
 
 
 def _bounded(pixels: NDArray[np.uint8], most: int) -> tuple[NDArray[np.uint8], float]:

@@ -65,14 +65,12 @@ class Engine:
     """Everything from the bytes of photos to embeddings; safe to share between threads."""
 
     def __init__(self, settings: EngineSettings, models: Mapping[str, Path]) -> None:
-        """Open the ONNX files that settings.models names, given by these names.
+        """Open the exported models, given by name ("encoder", "cnn", "hog"), as settings ask.
 
         Raises UserError where settings.device is "cuda" and there is no usable GPU.
         """
         self._settings = settings
-        self._ladder = Ladder(
-            settings.detectors, models.get("detector"), settings.device, settings.detect_pixels
-        )
+        self._ladder = Ladder(settings.detectors, models, settings.device, settings.detect_pixels)
         self._landmarks = dlib.shape_predictor(
             face_recognition_models.pose_predictor_five_point_model_location()
         )

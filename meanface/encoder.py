@@ -1,4 +1,4 @@
-"""Turn face chips into embeddings: dlib's network in ONNX Runtime, or dlib itself as the reference."""
+"""Turn face chips into embeddings, by dlib's network in ONNX Runtime or, as reference, in dlib."""
 
 from collections.abc import Sequence
 from pathlib import Path

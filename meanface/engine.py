@@ -37,10 +37,12 @@ class EngineSettings:
 
     @property
     def models(self) -> list[str]:
-        """The ONNX models that these settings need: "encoder", "detector", both or none."""
+        """The file names of the exported models that these settings need."""
+        kinds = {name.partition("@")[0] for name in self.detectors}
         needed = {
-            "encoder": self.encoder == "onnx",
-            "detector": any(name.startswith("cnn@") for name in self.detectors),
+            "encoder.onnx": self.encoder == "onnx",
+            "cnn.onnx": "cnn" in kinds,
+            "hog.svm": "hog" in kinds,
         }
         return [model for model, is_needed in needed.items() if is_needed]
 

@@ -22,7 +22,7 @@ class ExactSum:
         self._per_exponent = np.zeros((_EXPONENTS, dimensions), dtype=np.int64)
 
     def add(self, vectors: NDArray[np.float32]) -> None:
-        """Add the rows of a float32 array (n, dimensions). Raises ValueError if one is not finite."""
+        """Add the rows of a float32 array (n, dimensions). ValueError: one is not finite."""
         if not np.isfinite(vectors).all():
             raise ValueError("an embedding is not finite")
         if self.vectors + len(vectors) > _MOST_VECTORS:
@@ -50,7 +50,7 @@ class ExactSum:
         return totals
 
     def mean(self) -> NDArray[np.float64]:
-        """Give sum() / number of vectors, float64 (dimensions,). Raises ValueError for no vector."""
+        """Give sum() / number of vectors, float64 (dimensions,). ValueError: none was added."""
         if not self.vectors:
             raise ValueError("the mean of no vectors")
         return self.sum() / self.vectors

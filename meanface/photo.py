@@ -9,7 +9,7 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 # What Pillow may open: formats for photos, decoded by Pillow itself (EPS would start Ghostscript).
 Image.init()
-FORMATS = [
+FORMATS: list[str] = [
     name
     for name in ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
     if name in Image.OPEN

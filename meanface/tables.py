@@ -23,7 +23,7 @@ FACES = (
     "shard",
 )
 FAILURES = ("path", "reason", "detail", "shard")
-_TEXT = {name: str for name in ("path", "identity", "detector", "reason", "detail", "shard")}
+_TEXT = dict.fromkeys(("path", "identity", "detector", "reason", "detail", "shard"), str)
 
 
 def identity_of(path: str) -> str:

@@ -1,20 +1,16 @@
-"""Export dlib's networks from their weights package to ONNX."""
-
-MODELS = expand("results/models/{model}.onnx", model=ENGINE.models)
+"""Export dlib's models from their packages to files that a worker opens at once."""
 
 
 rule export_model:
     output:
-        "results/models/{model}.onnx",
+        "results/models/{model}.{suffix}",
     log:
-        "results/logs/export_model/{model}.log",
+        "results/logs/export_model/{model}.{suffix}.log",
     benchmark:
-        "results/benchmarks/export_model/{model}.tsv"
-    wildcard_constraints:
-        model="encoder|detector",
+        "results/benchmarks/export_model/{model}.{suffix}.tsv"
     conda:
         "../envs/meanface.yaml"
     message:
-        "Exporting the {wildcards.model} to ONNX"
+        "Exporting {wildcards.model}"
     script:
         "../scripts/export_model.py"

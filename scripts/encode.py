@@ -1,4 +1,4 @@
-"""Encode one shard: embeddings float32 (n, 128), tables of faces and failures, counts and seconds."""
+"""Encode one shard: embeddings float32 (n, 128), tables of faces and failures, counts."""
 
 import logging
 import time

@@ -1,4 +1,4 @@
-"""Export one of dlib's networks to ONNX."""
+"""Export one of dlib's models."""
 
 from pathlib import Path
 

@@ -253,9 +253,9 @@ def test_devices_are_refused(type: bytes, tmp_path: Path) -> None:
     assert "'strange'" in refusal(tmp_path / "x")
 
 
-def test_a_nameless_zip_member_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "x").write_bytes(zip_bytes({"a.jpg": b"1", "": b"2"}))
-    assert "member ''" in refusal(tmp_path / "x")
+def test_zip_members_without_a_usable_name_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(zip_bytes({"a.jpg": b"1", ".": b"2"}))
+    assert "member '.'" in refusal(tmp_path / "x")
     (tmp_path / "x").write_bytes(zip_bytes({"zero.jpg": b"1"}).replace(b"zero", b"\0ero"))
     assert "zero byte" in refusal(tmp_path / "x")
 

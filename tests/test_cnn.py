@@ -25,15 +25,15 @@ needs_lfw = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def detector(tmp_path_factory: pytest.TempPathFactory) -> CnnDetector:
-    path = tmp_path_factory.mktemp("models") / "detector.onnx"
-    export("detector", path)
+    path = tmp_path_factory.mktemp("models") / "cnn.onnx"
+    export("cnn", path)
     return CnnDetector(open_session(path, "cpu"))
 
 
 @pytest.fixture(scope="module")
 def same(detector: CnnDetector) -> Callable[[Image8, int], int]:
     """Assert that both detectors find the same faces, and give their number."""
-    oracle = dlib.cnn_face_detection_model_v1(str(weights_path("detector")))
+    oracle = dlib.cnn_face_detection_model_v1(str(weights_path("cnn")))
 
     def compare(image: Image8, upsample: int) -> int:
         faces = detector(image, upsample)

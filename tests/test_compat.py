@@ -7,10 +7,9 @@ import face_recognition
 import numpy as np
 import pandas as pd
 import pytest
-from numpy.typing import NDArray
-
 from conftest import ROOT, snakemake
 from lfw import SKIP, lfw_archive
+from numpy.typing import NDArray
 
 COMPAT = ("--configfile", str(ROOT / "config/compat.yaml"))
 TOLERANCE = 1e-6

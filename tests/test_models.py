@@ -87,7 +87,7 @@ def test_an_embedding_does_not_depend_on_the_batch(session: InferenceSession) ->
     assert encode(session, chips[:0]).shape == (0, 128)
 
 
-@pytest.mark.parametrize("model", ["encoder", "detector"])
+@pytest.mark.parametrize("model", ["encoder", "cnn", "hog"])
 def test_export_writes_the_same_bytes_again_and_nothing_else(model: str, tmp_path: Path) -> None:
     for name in ("a.onnx", "b.onnx"):
         models.export(model, tmp_path / name)
@@ -96,12 +96,12 @@ def test_export_writes_the_same_bytes_again_and_nothing_else(model: str, tmp_pat
 
 
 def test_export_refuses_other_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, sha256 = models.WEIGHTS["detector"]
+    path, sha256 = models.WEIGHTS["cnn"]
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     changed = tmp_path / "changed.dat"
     changed.write_bytes(content)
-    monkeypatch.setitem(models.WEIGHTS, "detector", (changed, sha256))
+    monkeypatch.setitem(models.WEIGHTS, "cnn", (changed, sha256))
     with pytest.raises(UserError, match=r"changed\.dat.*reinstall"):
-        models.export("detector", tmp_path / "detector.onnx")
+        models.export("cnn", tmp_path / "cnn.onnx")
     assert {path.name for path in tmp_path.iterdir()} == {"changed.dat"}

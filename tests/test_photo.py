@@ -26,7 +26,9 @@ def gradient(height: int = 4, width: int = 6) -> NDArray[np.uint8]:
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "PPM", "WEBP"])
 @pytest.mark.parametrize("how", ["full", "plain"])
 def test_lossless_formats_give_their_pixels(kind: str, how: str) -> None:
-    data = saved(Image.fromarray(gradient()), kind, **({"lossless": True} if kind == "WEBP" else {}))
+    data = saved(
+        Image.fromarray(gradient()), kind, **({"lossless": True} if kind == "WEBP" else {})
+    )
     pixels = decode(data, how, MANY)
     assert pixels.dtype == np.uint8
     assert np.array_equal(pixels, gradient())

@@ -1,4 +1,4 @@
-"""The CSV tables hold any file name and read back unchanged, with pandas and with the csv module."""
+"""The CSV tables hold any file name and read back unchanged, with pandas and with csv."""
 
 import csv
 from pathlib import Path

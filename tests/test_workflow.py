@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-
 from conftest import ROOT, Run, snakemake
+
 from meanface.shards import shard_of
 
 SAMPLE = ROOT / "sample/sample.tar.gz"
