@@ -250,6 +250,13 @@ def _listing(folder: bytes, prefix: bytes = b"") -> Iterator[tuple[bytes, int, i
                 yield prefix + entry.name, status.st_size, status.st_mtime_ns
 
 
+def size_of(path: Path) -> int:
+    """Return the bytes of a file, or of all files below a folder. Raises OSError."""
+    if path.is_dir():
+        return sum(size for _, size, _ in _listing(os.fsencode(path)))
+    return path.stat().st_size
+
+
 def describe(path: Path, checksum: Checksum | None) -> dict[str, object]:
     """Return what identifies the photos of an archive file (verified) or a folder.
 

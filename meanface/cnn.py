@@ -25,6 +25,8 @@ _SMALLER, _LARGER = 5 / 6, 6 / 5
 _LEAST_HEIGHT = 5
 _GAP = 10
 _MARGIN = 11
+_STRIP = 1 << 20  # pixels that the network works on at a time
+_CONTEXT = 128  # rows, a multiple of the stride: a score is seen from 189 rows around its place
 
 
 class CnnDetector:
@@ -52,18 +54,34 @@ class CnnDetector:
         Each image is first enlarged to twice its size `upsample` times, which finds smaller faces.
         Boxes are in coordinates of the image as given, the most certain face first.
         """
-        enlarged = np.stack([_enlarged(image, upsample) for image in images])
-        tiles, height, width = _layout(*enlarged.shape[1:3])
+        enlarged = [_enlarged(image, upsample) for image in images]
+        tiles, height, width = _layout(*enlarged[0].shape[:2])
         if min(height, width) < self._smallest:
             return [[] for _ in images]
         pyramids = np.zeros((len(images), 3, height, width), np.float32)
-        planes = np.ascontiguousarray(enlarged.transpose(0, 3, 1, 2))
-        normal = (planes - self._mean[:, None, None]) / np.float32(256)
-        for pyramid, image in zip(pyramids, normal, strict=True):
-            for plane, channel in zip(pyramid, image, strict=True):
-                _tile(plane, channel, tiles)
-        (scores,) = self._session.run(None, {"pyramids": pyramids})
-        return [list(self._faces(score, tiles, upsample)) for score in scores]
+        for pyramid, image in zip(pyramids, enlarged, strict=True):
+            for plane, channel, mean in zip(
+                pyramid, np.moveaxis(image, 2, 0), self._mean, strict=True
+            ):
+                _tile(plane, (channel - mean) / np.float32(256), tiles)
+        return [list(self._faces(score, tiles, upsample)) for score in self._scores(pyramids)]
+
+    def _scores(self, pyramids: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Run the network over strips of the pictures, so that large photos need little memory.
+
+        A score depends on no more than _CONTEXT rows above and below it; strips begin at multiples
+        of the network's stride, so that each score is computed from the same pixels as in one go.
+        """
+        count, _, rows, columns = pyramids.shape
+        strip = max(1, _STRIP // (count * columns * self._stride)) * self._stride
+        parts = []
+        for start in range(0, rows, strip):
+            top, bottom = max(0, start - _CONTEXT), start + strip + _CONTEXT
+            (scores,) = self._session.run(None, {"pyramids": pyramids[:, :, top:bottom]})
+            first = (start - top) // self._stride
+            last = first + strip // self._stride if start + strip < rows else None
+            parts.append(scores[:, first:last])
+        return np.concatenate(parts, axis=1)
 
     def _faces(self, scores: NDArray[np.float32], tiles: Boxes, upsample: int) -> Iterator[Face]:
         """The boxes that score above zero and that no better one overlaps."""

@@ -1,11 +1,10 @@
 """Find the faces of a photo: a ladder of detectors, each tried where those before it found none."""
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import dlib
 import numpy as np
@@ -14,81 +13,115 @@ from PIL import Image
 
 from meanface.cnn import CnnDetector
 from meanface.encoder import open_session
+from meanface.engine import EngineSettings
 from meanface.face import Face
 
+Pixels = NDArray[np.uint8]
 
-class Search(Protocol):
-    """A detector: RGB uint8 (height, width, 3), doubled `upsample` times first, best face first."""
+# Takes photos, RGB uint8 (height, width, 3), and how often to double their size before the search;
+# gives the faces found in each, most certain first.
+Search = Callable[[Sequence[Pixels], int], list[list[Face]]]
 
-    def __call__(self, pixels: NDArray[np.uint8], upsample: int) -> list[Face]: ...
+# Pixels that the CNN detector takes at once: photo by photo is best for a CPU and its caches, a
+# GPU wants more to do.
+_AT_ONCE = {"cpu": 1, "cuda": 1 << 24}
+
+# The longest side before upsampling. Where dlib resizes, it adds up positions in float32, and
+# writes outside of its memory for sides well beyond twice of this.
+_LONGEST = 4096
 
 
 class Ladder:
     """Detectors in the order in which they are tried, on photos scaled down to a bounded size."""
 
-    def __init__(
-        self, names: Sequence[str], models: Mapping[str, Path], device: str, pixels: int
-    ) -> None:
-        """Make the detectors `names` ("hog@0", "cnn@1": name@upsample).
+    def __init__(self, settings: EngineSettings, models: Mapping[str, Path]) -> None:
+        """Open settings.detectors; `models` gives the exported files "hog" and "cnn" they need."""
+        rungs = [(name, *name.split("@")) for name in settings.detectors]
+        kinds = {kind for _, kind, _ in rungs}
+        searches = {kind: _SEARCHES[kind](settings, models[kind]) for kind in kinds}
+        self._rungs = [(name, searches[kind], int(upsample)) for name, kind, upsample in rungs]
+        self._most = settings.detect_pixels
 
-        `models` gives the exported files of the kinds that occur, "hog" and "cnn"; `pixels` is the
-        most that a photo has when detection begins (0: no bound).
+    def __call__(self, photos: Sequence[Pixels]) -> list[tuple[str, list[Face]]]:
+        """Give for each photo the first detector that finds a face and its faces, best first.
+
+        Photos are RGB uint8 (height, width, 3), boxes in their coordinates. Where no detector
+        finds a face, its name is "" and the list empty.
         """
-        kinds = {name.partition("@")[0] for name in names}
-        searches = {kind: _SEARCHES[kind](models[kind], device) for kind in kinds}
-        self._detectors = [
-            (name, partial(searches[kind], upsample=int(upsample)))
-            for name in names
-            for kind, _, upsample in [name.partition("@")]
-        ]
-        self._pixels = pixels
+        found: list[tuple[str, list[Face]]] = [("", [])] * len(photos)
+        bounded = {index: self._bounded(photo) for index, photo in enumerate(photos)}
+        for name, search, upsample in self._rungs:
+            for index, faces in zip(
+                list(bounded),
+                search([small for small, _ in bounded.values()], upsample),
+                strict=True,
+            ):
+                if faces:
+                    _, scale = bounded.pop(index)
+                    found[index] = name, [_scaled(face, scale) for face in faces]
+        return found
 
-    def __call__(self, pixels: NDArray[np.uint8]) -> tuple[str, list[Face]]:
-        """Give the name of the first detector that finds a face and its faces, most certain first.
-
-        Boxes are in coordinates of `pixels`, RGB uint8 (height, width, 3). Where none finds a
-        face, the name is "" and the list empty.
-        """
-        small, scale = _bounded(pixels, self._pixels)
-        for name, detector in self._detectors:
-            if faces := detector(small):
-                return name, [_scaled(face, scale) for face in faces] if scale != 1 else faces
-        return "", []
+    def _bounded(self, photo: Pixels) -> tuple[Pixels, float]:
+        if not self._most:
+            return photo, 1.0
+        height, width = photo.shape[:2]
+        scale = max(math.sqrt(height * width / self._most), max(height, width) / _LONGEST)
+        return _shrunk(photo, scale)
 
 
-def _hog(model: Path, device: str) -> Search:
+def _hog(settings: EngineSettings, model: Path) -> Search:
     """dlib's frontal face detector (HOG features, five linear filters); it knows only the CPU."""
     frontal = dlib.fhog_object_detector(str(model))
 
-    def search(pixels: NDArray[np.uint8], upsample: int) -> list[Face]:
-        boxes, scores, _ = frontal.run(pixels, upsample, 0.0)
+    def faces_in(photo: Pixels, upsample: int) -> list[Face]:
+        if settings.hog_grey:
+            photo = np.asarray(Image.fromarray(photo).convert("L"))
+        boxes, scores, _ = frontal.run(photo, upsample, 0.0)
         return [
             Face(box.left(), box.top(), box.right(), box.bottom(), score)
             for box, score in zip(boxes, scores, strict=True)
         ]
 
+    return lambda photos, upsample: [faces_in(photo, upsample) for photo in photos]
+
+
+def _cnn(settings: EngineSettings, model: Path) -> Search:
+    """dlib's CNN detector, on photos of one size together."""
+    detector = CnnDetector(open_session(model, settings.device))
+
+    def search(photos: Sequence[Pixels], upsample: int) -> list[list[Face]]:
+        found: list[list[Face]] = [[]] * len(photos)
+        shrunk = [_shrunk(photo, max(photo.shape) / _LONGEST) for photo in photos]
+        of_size = defaultdict(list)
+        for index, (photo, _) in enumerate(shrunk):
+            of_size[photo.shape].append(index)
+        for (height, width, _), indices in of_size.items():
+            count = max(1, _AT_ONCE[settings.device] // (height * width * 4**upsample))
+            for start in range(0, len(indices), count):
+                batch = indices[start : start + count]
+                results = detector.batch(np.stack([shrunk[index][0] for index in batch]), upsample)
+                for index, faces in zip(batch, results, strict=True):
+                    found[index] = [_scaled(face, shrunk[index][1]) for face in faces]
+        return found
+
     return search
 
 
-def _cnn(model: Path, device: str) -> Search:
-    """dlib's CNN detector."""
-    return CnnDetector(open_session(model, device))
+_SEARCHES = {"hog": _hog, "cnn": _cnn}
 
 
-_SEARCHES: dict[str, Callable[[Path, str], Search]] = {"hog": _hog, "cnn": _cnn}
-
-
-def _bounded(pixels: NDArray[np.uint8], most: int) -> tuple[NDArray[np.uint8], float]:
-    """Scale down to at most `most` pixels; the second value scales boxes back up."""
-    height, width = pixels.shape[:2]
-    if not most or height * width <= most:
-        return pixels, 1
-    scale = math.sqrt(height * width / most)
+def _shrunk(photo: Pixels, scale: float) -> tuple[Pixels, float]:
+    """Scale down by `scale`, if that is more than 1; the second value scales boxes back up."""
+    if scale <= 1:
+        return photo, 1.0
+    height, width = photo.shape[:2]
     size = max(1, int(width / scale)), max(1, int(height / scale))
-    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR)), scale
+    return np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.BILINEAR)), scale
 
 
 def _scaled(face: Face, scale: float) -> Face:
+    if scale == 1:
+        return face
     return replace(
         face,
         left=round(face.left * scale),

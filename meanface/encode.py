@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from meanface.accounts import check_accounts
 from meanface.detect import Ladder
-from meanface.encoder import DIMENSIONS, DlibEncoder, Encoder, OnnxEncoder, open_session
+from meanface.encoder import DIMENSIONS, open_encoder
 from meanface.engine import EngineSettings
 from meanface.face import Face, choose
 from meanface.files import save_array
+from meanface.landmarks import Landmarks
 from meanface.photo import PhotoError, decode
 from meanface.shards import Photo, read_manifest, read_shard
 from meanface.tables import FACES, FAILURES, identity_of, write_table
@@ -65,24 +66,20 @@ class Engine:
     """Everything from the bytes of photos to embeddings; safe to share between threads."""
 
     def __init__(self, settings: EngineSettings, models: Mapping[str, Path]) -> None:
-        """Open the exported models, given by name ("encoder", "cnn", "hog"), as settings ask.
+        """Open the exported models, given by name, that settings.models asks for.
 
         Raises UserError where settings.device is "cuda" and there is no usable GPU.
         """
         self._settings = settings
-        self._ladder = Ladder(settings.detectors, models, settings.device, settings.detect_pixels)
-        self._landmarks = dlib.shape_predictor(
-            face_recognition_models.pose_predictor_five_point_model_location()
-        )
-        self._encoder: Encoder = (
-            DlibEncoder()
-            if settings.encoder == "dlib"
-            else OnnxEncoder(open_session(models["encoder"], settings.device))
-        )
+        self._ladder = Ladder(settings, models)
+        self._landmarks = _open_landmarks(settings, models)
+        self._encoder = open_encoder(settings, models)
 
     def encode(self, photos: Sequence[Photo]) -> list[list[EncodedFace] | Failure]:
         """Give for each photo its faces, or its failure."""
-        found = [self._find(photo) for photo in photos]
+        # One photo at a time bounds a worker's memory; a GPU wants them together.
+        groups = [photos] if self._settings.device == "cuda" else [[photo] for photo in photos]
+        found = [one for group in groups for one in self._find(group)]
         chips = [chip for one in found if isinstance(one, _Found) for chip in one.chips]
         embeddings = iter(self._embed(chips))
         return [
@@ -95,32 +92,54 @@ class Engine:
             for photo, one in zip(photos, found, strict=True)
         ]
 
-    def _find(self, photo: Photo) -> _Found | Failure:
+    def _find(self, photos: Sequence[Photo]) -> Sequence[_Found | Failure]:
         try:
-            return self._faces_of(photo)
+            return self._find_together(photos)
+        except Exception as error:  # a photo that breaks a library must not take others along
+            if len(photos) > 1:
+                return [one for photo in photos for one in self._find([photo])]
+            log.exception("photo %r", photos[0].path)
+            return [Failure(photos[0].path, "error", f"{type(error).__name__}: {error}")]
+
+    def _find_together(self, photos: Sequence[Photo]) -> Sequence[_Found | Failure]:
+        decoded = [self._decode(photo) for photo in photos]
+        searched = iter(self._ladder([one for one in decoded if not isinstance(one, Failure)]))
+        return [
+            one if isinstance(one, Failure) else self._cut_out(photo, one, *next(searched))
+            for photo, one in zip(photos, decoded, strict=True)
+        ]
+
+    def _decode(self, photo: Photo) -> NDArray[np.uint8] | Failure:
+        if photo.data is None:
+            detail = f"{photo.size} bytes, more than max_bytes allows"
+            return Failure(photo.path, "too_large", detail)
+        try:
+            return decode(photo.data, self._settings.decode, self._settings.max_pixels)
         except PhotoError as error:
             return Failure(photo.path, error.reason, error.detail)
-        except Exception as error:  # a photo that breaks a library must not take its shard along
-            log.exception("photo %r", photo.path)
-            return Failure(photo.path, "error", f"{type(error).__name__}: {error}")
 
-    def _faces_of(self, photo: Photo) -> _Found:
+    def _cut_out(
+        self, photo: Photo, pixels: NDArray[np.uint8], detector: str, faces: Sequence[Face]
+    ) -> _Found | Failure:
         settings = self._settings
-        if photo.data is None:
-            raise PhotoError("too_large", f"{photo.size} bytes, more than max_bytes allows")
-        pixels = decode(photo.data, settings.decode, settings.max_pixels)
-        detector, faces = self._ladder(pixels)
         if not faces:
-            raise PhotoError("no_face", f"none found by {', '.join(settings.detectors)}")
+            detail = f"none found by {', '.join(settings.detectors)}"
+            return Failure(photo.path, "no_face", detail)
+        large = [face for face in faces if min(face.width, face.height) >= settings.min_face]
+        if not large:
+            detail = f"every face is smaller than min_face, {settings.min_face} pixels"
+            return Failure(photo.path, "small_face", detail)
+        strong = [face for face in large if face.score >= settings.min_score]
+        if not strong:
+            detail = f"every score is lower than min_score, {settings.min_score}"
+            return Failure(photo.path, "weak_face", detail)
         height, width = pixels.shape[:2]
-        chosen = choose(_strong(faces, settings), settings.face, height, width)
-        return _Found(len(faces), detector, chosen, [self._chip(pixels, face) for face in chosen])
-
-    def _chip(self, pixels: NDArray[np.uint8], face: Face) -> NDArray[np.uint8]:
-        box = dlib.rectangle(face.left, face.top, face.right, face.bottom)
-        landmarks = self._landmarks(pixels, box)
-        chip: NDArray[np.uint8] = dlib.get_face_chip(pixels, landmarks, CHIP_SIZE, CHIP_PADDING)
-        return chip
+        chosen = choose(strong, settings.face, height, width)
+        chips = [
+            dlib.get_face_chip(pixels, self._landmarks(pixels, face), CHIP_SIZE, CHIP_PADDING)
+            for face in chosen
+        ]
+        return _Found(len(faces), detector, chosen, chips)
 
     def _embed(self, chips: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         if not chips:
@@ -133,16 +152,17 @@ class Engine:
         return (embeddings + mirrored) / np.float32(2)
 
 
-def _strong(faces: Sequence[Face], settings: EngineSettings) -> list[Face]:
-    large = [face for face in faces if min(face.width, face.height) >= settings.min_face]
-    if not large:
-        side = max(min(face.width, face.height) for face in faces)
-        raise PhotoError("small_face", f"{side} pixels, min_face asks for {settings.min_face}")
-    strong = [face for face in large if face.score >= settings.min_score]
-    if not strong:
-        score = max(face.score for face in large)
-        raise PhotoError("weak_face", f"score {score:.3f}, min_score asks for {settings.min_score}")
-    return strong
+def _open_landmarks(
+    settings: EngineSettings, models: Mapping[str, Path]
+) -> Callable[[NDArray[np.uint8], Face], dlib.full_object_detection]:
+    if settings.landmarks == 68:
+        return Landmarks(models["landmarks"])
+    predictor = dlib.shape_predictor(
+        face_recognition_models.pose_predictor_five_point_model_location()
+    )
+    return lambda pixels, face: predictor(
+        pixels, dlib.rectangle(face.left, face.top, face.right, face.bottom)
+    )
 
 
 def encode_shard(

