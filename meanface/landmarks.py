@@ -47,7 +47,7 @@ _MODEL = np.dtype([("points", "<f4", (2, _POINTS)), ("cascades", _CASCADE, _CASC
 
 
 def export_landmarks(target: Path) -> None:
-    """Write the predictor to `target` as .npy, 68 MB; the same bytes every time.
+    """Write the predictor to `target` as .npy, 66 MB; the same bytes every time.
 
     Raises UserError where the weight file is not the published one.
     """

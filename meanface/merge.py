@@ -52,6 +52,7 @@ def merge(
     embedding at all; then no result is written.
     """
     face_tables, failure_tables = zip(*(_checked_tables(shard) for shard in shards), strict=True)
+    _check_once([*face_tables, *failure_tables])
     face_table = pd.concat(face_tables, ignore_index=True)
     failure_table = pd.concat(failure_tables, ignore_index=True).sort_values("path", kind="stable")
     by_reason = _counts(failure_table["reason"])
@@ -78,11 +79,22 @@ def _checked_tables(shard: ShardFiles) -> tuple[pd.DataFrame, pd.DataFrame]:
     faces, failures = read_table(shard.faces), read_table(shard.failures)
     photos = [entry.path for entry in read_manifest(shard.manifest)]
     check_accounts(str(shard.faces), photos, faces["path"], failures["path"])
-    if (shape := _embeddings_of(shard).shape) != (len(faces), DIMENSIONS):
+    embeddings = _embeddings_of(shard)
+    if embeddings.dtype != np.float32 or embeddings.shape != (len(faces), DIMENSIONS):
         raise AccountingError(
-            f"{shard.embeddings}: {shape} numbers for {len(faces)} rows of {shard.faces}"
+            f"{shard.embeddings}: {embeddings.dtype} {embeddings.shape} for {len(faces)} rows of "
+            f"{shard.faces}"
         )
+    if not np.isfinite(embeddings).all():
+        raise AccountingError(f"{shard.embeddings}: an embedding is not finite")
     return faces, failures
+
+
+def _check_once(tables: Sequence[pd.DataFrame]) -> None:
+    """Check that no photo is in two tables; a table names a photo once for each of its faces."""
+    paths = pd.concat([table["path"].drop_duplicates() for table in tables], ignore_index=True)
+    if twice := paths[paths.duplicated()].tolist():
+        raise AccountingError(f"{twice[0]!r} is in two shards")
 
 
 def _embeddings_of(shard: ShardFiles) -> NDArray[np.float32]:

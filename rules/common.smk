@@ -7,7 +7,7 @@ from snakemake.exceptions import WorkflowError
 
 from meanface.acquire import folder_listing_digest, size_of
 from meanface.config import check_config, source_of
-from meanface.engine import EngineSettings
+from meanface.engine import EngineSettings, versions
 from meanface.errors import UserError
 from meanface.shards import shards_for
 from meanface.summary import read_json, summary_text

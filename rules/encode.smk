@@ -22,7 +22,8 @@ rule encode:
         "../envs/meanface.yaml"
     threads: config["threads"]
     resources:
-        mem_mb=1000,
+        # Decoding and turning a photo takes up to 26 bytes per pixel, all else 500 MB.
+        mem_mb=500 + 26 * config["max_pixels"] * config["threads"] // 1000000,
         gpu=int(ENGINE.device == "cuda"),
     params:
         engine=ENGINE,

@@ -10,6 +10,8 @@ rule export_model:
         "results/benchmarks/export_model/{model}.{suffix}.tsv"
     conda:
         "../envs/meanface.yaml"
+    params:
+        versions=versions(),
     message:
         "Exporting {wildcards.model}"
     script:

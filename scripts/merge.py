@@ -4,7 +4,6 @@ import logging
 from dataclasses import asdict
 from pathlib import Path
 
-from meanface import __version__
 from meanface.acquire import file_digest
 from meanface.engine import versions
 from meanface.logs import log_to
@@ -34,7 +33,7 @@ with log_to(snakemake.log[0]):
         "fingerprint": snakemake.params.fingerprint,
         "source": read_json(Path(given.source)),
         "models": {Path(model).stem: file_digest(Path(model)) for model in given.models},
-        "versions": {"meanface": __version__} | versions(),
+        "versions": versions(),
         "config": snakemake.params.config,
     }
     logging.info("%s", counts)

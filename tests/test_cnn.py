@@ -131,6 +131,16 @@ def test_no_face_in_images_on_which_dlib_fails(
     assert detector(image, 0) == detector(image, 1) == []
 
 
+def test_strips_give_the_faces_of_the_whole(
+    detector: CnnDetector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = np.vstack([astronaut(), scaled(astronaut(), 120, 230), astronaut()])
+    whole = detector(image, 1)
+    assert len(whole) > 1
+    monkeypatch.setattr("meanface.cnn._STRIP", 1)
+    assert detector(image, 1) == whole
+
+
 def test_a_batch_gives_what_its_images_give(detector: CnnDetector) -> None:
     empty = np.zeros((230, 230, 3), np.uint8)
     images = np.stack([astronaut(), empty, astronaut()[:, ::-1]])

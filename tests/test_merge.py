@@ -263,7 +263,7 @@ def test_an_embedding_that_is_no_number_gives_no_result(tmp_path: Path, wrong: f
     embeddings = np.zeros((2, 128), np.float32)
     embeddings[1, 5] = wrong
     bad = shard(tmp_path / "in", "0", ["a", "b"], embeddings=embeddings)
-    assert_refused([bad], tmp_path / "out", ValueError, "not finite")
+    assert_refused([bad], tmp_path / "out", AccountingError, "0.npy", "not finite")
 
 
 def test_nothing_encoded_is_said_with_the_reasons(tmp_path: Path) -> None:
