@@ -36,10 +36,10 @@ class Ladder:
     """Detectors in the order in which they are tried, on photos scaled down to a bounded size."""
 
     def __init__(self, settings: EngineSettings, models: Mapping[str, Path]) -> None:
-        """Open settings.detectors; `models` gives the exported files "hog" and "cnn" they need."""
+        """Open settings.detectors; `models` gives the exported files they need."""
         rungs = [(name, *name.split("@")) for name in settings.detectors]
         kinds = {kind for _, kind, _ in rungs}
-        searches = {kind: _SEARCHES[kind](settings, models[kind]) for kind in kinds}
+        searches = {kind: _SEARCHES[kind](settings, models) for kind in kinds}
         self._rungs = [(name, searches[kind], int(upsample)) for name, kind, upsample in rungs]
         self._most = settings.detect_pixels
 
@@ -70,16 +70,21 @@ class Ladder:
         return _shrunk(photo, scale)
 
 
-def _hog(settings: EngineSettings, model: Path) -> Search:
+def _hog(settings: EngineSettings, models: Mapping[str, Path]) -> Search:
     """dlib's frontal face detector (HOG features, five linear filters); it knows only the CPU."""
+    names = ["front", "hog"] if settings.middle_settles else ["hog"]
     own = threading.local()  # a detector keeps state while it searches: each thread has its own
 
     def faces_in(photo: Pixels, upsample: int) -> list[Face]:
-        if not hasattr(own, "detector"):
-            own.detector = dlib.fhog_object_detector(str(model))
-        if settings.hog_grey:
+        if not hasattr(own, "detectors"):
+            own.detectors = [dlib.fhog_object_detector(str(models[name])) for name in names]
+        if settings.hog == "quick":
             photo = np.asarray(Image.fromarray(photo).convert("L"))
-        boxes, scores, _ = own.detector.run(photo, upsample, 0.0)
+        height, width = photo.shape[:2]
+        for detector in own.detectors:
+            boxes, scores, _ = detector.run(photo, upsample, 0.0)
+            if any(box.contains(width // 2, height // 2) for box in boxes):
+                break
         return [
             Face(box.left(), box.top(), box.right(), box.bottom(), score)
             for box, score in zip(boxes, scores, strict=True)
@@ -88,9 +93,9 @@ def _hog(settings: EngineSettings, model: Path) -> Search:
     return lambda photos, upsample: [faces_in(photo, upsample) for photo in photos]
 
 
-def _cnn(settings: EngineSettings, model: Path) -> Search:
+def _cnn(settings: EngineSettings, models: Mapping[str, Path]) -> Search:
     """dlib's CNN detector, on photos of one size together."""
-    detector = CnnDetector(open_session(model, settings.device))
+    detector = CnnDetector(open_session(models["cnn"], settings.device))
 
     def search(photos: Sequence[Pixels], upsample: int) -> list[list[Face]]:
         found: list[list[Face]] = [[]] * len(photos)

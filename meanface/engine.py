@@ -21,7 +21,7 @@ class EngineSettings:
     decode: str
     max_pixels: int
     detectors: tuple[str, ...]
-    hog_grey: bool
+    hog: str
     detect_pixels: int
     face: str
     landmarks: int
@@ -47,9 +47,15 @@ class EngineSettings:
             "encoder.onnx": self.encoder == "onnx",
             "cnn.onnx": "cnn" in kinds,
             "hog.svm": "hog" in kinds,
+            "front.svm": "hog" in kinds and self.middle_settles,
             "landmarks.npy": self.landmarks == 68,
         }
         return [model for model, is_needed in needed.items() if is_needed]
+
+    @property
+    def middle_settles(self) -> bool:
+        """Whether a face over the photo's middle is the one that counts, whatever else there is."""
+        return self.hog == "quick" and self.face == "central"
 
     def fingerprint(self) -> str:
         """Give the sha256 (hex) of these settings and the versions of what computes with them."""

@@ -51,7 +51,7 @@ def export(model: str, target: Path) -> None:
     cnn: ONNX; "pyramids", float32 (n, 3, rows, columns) as `meanface.cnn` makes them, to "scores",
     float32 (n, rows, columns), above zero where there is a face. What else `meanface.cnn` needs is
     in the file's metadata under "detector", as JSON.
-    hog: what `dlib.fhog_object_detector` reads.
+    hog: what `dlib.fhog_object_detector` reads; front: the same with one filter of its five.
     landmarks: what `meanface.landmarks` reads.
 
     Raises UserError where a weight file is not the published one.
@@ -62,6 +62,16 @@ def export(model: str, target: Path) -> None:
 def _export_hog(target: Path) -> None:
     with replacing(target) as part:
         dlib.get_frontal_face_detector().save(str(part))
+
+
+def _export_front(target: Path) -> None:
+    """Write the HOG detector with one filter of its five, the first: for faces from the front."""
+    with replacing(target) as part:
+        _export_hog(part)
+        five, one = b"\x01\x05", b"\x01\x01"  # integers as dlib writes them
+        part.write_bytes(part.read_bytes().replace(five, one, 1))
+        if dlib.fhog_object_detector(str(part)).num_detectors != 1:
+            raise UserError("dlib saves its HOG detector in another way; write hog: full")
 
 
 def _export_network(
@@ -269,5 +279,6 @@ _EXPORTS: dict[str, Callable[[Path], None]] = {
     "encoder": partial(_export_network, "encoder", _encoder),
     "cnn": partial(_export_network, "cnn", _detector),
     "hog": _export_hog,
+    "front": _export_front,
     "landmarks": export_landmarks,
 }

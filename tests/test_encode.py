@@ -166,7 +166,7 @@ def test_flip_gives_the_mean_of_the_face_and_its_mirror_image(engine: Open, poin
 def test_all_gives_every_face_that_dlib_finds_with_its_own_embedding(
     engine: Open, name: str
 ) -> None:
-    rows = faces_in(engine(face="all", hog_grey=False), sample()[name])
+    rows = faces_in(engine(face="all", hog="full"), sample()[name])
     pixels = pixels_of(name)
     found = dlib.get_frontal_face_detector()(pixels, 0)
     assert len(found) == 2
@@ -521,3 +521,15 @@ def test_a_shard_without_photos_gives_empty_results(engine: Open, tmp_path: Path
     assert (done.embeddings.dtype, done.embeddings.shape) == (np.float32, (0, 128))
     assert done.faces == done.failures == []
     assert done.counts == {"photos": 0, "encoded": 0, "failed": 0, "faces": 0}
+
+
+def test_quick_hog_takes_the_central_face_that_full_hog_takes(engine: Open) -> None:
+    for name in ("Both/Both_0001.jpg", "Grace_Hopper/Grace_Hopper_0001.jpg"):
+        (quick,) = faces_in(engine(hog="quick"), sample()[name])
+        (full,) = faces_in(engine(hog="full"), sample()[name])
+        assert overlap(box_of(quick), box_of(full)) > 0.6
+
+
+def test_quick_hog_counts_all_faces_where_no_central_one_settles_it(engine: Open) -> None:
+    (row,) = faces_in(engine(hog="quick", face="first"), sample()["Both/Both_0001.jpg"])
+    assert row.faces == 2
