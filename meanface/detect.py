@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import dlib
 import numpy as np
@@ -73,11 +74,16 @@ class Ladder:
 def _hog(settings: EngineSettings, models: Mapping[str, Path]) -> Search:
     """dlib's frontal face detector (HOG features, five linear filters); it knows only the CPU."""
     names = ["front", "hog"] if settings.middle_settles else ["hog"]
+
+    def opened() -> list[Any]:
+        return [dlib.fhog_object_detector(str(models[name])) for name in names]
+
     own = threading.local()  # a detector keeps state while it searches: each thread has its own
+    own.detectors = opened()
 
     def faces_in(photo: Pixels, upsample: int) -> list[Face]:
         if not hasattr(own, "detectors"):
-            own.detectors = [dlib.fhog_object_detector(str(models[name])) for name in names]
+            own.detectors = opened()
         if settings.hog == "quick":
             photo = np.asarray(Image.fromarray(photo).convert("L"))
         height, width = photo.shape[:2]

