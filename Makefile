@@ -34,7 +34,7 @@ lock:
 	    --group dev --constraint requirements.lock -o requirements-dev.lock
 
 .venv/run: requirements.lock
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "meanface needs Python 3.11 or newer; name one with make PYTHON=...")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "meanface needs Python 3.11 or newer; name one with make PYTHON=...")'
 	$(PYTHON) -m venv .venv
 	$(PIP) -r requirements.lock
 	touch $@

@@ -5,6 +5,7 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -13,6 +14,11 @@ def lfw_archive() -> Path | None:
     """The archive of photos beside the checkout, None where there is none."""
     path = Path(__file__).parents[2] / "shared" / "lfw" / "lfw-subset.tgz"
     return path if path.exists() else None
+
+
+needs_lfw = pytest.mark.skipif(
+    lfw_archive() is None, reason="needs the LFW photos beside the checkout"
+)
 
 
 def lfw_photos(count: int) -> list[tuple[str, NDArray[np.uint8]]]:

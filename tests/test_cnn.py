@@ -14,13 +14,9 @@ from PIL import Image
 from meanface.cnn import CnnDetector
 from meanface.encoder import open_session
 from meanface.models import export, weights_path
-from tests.lfw import lfw_archive, lfw_photos
+from tests.lfw import lfw_photos, needs_lfw
 
 Image8 = NDArray[np.uint8]
-
-needs_lfw = pytest.mark.skipif(
-    lfw_archive() is None, reason="needs the LFW photos beside the checkout"
-)
 
 
 @pytest.fixture(scope="module")

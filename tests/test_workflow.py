@@ -1,12 +1,17 @@
 """The workflow from end to end, by real `snakemake` runs on the bundled sample."""
 
 import csv
+import hashlib
 import json
 import math
 import os
 import shutil
 import tarfile
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pandas as pd
@@ -54,11 +59,11 @@ def test_the_results_keep_their_contract(sample_run: Run) -> None:
     assert faces["path"].tolist() == sorted(faces["path"])
     assert failures["path"].tolist() == sorted(failures["path"])
     assert set(faces["identity"]) == {"Both", "Cameraman", "Eileen_Collins", "Grace_Hopper"}
-    assert faces["shard"].tolist() == [f"{shard_of(path, 16):04d}" for path in faces["path"]]
+    assert faces["shard"].tolist() == [f"{shard_of(path, 4):04d}" for path in faces["path"]]
     assert summary["photos"] == summary["encoded"] + summary["failed"]
     assert (summary["encoded"], summary["failed"]) == (len(faces), len(failures))
     assert summary["failed_by_reason"] == failures["reason"].value_counts().to_dict()
-    assert summary["skipped"] == {"directory": 0, "link": 0, "dropping": 2, "not_a_photo": 1}
+    assert summary["skipped"] == {"dropping": 2, "not_a_photo": 1}
     assert summary["config"]["face"] == "central"
     assert (sample_run.results / "source.json").exists()
 
@@ -189,7 +194,7 @@ def test_no_face_at_all_gives_a_message_and_no_mean(tmp_path: Path, sample_photo
             {"face": "left"},
             "config: face: 'left' will not do; write central, largest, first or all",
         ),
-        ({"shards": "many"}, "config: shards: 'many' will not do; write a whole number from 1"),
+        ({"shards": "many"}, "config: shards: 'many' will not do; write auto, or a whole number"),
         ({"detectors": "[hog]"}, "config: detectors: ['hog'] will not do; write a list of"),
         ({"photos": "/nowhere.zip"}, "config: photos: no such file or folder: /nowhere.zip"),
         ({"photos": "https://localhost/x.tgz"}, "config: sha256: missing for the URL"),
@@ -206,6 +211,44 @@ def test_a_wrong_config_is_one_line_before_any_job(
     assert "Traceback" not in run.output
     assert len(run.output.splitlines()) <= 3
     assert not run.jobs
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    """The address of a web server, on loopback, that serves tmp_path/www."""
+    (tmp_path / "www").mkdir()
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "www"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
+        Thread(target=http.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{http.server_port}"
+        http.shutdown()
+
+
+def test_an_archive_is_downloaded_from_the_mirror_that_has_it(
+    tmp_path: Path, photos: Path, server: str
+) -> None:
+    served = archive(tmp_path / "www/party.tgz", photos)
+    source = {
+        "photos": f"{server}/gone/party.tgz",
+        "mirrors": f"[{server}/party.tgz]",
+        "sha256": hashlib.sha256(served.read_bytes()).hexdigest(),
+        "shards": 1,
+    }
+    run = snakemake(tmp_path / "run", **source, **FAST)
+    assert run.code == 0, run.output
+    assert run.jobs["download"] == 1
+    assert len(pd.read_csv(run.results / "faces.csv")) == 4
+    assert not snakemake(tmp_path / "run", **source, **FAST).jobs
+
+
+def test_a_download_of_other_content_is_refused(tmp_path: Path, photos: Path, server: str) -> None:
+    archive(tmp_path / "www/party.tgz", photos)
+    run = snakemake(tmp_path / "run", photos=f"{server}/party.tgz", md5="f" * 32)
+    assert run.code != 0
+    (line,) = [line for line in run.output.splitlines() if line.startswith("meanface:")]
+    assert "party.tgz" in line
+    assert "f" * 32 in line
+    assert not list(run.results.glob("download/*"))
 
 
 def test_a_wrong_checksum_stops_the_run(tmp_path: Path) -> None:
