@@ -23,10 +23,10 @@ from PIL import Image
 from meanface.archive import Member, read_members
 from meanface.errors import AccountingError, UserError
 from meanface.files import replacing
+from meanface.photo import FORMATS
 from meanface.tables import write_table
 
 MANIFEST = ("path", "size", "sha256")
-PHOTO_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
 
 _SHARD_SIZE = 8 << 20  # bytes: on one core a job of some ten seconds for photos of 15 kB
 _BUFFER = 64 << 20  # bytes held back before they are appended to the shards
@@ -67,19 +67,16 @@ def shard_of(path: str, shards: int) -> int:
 def is_photo(path: str, data: bytes | None, suffixes: frozenset[str]) -> bool:
     """Tell a photo: by the ending of its name (`.jpg`, in any case) or else by its content.
 
-    The content is that of a photo if Pillow finds the header of one of PHOTO_FORMATS in it;
+    The content is that of a photo if Pillow finds the header of one of photo.FORMATS in it;
     nothing is decoded. Without data, the name alone decides.
     """
     if path.lower().endswith(tuple(suffix.lower() for suffix in suffixes)):
         return True
     if data is None:
         return False
-    Image.init()
     try:
-        with Image.open(io.BytesIO(data), formats=[f for f in PHOTO_FORMATS if f in Image.OPEN]):
+        with Image.open(io.BytesIO(data), formats=FORMATS):
             return True
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        return True  # a photo, if a monstrous one
     except Exception:  # a plugin of Pillow may raise anything on bytes that are no photo
         return False
 
