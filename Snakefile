@@ -1,5 +1,6 @@
 import os
 import sys
+from uuid import uuid4
 
 from snakemake.utils import min_version
 
@@ -12,6 +13,12 @@ os.environ |= {
         filter(None, [workflow.basedir, os.getenv("PYTHONPATH")])
     )
 }
+# By which the jobs of one run are told from those of earlier ones.
+os.environ.setdefault("MEANFACE_RUN", uuid4().hex)
+
+
+envvars:
+    "MEANFACE_RUN",
 
 
 configfile: f"{workflow.basedir}/config/config.yaml"
@@ -20,6 +27,7 @@ configfile: f"{workflow.basedir}/config/config.yaml"
 include: "rules/common.smk"
 include: "rules/acquire.smk"
 include: "rules/shard.smk"
+include: "rules/plan.smk"
 include: "rules/models.smk"
 include: "rules/encode.smk"
 include: "rules/merge.smk"
@@ -36,6 +44,7 @@ rule all:
         "results/mean.npy",
         "results/embeddings.npy",
         "results/faces.csv",
+        "results/faces.parquet",
         "results/failures.csv",
         "results/summary.json",
 

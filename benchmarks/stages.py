@@ -19,12 +19,12 @@ import onnx
 import yaml
 
 from meanface.detect import Ladder
-from meanface.encode import CHIP_PADDING, CHIP_SIZE
 from meanface.encoder import DlibEncoder, OnnxEncoder, open_session
 from meanface.engine import EngineSettings
 from meanface.landmarks import Landmarks
 from meanface.models import export
 from meanface.photo import decode
+from meanface.pipeline import CHIP_PADDING, CHIP_SIZE
 
 ROOT = Path(__file__).parents[1]
 PHOTOS = ROOT.parent / "shared/lfw/lfw-subset.tgz"

@@ -1,18 +1,22 @@
 """The failure accounting: every photo is either encoded or failed, never lost, never both."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from meanface.errors import AccountingError
 
 
 def check_accounts(
-    where: str, photos: Iterable[str], encoded: Iterable[str], failed: Iterable[str]
+    where: str,
+    photos: Iterable[str],
+    encoded: Iterable[str],
+    failed: Iterable[str],
+    name: Callable[[str], str] = str,
 ) -> None:
-    """Check that `photos` are exactly the `encoded` and the `failed` together (all paths).
+    """Check that `photos` are exactly the `encoded` and the `failed` together.
 
-    `encoded` may name a photo more than once (one row per face). Raises AccountingError that
-    names `where` and a photo.
+    Photos go by their sha256; `encoded` may have one more than once (a row per face). Raises
+    AccountingError that names `where` and a photo, called as `name` calls it.
     """
     accounted = Counter(set(encoded))
     accounted.update(failed)
@@ -29,5 +33,5 @@ def check_accounts(
     )
     raise AccountingError(
         f"{where}: {sum(expected.values())} photos, but {sum(accounted.values())} accounted for; "
-        f"{wrong!r} {what}"
+        f"{name(wrong)!r} {what}"
     )

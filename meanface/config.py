@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -17,14 +18,19 @@ from meanface.errors import UserError
 
 @dataclass(frozen=True)
 class Source:
-    """Where the photos are: `urls` to download from, or else a `path` (an archive or a folder)."""
+    """Where photos are: `urls` to download from, or else a `path` (an archive or a folder).
 
+    `name` tells it from the other sources of a run; `prefix` is what its photos' paths begin with.
+    """
+
+    name: str
+    prefix: str
     urls: tuple[str, ...]
     path: Path | None
     checksum: Checksum | None
 
     @property
-    def name(self) -> str:
+    def file_name(self) -> str:
         """The file name of the archive or folder."""
         if self.path:
             return self.path.name
@@ -70,14 +76,40 @@ def check_config(config: Mapping[str, Any], schema: Path) -> None:
     raise UserError(f"config: {key}: {config[key]!r} will not do; write {description}")
 
 
-def source_of(config: Mapping[str, Any], folders: Sequence[Path]) -> Source:
-    """Give the source of the photos; a relative path is looked up in `folders`, in order.
+def sources_of(config: Mapping[str, Any], folders: Sequence[Path]) -> list[Source]:
+    """Give the sources of the photos; a relative path is looked up in `folders`, in order.
 
-    Raises UserError for a path that is not there, a URL without a checksum, two checksums.
+    Where there are several, each has a name: its own, or the file's without its ending.
+    Raises UserError for a path that is not there, a URL without a checksum, two checksums, two
+    sources of one name.
     """
     photos = config["photos"]
+    if isinstance(photos, str):
+        return [_source(config, "photos", "", folders)]
+    for key in ("mirrors", "sha256", "md5"):
+        if config[key]:
+            raise UserError(f"config: {key}: write it beside each of the photos, not for the list")
+    sources: dict[str, Source] = {}
+    for part in photos:
+        given: dict[str, Any] = {"mirrors": [], "sha256": None, "md5": None}
+        given |= {"photos": part} if isinstance(part, str) else part
+        name = given.get("name") or _name_of(given["photos"])
+        if name in sources:
+            raise UserError(f"config: photos: two are called {name!r}; give one of them a name")
+        sources[name] = _source(given, name, f"{name}/", folders)
+    return list(sources.values())
+
+
+def _name_of(photos: str) -> str:
+    """The name of an archive or folder without its endings, of letters, digits, _ and - only."""
+    stem = PurePosixPath(unquote(urlsplit(photos).path)).name.partition(".")[0]
+    return re.sub("[^A-Za-z0-9_-]+", "_", stem) or "photos"
+
+
+def _source(config: Mapping[str, Any], name: str, prefix: str, folders: Sequence[Path]) -> Source:
+    photos = config["photos"]
     given = [
-        Checksum(name, str(config[name]).lower()) for name in ("sha256", "md5") if config[name]
+        Checksum(kind, str(config[kind]).lower()) for kind in ("sha256", "md5") if config[kind]
     ]
     if len(given) > 1:
         raise UserError("config: sha256 and md5 are both given; write one of them")
@@ -89,11 +121,11 @@ def source_of(config: Mapping[str, Any], folders: Sequence[Path]) -> Source:
             raise UserError(
                 f"config: sha256: missing for the URL {photos}; write the archive's sha256 or md5"
             )
-        return Source((photos, *config["mirrors"]), None, checksum)
+        return Source(name, prefix, (photos, *config["mirrors"]), None, checksum)
     for folder in folders:
         path = folder / Path(photos).expanduser()
         if path.is_dir() and checksum:
             raise UserError(f"config: {checksum.algorithm}: a folder has none; write null")
         if path.exists():
-            return Source((), path, checksum)
+            return Source(name, prefix, (), path, checksum)
     raise UserError(f"config: photos: no such file or folder: {photos}")

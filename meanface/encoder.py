@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from meanface.engine import EngineSettings
 from meanface.errors import UserError
+from meanface.outcomes import DIMENSIONS
 
-DIMENSIONS = 128
 _CUDA = "CUDAExecutionProvider"
 
 

@@ -46,8 +46,8 @@ class Photo:
 
     path: str
     size: int  # bytes of the photo
-    sha256: str  # hexadecimal; "" where data is None
-    data: bytes | None  # None: larger than max_bytes, not kept
+    sha256: str  # hexadecimal
+    data: bytes
 
 
 def shards_for(size: int) -> int:
@@ -85,38 +85,38 @@ def split(
     source: Path,
     tars: Sequence[Path],
     manifests: Sequence[Path],
-    digests: Sequence[Path],
     *,
+    prefix: str = "",
     suffixes: frozenset[str],
     max_bytes: int,
 ) -> Counter[str]:
     """Split the photos of an archive or folder (see read_members) into shards, in one pass.
 
-    Shard i is `tars[i]` with `manifests[i]`; `digests[i]` gets the SHA-256 of the manifest as a
-    line of hexadecimal digits. Everything is written under temporary names beside these and gets
-    its name at the end. Takes 350 bytes of memory per photo (650 in a zip) beside 64 MiB of photos.
+    Shard i is `tars[i]` with `manifests[i]`; every photo's path begins with `prefix`. Everything is
+    written under temporary names beside these and gets its name at the end. Takes 350 bytes of
+    memory per photo (650 in a zip) beside 64 MiB of photos.
 
     Returns how many `photos` there are, and what was skipped (`directory`, `link`, `dropping`,
     `not_a_photo`). UserError: no photo at all, two files of one name, or what read_members refuses.
     """
     counts: Counter[str] = Counter()
     with ExitStack() as stack:
-        # The stack takes their final names in reverse: the digests, which the next stage asks
+        # The stack takes their final names in reverse: the manifests, which the next stage asks
         # for, come last.
-        digest_parts = [stack.enter_context(replacing(digest)) for digest in digests]
         manifest_parts = [stack.enter_context(replacing(manifest)) for manifest in manifests]
         drafts = [_Draft(stack.enter_context(replacing(tar))) for tar in tars]
         buffered = 0
         for member in read_members(source, counts, max_bytes=max_bytes):
-            draft = drafts[shard_of(member.path, len(drafts))]
-            if member.path in draft.records:
+            path = prefix + member.path
+            draft = drafts[shard_of(path, len(drafts))]
+            if path in draft.records:
                 raise UserError(f"{source}: two members are named {member.path!r}: keep one")
             if not is_photo(member.path, member.data, suffixes):
-                draft.records[member.path] = None
+                draft.records[path] = None
                 counts["not_a_photo"] += 1
                 continue
             counts["photos"] += 1
-            buffered += draft.add(member)
+            buffered += draft.add(path, member)
             if buffered > _BUFFER:
                 for each in drafts:
                     each.flush()
@@ -129,10 +129,8 @@ def split(
                 f"{source} holds no photo: skipped {skipped or 'nothing'}; "
                 "give an archive or folder of photos"
             )
-        for draft, manifest, digest in zip(drafts, manifest_parts, digest_parts, strict=True):
+        for draft, manifest in zip(drafts, manifest_parts, strict=True):
             draft.finish(manifest)
-            with manifest.open("rb") as stream:
-                digest.write_text(hashlib.file_digest(stream, "sha256").hexdigest() + "\n")
     return counts
 
 
@@ -153,12 +151,12 @@ class _Draft:
         self.end = 0
         part.write_bytes(b"")
 
-    def add(self, member: Member) -> int:
-        """Add a photo; give the number of bytes it takes until they are flushed."""
+    def add(self, path: str, member: Member) -> int:
+        """Add a photo as `path`; give the number of bytes it takes until they are flushed."""
         data = member.data or b""
         digest = b"" if member.data is None else hashlib.sha256(data).digest()
         # PAX: the names are UTF-8 wherever they are read, and of any length.
-        header = tarfile.TarInfo(member.path)
+        header = tarfile.TarInfo(path)
         header.size = len(data)
         chunks = (
             header.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict"),
@@ -167,7 +165,7 @@ class _Draft:
         )
         start, self.end = self.end, self.end + sum(map(len, chunks))
         self.pending += chunks
-        self.records[member.path] = _Record(member.size, digest, start, self.end)
+        self.records[path] = _Record(member.size, digest, start, self.end)
         return self.end - start
 
     def flush(self) -> None:
@@ -216,6 +214,8 @@ def read_manifest(manifest: Path) -> list[ManifestRow]:
 def read_shard(tar: Path, manifest: Path) -> Iterator[Photo]:
     """Yield the photos of a shard, sorted by path, one in memory at a time.
 
+    Those that were too large to be read are left out.
+
     AccountingError, with the shard and the photo: the tar does not hold exactly the photos of the
     manifest, byte for byte.
     """
@@ -225,7 +225,9 @@ def read_shard(tar: Path, manifest: Path) -> Iterator[Photo]:
         with tarfile.open(tar, "r:") as archive:
             for row in rows:
                 path = row.path
-                yield _next_photo(archive, row)
+                data = _next_photo(archive, row)
+                if row.sha256:
+                    yield Photo(*row, data=data)
             if extra := archive.next():
                 path = extra.name
                 raise tarfile.ReadError("it is not in the manifest")
@@ -236,7 +238,7 @@ def read_shard(tar: Path, manifest: Path) -> Iterator[Photo]:
         ) from error
 
 
-def _next_photo(archive: tarfile.TarFile, row: ManifestRow) -> Photo:
+def _next_photo(archive: tarfile.TarFile, row: ManifestRow) -> bytes:
     info = archive.next()
     archive.members.clear()  # type: ignore[attr-defined]  # tarfile would keep them all
     content = archive.extractfile(info) if info else None
@@ -244,9 +246,7 @@ def _next_photo(archive: tarfile.TarFile, row: ManifestRow) -> Photo:
         raise tarfile.ReadError(f"{info.name!r} is in its place" if info else "it is missing")
     if info.size != (row.size if row.sha256 else 0):
         raise tarfile.ReadError(f"it has {info.size} bytes")
-    if not row.sha256:
-        return Photo(*row, data=None)
     data = content.read()
-    if hashlib.sha256(data).hexdigest() != row.sha256:
+    if row.sha256 and hashlib.sha256(data).hexdigest() != row.sha256:
         raise tarfile.ReadError("its content has another SHA-256")
-    return Photo(*row, data=data)
+    return data

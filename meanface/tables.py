@@ -5,6 +5,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from meanface.errors import AccountingError
 from meanface.files import replacing
 
 if TYPE_CHECKING:
@@ -21,9 +24,13 @@ FACES = (
     "score",
     "detector",
     "shard",
+    "distance",
+    "duplicate_of",
 )
 FAILURES = ("path", "reason", "detail", "shard")
-_TEXT = dict.fromkeys(("path", "identity", "detector", "reason", "detail", "shard"), str)
+_TEXT = dict.fromkeys(
+    ("path", "identity", "detector", "reason", "detail", "shard", "sha256", "duplicate_of"), str
+)
 
 
 def identity_of(path: str) -> str:
@@ -48,3 +55,34 @@ def read_table(source: Path) -> "pd.DataFrame":
     import pandas as pd  # half a second that an encode job need not spend
 
     return pd.read_csv(source, keep_default_na=False, dtype=_TEXT, encoding="utf-8")
+
+
+def read_tables(sources: Sequence[Path], columns: Sequence[str]) -> "pd.DataFrame":
+    """Read the tables of all shards into one, with the number of each row's table as `shard`.
+
+    Raises AccountingError that names a table which is damaged.
+    """
+    import pyarrow as pa
+    from pyarrow import csv
+
+    types = {
+        name: pa.string() if name in _TEXT else pa.float64() if name == "score" else pa.int64()
+        for name in columns
+    }
+    tables = []
+    for number, source in enumerate(sources):
+        try:
+            table = csv.read_csv(
+                source,
+                csv.ReadOptions(use_threads=False),
+                csv.ParseOptions(newlines_in_values=True),
+                csv.ConvertOptions(column_types=types, strings_can_be_null=False, null_values=[]),
+            )
+            if table.column_names != list(columns):
+                raise ValueError(f"its columns are not {', '.join(columns)}")
+        except (pa.ArrowException, ValueError) as error:
+            raise AccountingError(f"{source} is damaged: {error}") from error
+        shard = pa.array(np.full(len(table), number))
+        tables.append(table.append_column("shard", shard))
+    joined: pd.DataFrame = pa.concat_tables(tables).combine_chunks().to_pandas()
+    return joined

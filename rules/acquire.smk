@@ -3,16 +3,16 @@
 
 rule download:
     output:
-        "results/download/{archive}",
+        "results/download/{source}/{archive}",
     log:
-        "results/logs/download/{archive}.log",
+        "results/logs/download/{source}/{archive}.log",
     benchmark:
-        "results/benchmarks/download/{archive}.tsv"
+        "results/benchmarks/download/{source}/{archive}.tsv"
     conda:
         "../envs/meanface.yaml"
     params:
-        urls=SOURCE.urls,
-        checksum=SOURCE.checksum,
+        urls=urls_of,
+        checksum=checksum_of,
     message:
         "Downloading {wildcards.archive}"
     script:
@@ -21,19 +21,19 @@ rule download:
 
 rule acquire:
     input:
-        archive=ARCHIVE,
+        archive=archive_of,
     output:
-        "results/source.json",
+        "results/sources/{source}.json",
     log:
-        "results/logs/acquire.log",
+        "results/logs/acquire/{source}.log",
     benchmark:
-        "results/benchmarks/acquire.tsv"
+        "results/benchmarks/acquire/{source}.tsv"
     conda:
         "../envs/meanface.yaml"
     params:
-        folder=FOLDER,
-        checksum=SOURCE.checksum,
-        listing=folder_listing,
+        folder=folder_of,
+        checksum=checksum_of,
+        listing=listing_of,
     message:
         "Verifying {input.archive}{params.folder}"
     script:

@@ -6,7 +6,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from meanface.acquire import folder_listing_digest, size_of
-from meanface.config import check_config, source_of
+from meanface.config import check_config, sources_of
 from meanface.engine import EngineSettings, versions
 from meanface.errors import UserError
 from meanface.shards import shards_for
@@ -14,44 +14,71 @@ from meanface.summary import read_json, summary_text
 
 try:
     check_config(config, Path(workflow.basedir, "config/config.schema.yaml"))
-    SOURCE = source_of(config, [Path.cwd(), Path(workflow.basedir)])
+    SOURCES = {
+        source.name: source
+        for source in sources_of(config, [Path.cwd(), Path(workflow.basedir)])
+    }
 except UserError as error:
     sys.exit(f"meanface: {error}")
 
 ENGINE = EngineSettings.of(config)
 MODELS = expand("results/models/{model}", model=ENGINE.models)
 
-# One of the two holds the path of the photos: an archive is a file of the workflow, a folder none.
-ARCHIVE, FOLDER = [], []
-if SOURCE.urls:
-    ARCHIVE = [f"results/download/{SOURCE.name}"]
-elif SOURCE.path.is_dir():
-    FOLDER = [str(SOURCE.path)]
-else:
-    ARCHIVE = [str(SOURCE.path)]
-
 
 def number_of_shards():
-    """Known before the split, since the shards are outputs named one by one."""
+    """Of each source; known before the split, since the shards are outputs named one by one."""
     if config["shards"] != "auto":
         return config["shards"]
-    return shards_for(size_of(SOURCE.path)) if SOURCE.path else 16
+    return max(
+        shards_for(size_of(source.path)) if source.path else 16
+        for source in SOURCES.values()
+    )
 
 
-SHARDS = [f"{number:04d}" for number in range(number_of_shards())]
+NUMBERS = [f"{number:04d}" for number in range(number_of_shards())]
+SHARDS = expand("{source}-{number}", source=SOURCES, number=NUMBERS)
+
+
+wildcard_constraints:
+    source="[A-Za-z0-9_-]+",
+
+
+def archive_of(wildcards):
+    """The file of the workflow that is the source's archive; a folder is none."""
+    source = SOURCES[wildcards.source]
+    if source.urls:
+        return [f"results/download/{source.name}/{source.file_name}"]
+    return [] if source.path.is_dir() else [str(source.path)]
+
+
+def folder_of(wildcards):
+    """The path of a source that is a folder."""
+    path = SOURCES[wildcards.source].path
+    return [str(path)] if path and path.is_dir() else []
 
 
 @cache
-def folder_listing(wildcards=None):
+def listing_of(wildcards):
     """What tells a changed folder from an unchanged one; looked at in every run."""
-    return [folder_listing_digest(Path(folder)) for folder in FOLDER]
+    return [folder_listing_digest(Path(folder)) for folder in folder_of(wildcards)]
 
 
-def split_shards(wildcards):
-    """The shards, once they are split: only then it is known which of them changed."""
-    checkpoints.shard.get()
+def checksum_of(wildcards):
+    return SOURCES[wildcards.source].checksum
+
+
+def urls_of(wildcards):
+    return SOURCES[wildcards.source].urls
+
+
+def prefix_of(wildcards):
+    return SOURCES[wildcards.source].prefix
+
+
+def outcomes(wildcards):
+    """What encode makes, once it is planned: only then it is known which shards changed."""
+    checkpoints.plan.get()
     return {
-        "manifests": expand("results/shards/{shard}.csv", shard=SHARDS),
         "embeddings": expand("results/encoded/{shard}.npy", shard=SHARDS),
         "faces": expand("results/encoded/{shard}.faces.csv", shard=SHARDS),
         "failures": expand("results/encoded/{shard}.failures.csv", shard=SHARDS),

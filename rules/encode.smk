@@ -1,14 +1,15 @@
-"""Encode one shard: its photos become embeddings, faces and failures."""
+"""Encode what is planned for one shard: photos become embeddings, faces and failures."""
 
 
 rule encode:
     input:
-        # The digest of the manifest is what counts: a shard that is split anew with the same
-        # photos is not encoded anew.
-        digest="results/shards/{shard}.sha256",
+        # The digest is what counts, see plan.
+        digest="results/plan/{shard}.sha256",
+        contents=ancient("results/plan/{shard}.txt"),
         tar=ancient("results/shards/{shard}.tar"),
         manifest=ancient("results/shards/{shard}.csv"),
-        models=ancient(MODELS),
+        # Not ancient: Snakemake would leave out shards that are due while a model is exported.
+        models=MODELS,
     output:
         embeddings="results/encoded/{shard}.npy",
         faces="results/encoded/{shard}.faces.csv",
@@ -28,6 +29,7 @@ rule encode:
     params:
         engine=ENGINE,
         fingerprint=ENGINE.fingerprint(),
+        seconds=config["max_seconds"],
     message:
         "Encoding shard {wildcards.shard}"
     script:

@@ -3,14 +3,18 @@
 
 rule merge:
     input:
-        unpack(split_shards),
-        split="results/shards/counts.json",
-        source="results/source.json",
-        models=ancient(MODELS),
+        unpack(outcomes),
+        manifests=expand("results/shards/{shard}.csv", shard=SHARDS),
+        plan=expand("results/plan/{shard}.sha256", shard=SHARDS),
+        contents=ancient(expand("results/plan/{shard}.txt", shard=SHARDS)),
+        splits=expand("results/shards/{source}.json", source=SOURCES),
+        sources=expand("results/sources/{source}.json", source=SOURCES),
+        models=MODELS,
     output:
         mean="results/mean.npy",
         embeddings="results/embeddings.npy",
         faces="results/faces.csv",
+        parquet="results/faces.parquet",
         failures="results/failures.csv",
         summary="results/summary.json",
     log:

@@ -1,23 +1,23 @@
-"""Split the photos into shards by their paths."""
+"""Split the photos of a source into shards by their paths."""
 
 
-checkpoint shard:
+rule shard:
     input:
-        archive=ancient(ARCHIVE),
-        source="results/source.json",
+        archive=ancient(archive_of),
+        source="results/sources/{source}.json",
     output:
-        tars=expand("results/shards/{shard}.tar", shard=SHARDS),
-        manifests=expand("results/shards/{shard}.csv", shard=SHARDS),
-        digests=expand("results/shards/{shard}.sha256", shard=SHARDS),
-        counts="results/shards/counts.json",
+        tars=expand("results/shards/{{source}}-{number}.tar", number=NUMBERS),
+        manifests=expand("results/shards/{{source}}-{number}.csv", number=NUMBERS),
+        counts="results/shards/{source}.json",
     log:
-        "results/logs/shard.log",
+        "results/logs/shard/{source}.log",
     benchmark:
-        "results/benchmarks/shard.tsv"
+        "results/benchmarks/shard/{source}.tsv"
     conda:
         "../envs/meanface.yaml"
     params:
-        folder=FOLDER,
+        folder=folder_of,
+        prefix=prefix_of,
         suffixes=config["suffixes"],
         max_bytes=config["max_bytes"],
     message:

@@ -1,28 +1,42 @@
 """Encode one shard: embeddings float32 (n, 128), tables of faces and failures, counts."""
 
 import logging
+import os
 import time
+from functools import partial
 from pathlib import Path
 
-from meanface.encode import Engine, encode_shard
+from meanface.cache import Cache
+from meanface.encode import encode_shard
+from meanface.isolate import encode_isolated
 from meanface.logs import log_to
 from meanface.summary import write_json
 
 with log_to(snakemake.log[0]):
     began = time.perf_counter()
-    models = {Path(model).stem: Path(model) for model in snakemake.input.models}
-    engine = Engine(snakemake.params.engine, models)
+    given, made, config = snakemake.input, snakemake.output, snakemake.config
+    encode = partial(
+        encode_isolated,
+        snakemake.params.engine,
+        {Path(model).stem: Path(model) for model in given.models},
+        seconds=snakemake.params.seconds,
+        memory=1_000_000 * snakemake.resources.mem_mb // snakemake.threads,
+        processes=snakemake.threads,
+    )
+    cache = config["cache"] and Cache(config["cache"], snakemake.params.fingerprint)
     counts = encode_shard(
-        engine,
-        snakemake.wildcards.shard,
-        Path(snakemake.input.tar),
-        Path(snakemake.input.manifest),
-        batch=snakemake.config["batch"],
-        threads=snakemake.threads,
-        embeddings=Path(snakemake.output.embeddings),
-        faces=Path(snakemake.output.faces),
-        failures=Path(snakemake.output.failures),
+        encode,
+        Path(given.tar),
+        Path(given.manifest),
+        Path(given.contents),
+        Path(given.digest),
+        cache=cache,
+        batch=config["batch"],
+        embeddings=Path(made.embeddings),
+        faces=Path(made.faces),
+        failures=Path(made.failures),
     )
     seconds = round(time.perf_counter() - began, 3)
     logging.info("%s in %s seconds", counts, seconds)
-    write_json(Path(snakemake.output.counts), counts | {"seconds": seconds})
+    run = os.environ["MEANFACE_RUN"]
+    write_json(Path(made.counts), counts | {"seconds": seconds, "run": run})

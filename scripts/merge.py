@@ -1,10 +1,13 @@
 """Merge the shards into mean, embeddings, tables and summary."""
 
 import logging
+import os
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
 from meanface.acquire import file_digest
+from meanface.cache import Cache
 from meanface.engine import versions
 from meanface.logs import log_to
 from meanface.merge import ShardFiles, merge
@@ -19,22 +22,39 @@ with log_to(snakemake.log[0]):
                 given.manifests, given.embeddings, given.faces, given.failures, strict=True
             )
         ],
+        deduplicate=snakemake.config["deduplicate"],
         mean=Path(made.mean),
         embeddings=Path(made.embeddings),
         faces=Path(made.faces),
+        parquet=Path(made.parquet),
         failures=Path(made.failures),
     )
-    seconds = sum(read_json(Path(shard))["seconds"] for shard in given.counts)
-    split = read_json(Path(given.split))
+    encoded = [read_json(Path(shard)) for shard in given.counts]
+    contents = sum(shard["contents"] for shard in encoded)
+    run = os.environ["MEANFACE_RUN"]
+    new = sum(shard["newly_encoded"] for shard in encoded if shard["run"] == run)
+    seconds = sum(shard["seconds"] for shard in encoded)
+    skipped = Counter()
+    for split in given.splits:
+        skipped.update(read_json(Path(split)))
+    del skipped["photos"]
     summary = asdict(counts) | {
-        "skipped": {kind: count for kind, count in split.items() if kind != "photos"},
+        "newly_encoded": new,
+        "reused": contents - new,
+        "skipped": skipped,
         "encode_seconds": round(seconds, 3),
-        "photos_per_second": round(counts.photos / seconds, 3),
+        "photos_per_second": round(contents / seconds, 3),
         "fingerprint": snakemake.params.fingerprint,
-        "source": read_json(Path(given.source)),
+        "sources": {Path(source).stem: read_json(Path(source)) for source in given.sources},
         "models": {Path(model).stem: file_digest(Path(model)) for model in given.models},
         "versions": versions(),
         "config": snakemake.params.config,
     }
     logging.info("%s", counts)
     write_json(Path(made.summary), summary)
+    if snakemake.config["cache"]:
+        shards = {
+            Path(digest).read_text().strip(): Path(contents).read_text().split()
+            for digest, contents in zip(given.plan, given.contents, strict=True)
+        }
+        Cache(snakemake.config["cache"], snakemake.params.fingerprint).tidy(shards)

@@ -1,4 +1,4 @@
-"""Split the photos into tar shards, each with a manifest and its digest; count what was skipped."""
+"""Split the photos of a source into tar shards, each with a manifest; count what was skipped."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ with log_to(snakemake.log[0]):
         Path(photos),
         [Path(tar) for tar in snakemake.output.tars],
         [Path(manifest) for manifest in snakemake.output.manifests],
-        [Path(digest) for digest in snakemake.output.digests],
+        prefix=snakemake.params.prefix,
         suffixes=frozenset(snakemake.params.suffixes),
         max_bytes=snakemake.params.max_bytes,
     )

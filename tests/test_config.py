@@ -8,7 +8,7 @@ import yaml
 from conftest import ROOT
 
 from meanface.acquire import Checksum
-from meanface.config import Source, check_config, source_of
+from meanface.config import Source, check_config, sources_of
 from meanface.engine import EngineSettings
 from meanface.errors import UserError
 
@@ -49,8 +49,8 @@ def test_the_presets_are_valid_and_change_something(name: str) -> None:
 def test_the_preset_for_lfw_is_the_same_engine_and_a_verified_download() -> None:
     config = DEFAULTS | preset("lfw.yaml")
     assert EngineSettings.of(config) == EngineSettings.of(DEFAULTS)
-    source = source_of(config, [])
-    assert source.name == "lfw.tgz"
+    (source,) = sources_of(config, [])
+    assert source.file_name == "lfw.tgz"
     assert len(source.urls) == 1 + len(config["mirrors"])
 
 
@@ -171,7 +171,8 @@ def folders(tmp_path: Path) -> list[Path]:
 
 
 def source(folders: list[Path], **config: object) -> Source:
-    return source_of(DEFAULTS | config, folders)
+    (only,) = sources_of(DEFAULTS | config, folders)
+    return only
 
 
 def source_refusal(folders: list[Path], **config: object) -> str:
@@ -184,11 +185,11 @@ def source_refusal(folders: list[Path], **config: object) -> str:
 
 def test_a_relative_path_is_looked_up_in_the_folders_in_order(folders: list[Path]) -> None:
     first, second = folders
-    assert source(folders, photos="both.zip") == Source((), first / "both.zip", None)
+    assert source(folders, photos="both.zip") == Source("photos", "", (), first / "both.zip", None)
     assert source(folders[::-1], photos="both.zip").path == second / "both.zip"
     assert source(folders, photos="second.zip").path == second / "second.zip"
     assert source(folders, photos="photos").path == first / "photos"
-    assert source(folders, photos="photos").name == "photos"
+    assert source(folders, photos="photos").file_name == "photos"
 
 
 def test_an_absolute_path_and_one_from_home_are_taken_as_they_are(
@@ -221,9 +222,10 @@ def test_two_checksums_are_refused(folders: list[Path]) -> None:
 
 def test_a_url_comes_with_its_mirrors_and_a_checksum(folders: list[Path]) -> None:
     found = source(folders, photos=URL, mirrors=["http://localhost/other"], md5=MD5)
-    assert found == Source((URL, "http://localhost/other"), None, Checksum("md5", MD5))
-    assert found.name == "b c.tgz"
-    assert source(folders, photos="https://localhost/", md5=MD5).name == "photos"
+    urls = (URL, "http://localhost/other")
+    assert found == Source("photos", "", urls, None, Checksum("md5", MD5))
+    assert found.file_name == "b c.tgz"
+    assert source(folders, photos="https://localhost/", md5=MD5).file_name == "photos"
     message = source_refusal(folders, photos=URL)
     assert message.startswith("config: sha256: missing for the URL")
     assert URL in message

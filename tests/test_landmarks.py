@@ -49,7 +49,8 @@ def same(find: Landmarks, oracle: dlib.shape_predictor) -> Callable[[Image8, Fac
     """Assert that both find the same landmarks of a face."""
 
     def compare(photo: Image8, face: Face) -> None:
-        assert points(find(photo, face)) == points(oracle(photo, rectangle(face)))
+        (found,) = find([(photo, face)])
+        assert points(found) == points(oracle(photo, rectangle(face)))
 
     return compare
 
@@ -95,7 +96,7 @@ def test_portraits(same: Callable[[Image8, Face], None], photo: Image8) -> None:
 def test_the_chip_cut_by_them(find: Landmarks, oracle: dlib.shape_predictor) -> None:
     photo = astronaut()
     (face,) = faces_of(photo)
-    found = find(photo, face)
+    (found,) = find([(photo, face)])
     assert found.rect == rectangle(face)
     assert found.num_parts == 68
     chip = dlib.get_face_chip(photo, found, 150, 0.25)
@@ -104,11 +105,26 @@ def test_the_chip_cut_by_them(find: Landmarks, oracle: dlib.shape_predictor) -> 
 
 
 @needs_lfw
-def test_lfw(same: Callable[[Image8, Face], None]) -> None:
+def test_lfw(find: Landmarks, oracle: dlib.shape_predictor) -> None:
     faces = [(photo, face) for _, photo in lfw_photos(60) for face in faces_of(photo)]
     assert len(faces) >= 57
-    for photo, face in faces:
-        same(photo, face)
+    for (photo, face), found in zip(faces, find(faces), strict=True):
+        assert points(found) == points(oracle(photo, rectangle(face)))
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 15, 16, 17, 40])
+def test_faces_of_several_photos_at_once(
+    find: Landmarks, oracle: dlib.shape_predictor, count: int
+) -> None:
+    random = np.random.default_rng(count)
+    photos = [astronaut(), hopper(), astronaut()[:300, 100:400], np.zeros((1, 700, 3), np.uint8)]
+    faces = []
+    for i in range(count):
+        left, top, side = (int(number) for number in random.integers(20, 200, 3))
+        faces.append((photos[i % 4], boxed(left, top, left + side, top + side + i)))
+    found = find(faces)
+    assert [one.rect for one in found] == [rectangle(face) for _, face in faces]
+    assert list(map(points, found)) == [points(oracle(p, rectangle(face))) for p, face in faces]
 
 
 BOXES = [
@@ -156,14 +172,16 @@ def test_photos_that_are_views(find: Landmarks) -> None:
     framed = np.zeros((600, 600, 3), np.uint8)
     framed[40:552, 30:542] = photo
     view = framed[40:552, 30:542]
-    assert points(find(view, face)) == points(find(photo, face))
+    in_view, in_photo = find([(view, face), (photo, face)])
+    assert points(in_view) == points(in_photo)
 
 
 def test_threads_share_it(find: Landmarks) -> None:
     photo, boxes = hopper(), [boxed(160 + i, 60, 330 + i, 250) for i in range(60)]
-    single = [points(find(photo, box)) for box in boxes]
+    together = list(map(points, find([(photo, box) for box in boxes])))
     with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(lambda box: points(find(photo, box)), boxes)) == single
+        alone = pool.map(lambda box: points(find([(photo, box)])[0]), boxes)
+        assert list(alone) == together
 
 
 def test_export_writes_the_same_bytes_again_and_nothing_else(model: Path, tmp_path: Path) -> None:

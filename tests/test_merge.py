@@ -16,15 +16,20 @@ from numpy.typing import NDArray
 from meanface.errors import AccountingError, UserError
 from meanface.merge import Counts, ShardFiles, merge
 
-RESULTS = ("mean.npy", "embeddings.npy", "faces.csv", "failures.csv")
+RESULTS = ("mean.npy", "embeddings.npy", "faces.csv", "faces.parquet", "failures.csv")
 FACES = ["path", "identity", "faces", "left", "top", "right", "bottom"]
-FACES += ["score", "detector", "shard"]
+FACES += ["score", "detector", "shard", "distance", "duplicate_of"]
 
 
 def vector(*seed: object) -> NDArray[np.float32]:
     """An embedding like no other: float32 (128,)."""
     rng = np.random.default_rng(list(repr(seed).encode()))
     return rng.normal(0, 0.1, 128).astype(np.float32)
+
+
+def content(path: str) -> str:
+    """What photos made here hold: like no other, but where they are called `copy` of another."""
+    return hashlib.sha256(path.removeprefix("copy of ").encode()).hexdigest()
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -44,7 +49,7 @@ def shard(
     """Write a shard: the paths of its faces, one per row, and its failed photos with reasons.
 
     Row i of the faces has left = i, and embedding vector(path, i). `photos` are those of the
-    manifest, by default those encoded and failed.
+    manifest, by default those encoded and failed; those that begin with "large" were not read.
     """
     failed = failed or {}
     if photos is None:
@@ -56,16 +61,18 @@ def shard(
     files = ShardFiles(
         *(folder / f"{name}{end}" for end in (".csv", ".npy", ".faces.csv", ".failures.csv"))
     )
-    digest = hashlib.sha256(b"").hexdigest()
-    manifest = [(path, 0, digest) for path in sorted(set(photos))]
+    manifest = [
+        (path, 77, "" if path.startswith("large") else content(path))
+        for path in sorted(set(photos))
+    ]
     write_csv(files.manifest, ("path", "size", "sha256"), manifest)
     rows = [
-        (path, "someone", list(faces).count(path), i, 2, 30, 40, 1.234567, "hog@0", name)
+        (content(path), list(faces).count(path), i, 2, 30, 40, 1.234567, "hog@0")
         for i, path in enumerate(faces)
     ]
-    write_csv(files.faces, FACES, rows)
-    failures = [(path, reason, "why, and how", name) for path, reason in failed.items()]
-    write_csv(files.failures, ("path", "reason", "detail", "shard"), failures)
+    write_csv(files.faces, ("sha256", "faces", *FACES[3:9]), rows)
+    failures = [(content(path), reason, "why, and how") for path, reason in failed.items()]
+    write_csv(files.failures, ("sha256", "reason", "detail"), failures)
     np.save(files.embeddings, embeddings, allow_pickle=False)
     return files
 
@@ -78,25 +85,28 @@ class Merged:
     mean: NDArray[np.float64]
     embeddings: NDArray[np.float32]
     faces: pd.DataFrame
+    parquet: pd.DataFrame
     failures: pd.DataFrame
 
 
 def results_in(folder: Path) -> dict[str, Path]:
     folder.mkdir(exist_ok=True)
-    return {name.partition(".")[0]: folder / name for name in RESULTS}
+    names = ("mean", "embeddings", "faces", "parquet", "failures")
+    return dict(zip(names, (folder / name for name in RESULTS), strict=True))
 
 
-def merged(shards: Sequence[ShardFiles], folder: Path) -> Merged:
+def merged(shards: Sequence[ShardFiles], folder: Path, *, deduplicate: bool = False) -> Merged:
     files = results_in(folder)
-    counts = merge(shards, **files)
+    counts = merge(shards, deduplicate=deduplicate, **files)
     assert sorted(path.name for path in folder.iterdir()) == sorted(RESULTS)
-    text = dict.fromkeys(("path", "identity", "detector", "shard", "reason", "detail"), str)
+    text = ("path", "identity", "detector", "shard", "reason", "detail", "duplicate_of")
     return Merged(
         counts,
         np.load(files["mean"], allow_pickle=False),
         np.load(files["embeddings"], allow_pickle=False),
-        pd.read_csv(files["faces"], keep_default_na=False, dtype=text),
-        pd.read_csv(files["failures"], keep_default_na=False, dtype=text),
+        pd.read_csv(files["faces"], keep_default_na=False, dtype=dict.fromkeys(text, str)),
+        pd.read_parquet(files["parquet"]),
+        pd.read_csv(files["failures"], keep_default_na=False, dtype=dict.fromkeys(text, str)),
     )
 
 
@@ -117,10 +127,63 @@ def test_rows_are_in_the_order_of_the_paths_and_keep_their_embeddings(tmp_path: 
 
 
 def test_a_row_keeps_every_value(tmp_path: Path) -> None:
-    result = merged([shard(tmp_path / "in", "0007", ["a.jpg"])], tmp_path / "out")
+    result = merged([shard(tmp_path / "in", "0007", ["x/NA/a.jpg"])], tmp_path / "out")
     assert result.faces.columns.tolist() == FACES
     (row,) = result.faces.itertuples(index=False, name=None)
-    assert row == ("a.jpg", "someone", 1, 0, 2, 30, 40, 1.234567, "hog@0", "0007")
+    assert row == ("x/NA/a.jpg", "NA", 1, 0, 2, 30, 40, 1.234567, "hog@0", "0007", 0.0, "")
+
+
+def test_parquet_holds_what_the_table_of_faces_holds(tmp_path: Path) -> None:
+    shards = [shard(tmp_path / "in", str(i), NAMES[3 * i : 3 * i + 3]) for i in range(3)]
+    result = merged(shards, tmp_path / "out")
+    pd.testing.assert_frame_equal(result.parquet, result.faces)
+
+
+def test_the_distance_is_that_to_the_mean(tmp_path: Path) -> None:
+    result = merged([shard(tmp_path / "in", "0", NAMES)], tmp_path / "out")
+    exact = [math.dist(row, result.mean) for row in result.embeddings.astype(float)]
+    assert result.faces["distance"].tolist() == pytest.approx(exact, abs=6e-7)
+
+
+def test_a_copy_has_the_outcome_of_its_photo(tmp_path: Path) -> None:
+    shards = [
+        shard(tmp_path / "in", "0", ["b"], photos=["b", "copy of no"], failed={"no": "no_face"}),
+        shard(tmp_path / "in", "1", ["a"], photos=["a", "copy of b", "no"]),
+    ]
+    result = merged(shards, tmp_path / "out")
+    assert result.faces[["path", "shard", "duplicate_of"]].to_numpy().tolist() == [
+        ["a", "1", ""],
+        ["b", "0", ""],
+        ["copy of b", "1", "b"],
+    ]
+    assert result.failures[["path", "shard"]].to_numpy().tolist() == [
+        ["copy of no", "0"],
+        ["no", "1"],
+    ]
+    rows = np.array([vector("a", 0), vector("b", 0), vector("b", 0)])
+    assert np.array_equal(result.embeddings, rows)
+    assert result.mean.tolist() == [math.fsum(column) / 3 for column in rows.T.astype(float)]
+    counts = result.counts
+    assert (counts.photos, counts.encoded, counts.failed, counts.duplicates) == (5, 3, 2, 2)
+
+
+def test_deduplicated_each_content_counts_once_in_the_mean(tmp_path: Path) -> None:
+    shards = [shard(tmp_path / "in", "0", ["a", "b"], photos=["a", "b", "copy of b"])]
+    result = merged(shards, tmp_path / "out", deduplicate=True)
+    rows = np.array([vector("a", 0), vector("b", 1)]).astype(float)
+    assert result.mean.tolist() == [math.fsum(column) / 2 for column in rows.T]
+    assert result.faces["path"].tolist() == ["a", "b", "copy of b"]
+    assert len(result.embeddings) == 3
+
+
+def test_a_photo_too_large_to_be_read_fails(tmp_path: Path) -> None:
+    one = shard(tmp_path / "in", "0", ["a"], {"m": "no_face"}, photos=["a", "large", "m"])
+    result = merged([one], tmp_path / "out")
+    assert result.failures.to_numpy().tolist() == [
+        ["large", "too_large", "77 bytes, more than max_bytes allows", "0"],
+        ["m", "no_face", "why, and how", "0"],
+    ]
+    assert (result.counts.photos, result.counts.failed, result.counts.duplicates) == (3, 2, 0)
 
 
 def test_failures_of_all_shards_are_in_the_order_of_their_paths(tmp_path: Path) -> None:
@@ -170,6 +233,7 @@ def test_a_photo_with_several_faces_counts_once_and_keeps_their_order(tmp_path: 
         encoded=4,
         failed=1,
         faces=6,
+        duplicates=0,
         failed_by_reason={"no_face": 1},
         faces_by_detector={"hog@0": 6},
     )
@@ -195,7 +259,7 @@ def assert_refused(
 ) -> None:
     files = results_in(folder)
     with pytest.raises(error) as raised:
-        merge(shards, **files)
+        merge(shards, deduplicate=False, **files)
     message = str(raised.value)
     assert "\n" not in message
     assert [part for part in said if part not in message] == [], message
@@ -216,7 +280,7 @@ def test_an_extra_photo_is_named_and_there_is_no_result(tmp_path: Path) -> None:
             shard(tmp_path / "in", "1", ["a"], {"extra": "no_face"}, photos=["a"]),
         )
     ):
-        said = (str(files.faces), "'extra' is counted twice or belongs to no photo")
+        said = (str(files.faces), f"'{content('extra')}' is counted twice or belongs to no photo")
         assert_refused([files], tmp_path / f"out{number}", AccountingError, *said)
 
 
@@ -233,7 +297,7 @@ def test_a_photo_both_encoded_and_failed_is_named(tmp_path: Path) -> None:
 def test_a_photo_that_failed_twice_is_named(tmp_path: Path) -> None:
     bad = shard(tmp_path / "in", "0", ["a"], {"b": "no_face"})
     with bad.failures.open("a") as stream:
-        stream.write("b,truncated,again,0\n")
+        stream.write(f"{content('b')},truncated,again\n")
     assert_refused([bad], tmp_path / "out", AccountingError, str(bad.faces), "'b' is counted twice")
 
 
@@ -280,5 +344,5 @@ def test_a_refused_merge_leaves_earlier_results_as_they_were(tmp_path: Path) -> 
     before = {name: (tmp_path / "out" / name).read_bytes() for name in RESULTS}
     bad = shard(tmp_path / "in", "0", ["b"], photos=["b", "lost"])
     with pytest.raises(AccountingError):
-        merge([bad], **results_in(tmp_path / "out"))
+        merge([bad], deduplicate=False, **results_in(tmp_path / "out"))
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before

@@ -53,7 +53,6 @@ PHOTOS = {
 class Shards(NamedTuple):
     tars: list[Path]
     manifests: list[Path]
-    digests: list[Path]
 
     def bytes(self) -> list[bytes]:
         return [path.read_bytes() for paths in self for path in paths]
@@ -65,9 +64,7 @@ class Shards(NamedTuple):
 
 def shards_in(folder: Path, count: int) -> Shards:
     folder.mkdir(exist_ok=True)
-    return Shards(
-        *([folder / f"{i}.{kind}" for i in range(count)] for kind in ("tar", "csv", "sha256"))
-    )
+    return Shards(*([folder / f"{i}.{kind}" for i in range(count)] for kind in ("tar", "csv")))
 
 
 def split_into(
@@ -123,16 +120,12 @@ def test_every_photo_is_in_one_shard_with_its_size_and_digest(
         assert [row.path for row in rows] == names_in(made.tars[i])
 
 
-def test_the_manifest_is_csv_and_its_digest_is_what_sha256sum_says(
-    photos_tar: Path, tmp_path: Path
-) -> None:
+def test_the_manifest_is_csv(photos_tar: Path, tmp_path: Path) -> None:
     made, _ = split_into(tmp_path / "out", photos_tar, count=1)
     with made.manifests[0].open(encoding="utf-8", newline="") as stream:
         header, *rows = csv.reader(stream)
     assert header == ["path", "size", "sha256"]
     assert [row[0] for row in rows] == sorted(PHOTOS)
-    said = subprocess.run(["sha256sum", made.manifests[0]], capture_output=True, text=True)
-    assert made.digests[0].read_text() == said.stdout.split()[0] + "\n"
 
 
 @pytest.mark.parametrize("source", ["reversed", "pax", "gz", "zip", "folder"])
@@ -198,7 +191,7 @@ def test_an_empty_shard_is_a_small_valid_tar(tmp_path: Path) -> None:
         assert made.tars[i].stat().st_size == 1024
         listed = subprocess.run(["tar", "-tf", made.tars[i]], capture_output=True, check=True)
         assert listed.stdout + listed.stderr == b""
-    assert len({made.digests[i].read_bytes() for i in empty}) == 1
+    assert {made.manifests[i].read_text() for i in empty} == {"path,size,sha256\n"}
 
 
 def test_a_photos_shard_depends_on_its_path_alone() -> None:
@@ -290,9 +283,9 @@ def test_a_photo_too_large_is_in_the_manifest_and_not_in_memory(tmp_path: Path) 
     made, counts = split_into(tmp_path / "out", source, count=1, max_bytes=100)
     assert counts == {"photos": 2}
     assert list(made.photos()) == [
-        Photo("fits.jpg", 100, hashlib.sha256(bytes(100)).hexdigest(), bytes(100)),
-        Photo("large.jpg", 101, "", None),
+        Photo("fits.jpg", 100, hashlib.sha256(bytes(100)).hexdigest(), bytes(100))
     ]
+    assert read_manifest(made.manifests[0])[1] == ("large.jpg", 101, "")
     with tarfile.open(made.tars[0]) as archive:
         assert [(info.name, info.size) for info in archive] == [("fits.jpg", 100), ("large.jpg", 0)]
 

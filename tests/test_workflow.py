@@ -53,19 +53,19 @@ def test_the_results_keep_their_contract(sample_run: Run) -> None:
     assert (embeddings.dtype, embeddings.shape) == (np.float32, (len(faces), 128))
     exact = [math.fsum(column) / len(faces) for column in embeddings.astype(float).T]
     assert mean.tolist() == exact
-    columns = "path identity faces left top right bottom score detector shard"
+    columns = "path identity faces left top right bottom score detector shard distance duplicate_of"
     assert faces.columns.tolist() == columns.split()
     assert failures.columns.tolist() == ["path", "reason", "detail", "shard"]
     assert faces["path"].tolist() == sorted(faces["path"])
     assert failures["path"].tolist() == sorted(failures["path"])
     assert set(faces["identity"]) == {"Both", "Cameraman", "Eileen_Collins", "Grace_Hopper"}
-    assert faces["shard"].tolist() == [f"{shard_of(path, 4):04d}" for path in faces["path"]]
+    assert faces["shard"].tolist() == [f"photos-{shard_of(path, 4):04d}" for path in faces["path"]]
     assert summary["photos"] == summary["encoded"] + summary["failed"]
     assert (summary["encoded"], summary["failed"]) == (len(faces), len(failures))
     assert summary["failed_by_reason"] == failures["reason"].value_counts().to_dict()
     assert summary["skipped"] == {"dropping": 2, "not_a_photo": 1}
     assert summary["config"]["face"] == "central"
-    assert (sample_run.results / "source.json").exists()
+    assert (sample_run.results / "sources/photos.json").exists()
 
 
 def test_the_end_of_a_run_says_what_came_out(sample_run: Run) -> None:
@@ -142,7 +142,7 @@ def test_only_the_shard_of_a_changed_photo_is_encoded_again(
         f"photos/{number}.jpg" for number in (2, 3, 4)
     ]
 
-    shutil.copy(photos / "2.jpg", photos / "5.jpg")
+    shutil.copy(sample_photos / "Eileen_Collins/Eileen_Collins_0002.jpg", photos / "5.jpg")
     archive(tmp_path / "photos.tar.gz", photos)
     assert run().jobs["encode"] == 1
 
@@ -150,7 +150,11 @@ def test_only_the_shard_of_a_changed_photo_is_encoded_again(
     assert run(face="largest", pairs="pairs.txt").jobs["encode"] == 0
 
 
-def test_a_folder_is_scanned_at_every_run(tmp_path: Path, photos: Path) -> None:
+def test_a_folder_is_scanned_at_every_run(
+    tmp_path: Path, photos: Path, sample_photos: Path
+) -> None:
+    other = sample_photos / "Eileen_Collins/Eileen_Collins_0001.jpg"
+
     def run() -> Run:
         done = snakemake(tmp_path / "run", photos=photos, shards=4, **FAST)
         assert done.code == 0, done.output
@@ -158,7 +162,7 @@ def test_a_folder_is_scanned_at_every_run(tmp_path: Path, photos: Path) -> None:
 
     assert run().jobs["encode"] == 4
     assert not run().jobs
-    shutil.copy(photos / "1.jpg", photos / "6.jpg")
+    shutil.copy(other, photos / "6.jpg")
     assert run().jobs["encode"] == 1
     (photos / "6.jpg").rename(photos / "7.jpg")
     moved = run()
@@ -169,13 +173,14 @@ def test_a_folder_is_scanned_at_every_run(tmp_path: Path, photos: Path) -> None:
 def test_a_lost_photo_fails_the_run(tmp_path: Path, photos: Path) -> None:
     run = snakemake(tmp_path / "run", photos=photos, shards=1, **FAST)
     assert run.code == 0, run.output
-    faces = run.results / "encoded/0000.faces.csv"
+    faces = run.results / "encoded/photos-0000.faces.csv"
     lines = faces.read_text().splitlines(keepends=True)
     faces.write_text("".join(lines[:-1]))
     (run.results / "mean.npy").unlink()
     broken = snakemake(tmp_path / "run", photos=photos, shards=1, **FAST)
     assert broken.code != 0
-    assert "4 photos, but 3 accounted for; '4.jpg' is neither encoded nor failed" in broken.output
+    assert "3 photos, but 2 accounted for; " in broken.output
+    assert ".jpg' is neither encoded nor failed" in broken.output
     assert not (run.results / "mean.npy").exists()
 
 
@@ -248,7 +253,7 @@ def test_a_download_of_other_content_is_refused(tmp_path: Path, photos: Path, se
     (line,) = [line for line in run.output.splitlines() if line.startswith("meanface:")]
     assert "party.tgz" in line
     assert "f" * 32 in line
-    assert not list(run.results.glob("download/*"))
+    assert not list(run.results.glob("download/*/*"))
 
 
 def test_a_wrong_checksum_stops_the_run(tmp_path: Path) -> None:
@@ -257,5 +262,5 @@ def test_a_wrong_checksum_stops_the_run(tmp_path: Path) -> None:
     (line,) = [line for line in run.output.splitlines() if line.startswith("meanface:")]
     assert "sample.tar.gz" in line
     assert "f" * 32 in line
-    assert not (run.results / "source.json").exists()
+    assert not (run.results / "sources/photos.json").exists()
     assert not (run.results / "shards").exists()

@@ -1,0 +1,190 @@
+"""The pipeline from the bytes of photos to embeddings: decode, detect, landmarks, chip, encoder."""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import dlib
+import face_recognition_models
+import numpy as np
+from numpy.typing import NDArray
+
+from meanface.detect import Ladder
+from meanface.encoder import open_encoder
+from meanface.engine import EngineSettings
+from meanface.face import Face, choose
+from meanface.landmarks import Landmarks
+from meanface.outcomes import DIMENSIONS, EncodedFace, Failure, Outcome
+from meanface.photo import PhotoError, decode
+from meanface.shards import Photo
+
+log = logging.getLogger(__name__)
+
+# What dlib's encoder was trained on: a chip of 150x150 pixels, a quarter of the face around it.
+CHIP_SIZE = 150
+CHIP_PADDING = 0.25
+
+_HELD = 16 << 20  # bytes of photos kept so that their landmarks are found together
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The chosen faces of a photo, which is uint8 RGB (height, width, 3)."""
+
+    path: str
+    pixels: NDArray[np.uint8]
+    faces: int
+    detector: str
+    chosen: Sequence[Face]
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """The chosen faces of a photo and their chips, uint8 RGB (150, 150, 3)."""
+
+    faces: int
+    detector: str
+    chosen: Sequence[Face]
+    chips: Sequence[NDArray[np.uint8]]
+
+
+class Engine:
+    """Everything from the bytes of photos to embeddings; safe to share between threads."""
+
+    def __init__(self, settings: EngineSettings, models: Mapping[str, Path]) -> None:
+        """Open the exported models, given by name, that settings.models asks for.
+
+        Raises UserError where settings.device is "cuda" and there is no usable GPU.
+        """
+        self._settings = settings
+        self._ladder = Ladder(settings, models)
+        self._landmarks = _open_landmarks(settings, models)
+        self._encoder = open_encoder(settings, models)
+
+    def encode(self, photos: Sequence[Photo]) -> list[Outcome]:
+        """Give for each photo its faces, or its failure. MemoryError is left to the caller."""
+        # One photo at a time bounds a worker's memory; a GPU wants them together.
+        groups = [photos] if self._settings.device == "cuda" else [[photo] for photo in photos]
+        found = (one for group in groups for one in _one_by_one(self._find, group))
+        cut = [one for some in _bunches(found) for one in _one_by_one(self._cut_out, some)]
+        chips = [chip for one in cut if isinstance(one, _Cut) for chip in one.chips]
+        embeddings = iter(self._embed(chips))
+        return [
+            one
+            if isinstance(one, Failure)
+            else [
+                EncodedFace(one.faces, face, one.detector, next(embeddings)) for face in one.chosen
+            ]
+            for one in cut
+        ]
+
+    def _find(self, photos: Sequence[Photo]) -> list[_Found | Failure]:
+        decoded = [self._decode(photo) for photo in photos]
+        searched = iter(self._ladder([one for one in decoded if not isinstance(one, Failure)]))
+        return [
+            one if isinstance(one, Failure) else self._choose(photo.path, one, *next(searched))
+            for photo, one in zip(photos, decoded, strict=True)
+        ]
+
+    def _decode(self, photo: Photo) -> NDArray[np.uint8] | Failure:
+        try:
+            return decode(photo.data, self._settings.decode, self._settings.max_pixels)
+        except PhotoError as error:
+            return Failure(error.reason, error.detail)
+
+    def _choose(
+        self, path: str, pixels: NDArray[np.uint8], detector: str, faces: Sequence[Face]
+    ) -> _Found | Failure:
+        settings = self._settings
+        if not faces:
+            detail = f"none found by {', '.join(settings.detectors)}"
+            return Failure("no_face", detail)
+        large = [face for face in faces if min(face.width, face.height) >= settings.min_face]
+        if not large:
+            detail = f"every face is smaller than min_face, {settings.min_face} pixels"
+            return Failure("small_face", detail)
+        strong = [face for face in large if face.score >= settings.min_score]
+        if not strong:
+            detail = f"every score is lower than min_score, {settings.min_score}"
+            return Failure("weak_face", detail)
+        height, width = pixels.shape[:2]
+        chosen = choose(strong, settings.face, height, width)
+        return _Found(path, pixels, len(faces), detector, chosen)
+
+    def _cut_out(self, photos: Sequence[_Found | Failure]) -> list[_Cut | Failure]:
+        found = [one for one in photos if isinstance(one, _Found)]
+        landmarks = iter(
+            self._landmarks([(one.pixels, face) for one in found for face in one.chosen])
+        )
+        return [
+            one
+            if isinstance(one, Failure)
+            else _Cut(
+                one.faces,
+                one.detector,
+                one.chosen,
+                [
+                    dlib.get_face_chip(one.pixels, next(landmarks), CHIP_SIZE, CHIP_PADDING)
+                    for _ in one.chosen
+                ],
+            )
+            for one in photos
+        ]
+
+    def _embed(self, chips: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        if not chips:
+            return np.empty((0, DIMENSIONS), dtype=np.float32)
+        batch = np.stack(chips)
+        embeddings = self._encoder(batch)
+        if not self._settings.flip:
+            return embeddings
+        mirrored = self._encoder(np.ascontiguousarray(batch[:, :, ::-1]))
+        return (embeddings + mirrored) / np.float32(2)
+
+
+def _open_landmarks(
+    settings: EngineSettings, models: Mapping[str, Path]
+) -> Callable[[Sequence[tuple[NDArray[np.uint8], Face]]], list[dlib.full_object_detection]]:
+    if settings.landmarks == 68:
+        return Landmarks(models["landmarks"])
+    predictor = dlib.shape_predictor(
+        face_recognition_models.pose_predictor_five_point_model_location()
+    )
+    return lambda photos: [
+        predictor(pixels, dlib.rectangle(face.left, face.top, face.right, face.bottom))
+        for pixels, face in photos
+    ]
+
+
+_Item = TypeVar("_Item", Photo, _Found | Failure)
+_Result = TypeVar("_Result")
+
+
+def _one_by_one(
+    work: Callable[[Sequence[_Item]], list[_Result]], items: Sequence[_Item]
+) -> list[_Result | Failure]:
+    """Do the work on all items together or, where that fails, on each: one photo alone fails."""
+    try:
+        return [*work(items)]
+    except MemoryError:
+        raise
+    except Exception as error:  # a photo that breaks a library must not take others along
+        if len(items) > 1:
+            return [one for item in items for one in _one_by_one(work, [item])]
+        log.exception("photo %r", getattr(items[0], "path", ""))
+        return [Failure("error", f"{type(error).__name__}: {error}")]
+
+
+def _bunches(photos: Iterable[_Found | Failure]) -> Iterator[list[_Found | Failure]]:
+    """Photos in lists whose pixels take little memory together, or which hold one that is large."""
+    bunch: list[_Found | Failure] = []
+    held = 0
+    for photo in photos:
+        bunch.append(photo)
+        held += photo.pixels.nbytes if isinstance(photo, _Found) else 0
+        if held > _HELD:
+            yield bunch
+            bunch, held = [], 0
+    yield bunch

@@ -1,0 +1,289 @@
+"""The statistics stage: how the embeddings scatter about their mean, and whom they come from.
+
+Sums are exact and rounded at the end, so that no order of rows, shards or cores changes a bit.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from meanface.errors import AccountingError
+from meanface.files import replacing, save_array
+from meanface.mean import ExactSum
+from meanface.outcomes import DIMENSIONS
+from meanface.tables import read_table, write_table
+
+IDENTITIES = ("identity", "photos", "spread", "distance")
+
+# A finite float32 is a multiple of 2**-149 (IEEE 754 binary32).
+_LOWEST_EXPONENT = -149
+# The products of two slices of 20 bits, summed over 2**13 rows, stay within the 53 bits of a
+# float64, in whatever order BLAS adds them.
+_SLICE_BITS = 20
+_CHUNK = 2**13
+# From here on an ExactSum, a few milliseconds however little it adds, is faster than math.fsum.
+_MANY = 2**10
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """The moments of `count` embeddings.
+
+    `mean` float64 (128,) is their arithmetic mean, `unit_mean` the same direction at length 1 (nan
+    where the mean is zero). `covariance` float64 (128, 128) is that of a sample, divided by
+    count - 1 and correctly rounded; `standard_deviation` (128,) is the root of its diagonal, and
+    `standard_error` (128,), that of the mean, is standard_deviation / sqrt(count), as if the
+    embeddings were independent. One embedding does not tell how others scatter: the last three are
+    nan for it.
+    """
+
+    count: int
+    mean: NDArray[np.float64]
+    unit_mean: NDArray[np.float64]
+    standard_deviation: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+    standard_error: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Identities:
+    """The persons, sorted by name (by code point), one row each; "" has the photos in no folder.
+
+    `photos` int64 (k,) counts a person's embeddings. `means` float64 (k, 128) are their arithmetic
+    means: the exact sum, rounded once, divided by the number. `spread` float64 (k,) is the root
+    mean square of the distances of a person's embeddings to that person's mean, 0 for one photo.
+    `distance` float64 (k,) is the distance of a person's mean to the mean of all embeddings.
+    Distances are Euclidean.
+    """
+
+    names: list[str]
+    photos: NDArray[np.int64]
+    means: NDArray[np.float64]
+    spread: NDArray[np.float64]
+    distance: NDArray[np.float64]
+
+
+class ExactMoments:
+    """The exact sums of float32 vectors of `dimensions` numbers and of their products.
+
+    The vectors are cut into slices of few bits, so that BLAS multiplies and adds them without
+    rounding, and the results are summed as integers: K. Ozaki, T. Ogita, S. Oishi and S. M. Rump,
+    "Error-free transformations of matrix multiplication by using fast routines of matrix
+    multiplication and its applications", Numerical Algorithms 59 (2012), 95-118.
+    """
+
+    def __init__(self, dimensions: int) -> None:
+        self.count = 0
+        # Python's integers, in units of 2**-149 and of 2**-298.
+        self._sums = np.zeros(dimensions, dtype=object)
+        self._products = np.zeros((dimensions, dimensions), dtype=object)
+
+    def add(self, vectors: NDArray[np.float32]) -> None:
+        """Add the rows of a float32 array (n, dimensions). ValueError: one is not finite."""
+        if not np.isfinite(vectors).all():
+            raise ValueError("an embedding is not finite")
+        for start in range(0, len(vectors), _CHUNK):
+            self._add_chunk(vectors[start : start + _CHUNK])
+        self.count += len(vectors)
+
+    def _add_chunk(self, vectors: NDArray[np.float32]) -> None:
+        units, slices = _slices(vectors)
+        flat = slices.reshape(len(vectors), -1)
+        products = (flat.T @ flat).reshape(2 * slices.shape[1:])
+        for i, first in enumerate(units):
+            self._sums += _integers(slices[:, i].sum(axis=0)) << first
+            for j, second in enumerate(units):
+                self._products += _integers(products[i, :, j]) << first + second
+
+    def mean(self) -> NDArray[np.float64]:
+        """Give the mean, float64 (dimensions,), the bits of ExactSum's. ValueError: no vectors."""
+        if not self.count:
+            raise ValueError("the mean of no vectors")
+        sums: NDArray[np.float64] = (self._sums / 2**-_LOWEST_EXPONENT).astype(np.float64)
+        return sums / self.count
+
+    def covariance(self) -> NDArray[np.float64]:
+        """Give the sample covariance (divided by count - 1), float64 (dimensions, dimensions).
+
+        Correctly rounded. All nan where fewer than two vectors were added.
+        """
+        if self.count < 2:
+            return np.full(self._products.shape, np.nan)
+        scaled = self.count * self._products - np.outer(self._sums, self._sums)
+        unit = self.count * (self.count - 1) << -2 * _LOWEST_EXPONENT
+        # Python divides integers of any size and rounds once.
+        covariance: NDArray[np.float64] = (scaled / unit).astype(np.float64)
+        return covariance
+
+
+def _slices(vectors: NDArray[np.float32]) -> tuple[list[int], NDArray[np.float64]]:
+    """Cut vectors (n, d) into units [k] and slices (n, k, d), as many as the numbers' range needs.
+
+    A slice holds integers of at most 20 bits or 2**20, and vectors are exactly the sum over k of
+    slices[:, k] * 2**(units[k] - 149).
+    """
+    units, slices = [], []
+    rest = vectors.astype(np.float64)
+    while largest := float(np.abs(rest).max(initial=0)):
+        exponent = max(math.frexp(largest)[1] - _SLICE_BITS, _LOWEST_EXPONENT)
+        # Powers of two: neither the division nor the product nor the difference rounds.
+        slices.append(np.rint(rest / 2.0**exponent))
+        rest -= slices[-1] * 2.0**exponent
+        units.append(exponent - _LOWEST_EXPONENT)
+    return units, np.stack(slices or [rest], axis=1)
+
+
+def _integers(values: NDArray[np.float64]) -> NDArray[np.object_]:
+    return values.astype(np.int64).astype(object)
+
+
+def distances(
+    embeddings: NDArray[np.float32] | NDArray[np.float64], mean: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Give the Euclidean distances of embeddings (n, 128) to a mean (128,), float64 (n,).
+
+    The distance of a row has the same bits whatever the other rows and their number.
+    """
+    return np.concatenate(
+        [np.zeros(0)]
+        + [
+            np.sqrt(_squared_distances(embeddings[start : start + _CHUNK], mean))
+            for start in range(0, len(embeddings), _CHUNK)
+        ]
+    )
+
+
+def _squared_distances(
+    rows: NDArray[np.float32] | NDArray[np.float64], centres: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Give the squared distances of rows (n, d) to one centre (d,) or one each (n, d)."""
+    total = np.zeros(len(rows))
+    # BLAS and np.sum choose their order of adding by the shape and the processor.
+    for column, centre in zip(rows.T, centres.T, strict=True):
+        difference = column - centre
+        total += difference * difference
+    return total
+
+
+def statistics_of(moments: ExactMoments) -> Statistics:
+    """Give the statistics of what was added to `moments`. ValueError: nothing was."""
+    mean, covariance = moments.mean(), moments.covariance()
+    length = math.sqrt(math.fsum(mean * mean))
+    standard_deviation = np.sqrt(np.diagonal(covariance))
+    return Statistics(
+        count=moments.count,
+        mean=mean,
+        unit_mean=mean / length if length else np.full_like(mean, np.nan),
+        standard_deviation=standard_deviation,
+        covariance=covariance,
+        standard_error=standard_deviation / math.sqrt(moments.count),
+    )
+
+
+def identities_of(
+    embeddings: NDArray[np.float32],
+    rows: NDArray[np.int64],
+    identities: "pd.Series[str]",
+    mean: NDArray[np.float64],
+) -> Identities:
+    """Give the persons of some `rows` of embeddings (n, 128).
+
+    identities[i] names the person of row rows[i]; `mean` float64 (128,) is that of all these rows.
+    """
+    codes, names = pd.factorize(identities, sort=True)
+    photos = np.bincount(codes, minlength=len(names))
+    ends = np.cumsum(photos)[:-1]
+    order = np.argsort(codes, kind="stable")
+    means = np.array([_mean(embeddings, theirs) for theirs in np.split(rows[order], ends)])
+    squares = np.concatenate(
+        [_squared_distances(embeddings[rows[part]], means[codes[part]]) for part in _chunks(order)]
+    )
+    spread = [
+        math.sqrt(math.fsum(theirs.tolist()) / len(theirs)) for theirs in np.split(squares, ends)
+    ]
+    return Identities(
+        names=names.tolist(),
+        photos=photos,
+        means=means,
+        spread=np.array(spread),
+        distance=distances(means, mean),
+    )
+
+
+def _mean(embeddings: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Give the mean of some rows: the exact sum, rounded once, divided by their number."""
+    if len(rows) < _MANY:
+        sums = [math.fsum(column) for column in embeddings[rows].T.tolist()]
+        return np.array(sums) / len(rows) + 0.0  # no -0.0, like ExactSum
+    total = ExactSum(embeddings.shape[1])
+    for part in _chunks(rows):
+        total.add(embeddings[part])
+    return total.mean()
+
+
+def _chunks(rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    return (rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK))
+
+
+def write_statistics(
+    embeddings: Path,
+    faces: Path,
+    mean: Path,
+    *,
+    deduplicate: bool,
+    statistics: Path,
+    identities: Path,
+    identity_means: Path,
+    mean_by_identity: Path,
+) -> Identities:
+    """Write the statistics of the merged `embeddings` (row i belongs to row i of `faces`).
+
+    `deduplicate` leaves out the rows whose photo has the content of an earlier one
+    (`duplicate_of`). Written are `statistics` (.npz, the fields of Statistics), `identities` (CSV,
+    IDENTITIES, distances rounded to 6 decimals), `identity_means` (float64 (k, 128), row i belongs
+    to row i of `identities`) and `mean_by_identity` (float64 (128,), the mean of those k rows:
+    each person counts once).
+
+    Raises AccountingError where the three files do not belong together; then nothing is written.
+    """
+    vectors = np.asarray(np.load(embeddings, mmap_mode="r", allow_pickle=False))
+    table = read_table(faces)[["identity", "duplicate_of"]]
+    if vectors.dtype != np.float32 or vectors.shape != (len(table), DIMENSIONS):
+        raise AccountingError(
+            f"{embeddings}: {vectors.dtype} {vectors.shape} for {len(table)} rows of {faces}"
+        )
+    if deduplicate:
+        table = table[table["duplicate_of"] == ""]
+    rows = table.index.to_numpy()
+    moments = ExactMoments(DIMENSIONS)
+    for part in _chunks(rows):
+        moments.add(vectors[part])
+    whole = statistics_of(moments)
+    if not np.array_equal(whole.mean, np.load(mean, allow_pickle=False)):
+        raise AccountingError(f"{mean} is not the mean of {whole.count} rows of {embeddings}")
+    persons = identities_of(vectors, rows, table["identity"], whole.mean)
+    # By columns: a list of all means would need a gigabyte for a few hundred thousand persons.
+    sums = np.array([math.fsum(column.tolist()) for column in persons.means.T])
+
+    with replacing(statistics) as part_file, part_file.open("wb") as stream:
+        np.savez(stream, allow_pickle=False, **asdict(whole))
+    write_table(identities, IDENTITIES, _rows(persons))
+    save_array(identity_means, persons.means)
+    save_array(mean_by_identity, sums / len(persons.names))
+    return persons
+
+
+def _rows(persons: Identities) -> Iterator[tuple[str, int, float, float]]:
+    for name, photos, spread, distance in zip(
+        persons.names,
+        persons.photos.tolist(),
+        persons.spread.tolist(),
+        persons.distance.tolist(),
+        strict=True,
+    ):
+        yield name, photos, round(spread, 6), round(distance, 6)

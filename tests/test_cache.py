@@ -1,0 +1,198 @@
+"""The cache of outcomes: what it gives back, and that nothing depends on it."""
+
+import hashlib
+import os
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from meanface.cache import ENGINES, Cache
+from meanface.face import Face
+from meanface.outcomes import EncodedFace, Failure, Outcome, write_outcomes
+
+ENGINE = "0" * 63
+
+
+def content(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
+def outcome(name: str) -> Outcome:
+    """What becomes of a photo: `no_face` and the like fail for that, `two` has two faces."""
+    if "_" in name:
+        return Failure(name, 'a "detail", with a comma\nand a line')
+    rng = np.random.default_rng(list(name.encode()))
+    return [
+        EncodedFace(2, Face(i, 2, 30, 40, 0.1234564), "hog@0", rng.normal(size=128).astype("f4"))
+        for i in range(2 if name == "two" else 1)
+    ]
+
+
+def keep(cache: Cache, folder: Path, name: str, photos: Iterable[str]) -> None:
+    files = [folder / f"{name}.{kind}" for kind in ("npy", "faces", "failures")]
+    write_outcomes({content(photo): outcome(photo) for photo in photos}, *files)
+    cache.keep(name, *files)
+
+
+def recalled(cache: Cache, name: str, photos: Iterable[str]) -> set[str]:
+    """The photos that the cache knows; what it knows is right."""
+    photos = list(photos)
+    known = cache.recall(name, [content(photo) for photo in photos])
+    for photo in photos:
+        if content(photo) in known:
+            same(known[content(photo)], outcome(photo))
+    assert set(known) <= {content(photo) for photo in photos}
+    return {photo for photo in photos if content(photo) in known}
+
+
+def same(one: Outcome, other: Outcome) -> None:
+    if isinstance(one, Failure) or isinstance(other, Failure):
+        assert one == other
+        return
+    for a, b in zip(one, other, strict=True):
+        assert (a.faces, a.detector) == (b.faces, b.detector)
+        assert a.face == Face(b.face.left, 2, 30, 40, 0.123456)
+        assert np.array_equal(a.embedding, b.embedding)
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    return Cache(str(tmp_path / "cache"), ENGINE + "1")
+
+
+def files_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def test_what_was_kept_is_recalled(cache: Cache, tmp_path: Path) -> None:
+    assert recalled(cache, "s", ["a"]) == set()
+    keep(cache, tmp_path, "s", ["a", "two", "no_face"])
+    assert recalled(cache, "s", ["a", "two", "no_face", "new"]) == {"a", "two", "no_face"}
+    assert recalled(cache, "s", ["two"]) == {"two"}
+
+
+def test_what_passes_is_not_recalled(cache: Cache, tmp_path: Path) -> None:
+    keep(cache, tmp_path, "s", ["time_out", "no_face", "out_of_memory"])
+    assert recalled(cache, "s", ["no_face", "out_of_memory"]) == {"no_face"}
+
+
+def test_photos_that_went_to_other_shards_are_found_by_the_index(
+    cache: Cache, tmp_path: Path
+) -> None:
+    keep(cache, tmp_path, "s", ["a", "b"])
+    keep(cache, tmp_path, "t", ["c", "no_face"])
+    assert recalled(cache, "u", ["a", "c"]) == set()
+    cache.tidy({"s": [content("a"), content("b")], "t": [content("c"), content("no_face")]})
+    assert recalled(cache, "u", ["a", "c", "no_face", "new"]) == {"a", "c", "no_face"}
+    keep(cache, tmp_path, "u", ["a", "c", "no_face"])
+    assert recalled(cache, "s", ["a", "b", "c"]) == {"a", "b", "c"}
+
+
+def test_nothing_is_lost_before_it_is_tidied_and_little_is_left_after(
+    cache: Cache, tmp_path: Path
+) -> None:
+    keep(cache, tmp_path, "s", ["a", "b"])
+    cache.tidy({"s": [content("a"), content("b")]})
+    keep(cache, tmp_path, "t", ["a"])
+    assert recalled(cache, "u", ["b"]) == {"b"}
+    cache.tidy({"t": [content("a")]})
+    assert recalled(cache, "u", ["a", "b"]) == {"a"}
+    assert [path.name for path in files_in(tmp_path / "cache")] == ["index.npz", "t.zip"]
+
+
+def test_an_engine_knows_its_own_outcomes_only(cache: Cache, tmp_path: Path) -> None:
+    keep(cache, tmp_path, "s", ["a"])
+    assert recalled(Cache(str(tmp_path / "cache"), ENGINE + "2"), "s", ["a"]) == set()
+
+
+def test_engines_used_longest_ago_are_removed(tmp_path: Path) -> None:
+    used = [Cache(str(tmp_path / "cache"), f"{ENGINE}{number:x}") for number in range(ENGINES + 2)]
+    foreign = tmp_path / "cache/mine/photo.txt"
+    foreign.parent.mkdir(parents=True)
+    foreign.touch()
+    for hour, each in enumerate(used):
+        keep(each, tmp_path, "s", ["a"])
+        each.tidy({"s": [content("a")]})
+        os.utime(tmp_path / f"cache/{ENGINE}{hour:x}/index.npz", (hour * 3600, hour * 3600))
+    used[-1].tidy({"s": [content("a")]})
+    assert [bool(recalled(each, "s", ["a"])) for each in used] == [False] * 2 + [True] * ENGINES
+    assert foreign.exists()
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-30])
+
+
+def turn_a_bit(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 4
+    path.write_bytes(data)
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def swap_a_table(path: Path) -> None:
+    """A sound zip, whose tables do not agree."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    members["faces.csv"] = members["faces.csv"].partition(b"\n")[0] + b"\n"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+
+
+def no_file(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize("damage", [cut, turn_a_bit, empty, swap_a_table, no_file])
+def test_a_damaged_file_is_left_out_and_named_in_the_log(
+    cache: Cache, tmp_path: Path, damage: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    keep(cache, tmp_path, "s", ["a", "b", "no_face"])
+    keep(cache, tmp_path, "t", ["c"])
+    (path,) = [path for path in files_in(tmp_path / "cache") if path.name == "s.zip"]
+    damage(path)  # type: ignore[operator]
+    assert recalled(cache, "s", ["a", "b", "no_face"]) == set()
+    assert str(path) in caplog.text
+    assert recalled(cache, "t", ["c"]) == {"c"}
+
+
+@pytest.mark.parametrize("damage", [cut, turn_a_bit, empty, no_file])
+def test_a_damaged_index_costs_nothing_else(cache: Cache, tmp_path: Path, damage: object) -> None:
+    keep(cache, tmp_path, "s", ["a"])
+    cache.tidy({"s": [content("a")]})
+    (index,) = [path for path in files_in(tmp_path / "cache") if path.name == "index.npz"]
+    damage(index)  # type: ignore[operator]
+    assert recalled(cache, "t", ["a"]) <= {"a"}
+    assert recalled(cache, "s", ["a"]) == {"a"}
+
+
+def test_a_pickle_in_the_cache_is_not_loaded(cache: Cache, tmp_path: Path) -> None:
+    keep(cache, tmp_path, "s", ["a"])
+    (path,) = files_in(tmp_path / "cache")
+    np.save(tmp_path / "evil.npy", np.array([print], dtype=object))
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    members["embeddings.npy"] = (tmp_path / "evil.npy").read_bytes()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    assert recalled(cache, "s", ["a"]) == set()
+
+
+def test_an_address_that_cannot_be_written_is_only_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    cache = Cache(str(tmp_path / "file"), ENGINE + "1")
+    keep(cache, tmp_path, "s", ["a"])
+    cache.tidy({"s": [content("a")]})
+    assert recalled(cache, "s", ["a"]) == set()
+    assert "cannot be written" in caplog.text
