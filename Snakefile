@@ -31,7 +31,9 @@ include: "rules/plan.smk"
 include: "rules/models.smk"
 include: "rules/encode.smk"
 include: "rules/merge.smk"
+include: "rules/statistics.smk"
 include: "rules/accuracy.smk"
+include: "rules/progress.smk"
 
 
 localrules:
@@ -47,6 +49,10 @@ rule all:
         "results/faces.parquet",
         "results/failures.csv",
         "results/summary.json",
+        "results/statistics.npz",
+        "results/identities.csv",
+        "results/identities.npy",
+        "results/mean_by_identity.npy",
 
 
 onsuccess:

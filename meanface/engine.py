@@ -52,6 +52,8 @@ class EngineSettings:
     @property
     def models(self) -> list[str]:
         """The file names of the exported models that these settings need."""
+        if self.encoder == "stub":
+            return []
         kinds = {name.partition("@")[0] for name in self.detectors}
         needed = {
             "encoder.onnx": self.encoder == "onnx",

@@ -26,12 +26,16 @@ from logging.handlers import QueueHandler
 from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from meanface.engine import EngineSettings
 from meanface.errors import UserError
 from meanface.outcomes import Failure, Outcome
 from meanface.shards import Photo
+
+if TYPE_CHECKING:
+    from meanface.pipeline import Engine
+    from meanface.stub import StubEngine
 
 log = logging.getLogger(__name__)
 
@@ -248,9 +252,7 @@ def _serve(connection: Connection) -> NoReturn:
         logging.basicConfig(level=level, handlers=[QueueHandler(to_parent)])
         logging.captureWarnings(True)
         signal.setitimer(signal.ITIMER_REAL, _OPENING)
-        from meanface.pipeline import Engine  # the parent needs nothing of what it imports
-
-        engine = Engine(settings, models)
+        engine = _open_engine(settings, models)
         signal.setitimer(signal.ITIMER_REAL, 0)
         connection.send(None)
         while True:
@@ -267,9 +269,20 @@ def _serve(connection: Connection) -> NoReturn:
     except UserError as error:
         connection.send(error)
     except Exception as error:
-        log.exception("stopped")
+        log.exception("a process that encodes gave up")
         connection.send(RuntimeError(f"{type(error).__name__}: {error}"))
     os._exit(1)
+
+
+def _open_engine(settings: EngineSettings, models: Mapping[str, Path]) -> "Engine | StubEngine":
+    # Imported here: the parent needs nothing of what these import.
+    if settings.encoder == "stub":
+        from meanface.stub import StubEngine
+
+        return StubEngine()
+    from meanface.pipeline import Engine
+
+    return Engine(settings, models)
 
 
 def _limit_memory(memory: int | None) -> None:
@@ -280,17 +293,22 @@ def _limit_memory(memory: int | None) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (limit, most))
 
 
+_leaked: list[bytes] = []
+
+
 def _inject_faults(photos: Sequence[Photo]) -> None:
     """For tests: die of the photos to which MEANFACE_TEST_FAULTS, JSON, gives a fault by path."""
     faults = json.loads(os.environ.get("MEANFACE_TEST_FAULTS", "{}"))
+    hoard = []
     for photo in photos:
         match faults.get(photo.path):
             case "segfault":
                 ctypes.string_at(0)
             case "oom":
-                hoard = []
                 while True:
                     hoard.append(bytes(1 << 24))
+            case "leak":
+                _leaked.append(bytes(1 << 29))
             case "hang":
                 while True:
                     pass

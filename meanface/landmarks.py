@@ -32,10 +32,10 @@ _LEAVES = 2**_LEVELS
 _SPLITS = _LEAVES - 1
 
 # A split goes to the left where the pixel of its first feature is brighter than that of its second
-# by more than the threshold. Brightness counts in whole numbers, 0 to 255: rounded down and kept to
-# these, a threshold decides the same. As rows after those of the features, it is looked up as they
-# are. A tree's splits lie as in a heap: below split i are 2i + 1, on the left, and 2i + 2.
-_THRESHOLDS = np.arange(-256, 256)
+# by more than the threshold. Brightness counts in whole numbers: rounded down, a threshold decides
+# the same. As rows after those of the features, thresholds are looked up as these are. A tree's
+# splits lie as in a heap: below split i are 2i + 1, on the left, and 2i + 2.
+_THRESHOLDS = np.arange(-64, 64)  # training draws them from this range
 
 # Coordinates are in units of the face's box, those of the landmarks are x0, y0, x1, y1 and so on.
 _CASCADE = np.dtype(
@@ -96,8 +96,8 @@ def _parse(data: bytes) -> NDArray[np.void]:
         split = cascades["splits"][:, :, i]
         for which in range(2):
             split[:, which] = trees.integer().reshape(_CASCADES, _TREES)
-        threshold = np.floor(trees.real()).clip(_THRESHOLDS[0], _THRESHOLDS[-1])
-        split[:, 2] = (_FEATURES + threshold - _THRESHOLDS[0]).reshape(_CASCADES, _TREES)
+        threshold = np.floor(trees.real()) - _THRESHOLDS[0]
+        split[:, 2] = (_FEATURES + threshold).reshape(_CASCADES, _TREES)
 
     lists = np.array([match.end() for match in _LIST.finditer(data, places[-1])])
     anchors, deltas = (_Reader(words, places) for places in np.split(lists, 2))

@@ -28,7 +28,7 @@ def log_to(path: str) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        logging.exception("stopped")
+        logging.error("%s", error)
         sys.exit(f"meanface: {error}")
     except Exception as error:
         logging.exception("stopped")

@@ -26,7 +26,8 @@ _LOWEST_EXPONENT = -149
 # float64, in whatever order BLAS adds them.
 _SLICE_BITS = 20
 _CHUNK = 2**13
-# From here on an ExactSum, a few milliseconds however little it adds, is faster than math.fsum.
+# An ExactSum costs milliseconds however few it adds; math.fsum's lists grow with the rows. From
+# about this number of rows on they take as long.
 _MANY = 2**10
 
 
@@ -149,13 +150,11 @@ def distances(
 
     The distance of a row has the same bits whatever the other rows and their number.
     """
-    return np.concatenate(
-        [np.zeros(0)]
-        + [
-            np.sqrt(_squared_distances(embeddings[start : start + _CHUNK], mean))
-            for start in range(0, len(embeddings), _CHUNK)
-        ]
-    )
+    result = np.empty(len(embeddings))
+    for start in range(0, len(embeddings), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        result[part] = np.sqrt(_squared_distances(embeddings[part], mean))
+    return result
 
 
 def _squared_distances(
@@ -199,7 +198,9 @@ def identities_of(
     photos = np.bincount(codes, minlength=len(names))
     ends = np.cumsum(photos)[:-1]
     order = np.argsort(codes, kind="stable")
-    means = np.array([_mean(embeddings, theirs) for theirs in np.split(rows[order], ends)])
+    means = np.empty((len(names), embeddings.shape[1]))
+    for person, theirs in enumerate(np.split(rows[order], ends)):
+        means[person] = _mean(embeddings, theirs)
     squares = np.concatenate(
         [_squared_distances(embeddings[rows[part]], means[codes[part]]) for part in _chunks(order)]
     )
@@ -252,7 +253,7 @@ def write_statistics(
     Raises AccountingError where the three files do not belong together; then nothing is written.
     """
     vectors = np.asarray(np.load(embeddings, mmap_mode="r", allow_pickle=False))
-    table = read_table(faces)[["identity", "duplicate_of"]]
+    table = read_table(faces, ["identity", "duplicate_of"])[["identity", "duplicate_of"]]
     if vectors.dtype != np.float32 or vectors.shape != (len(table), DIMENSIONS):
         raise AccountingError(
             f"{embeddings}: {vectors.dtype} {vectors.shape} for {len(table)} rows of {faces}"

@@ -33,6 +33,8 @@ def summary_text(summary: Mapping[str, Any], results: Path) -> str:
         ("speed", f"{summary['photos_per_second']:,.1f} photos per second and worker"),
         ("results", f"{results}/ (mean.npy, embeddings.npy, faces.csv, failures.csv)"),
     ]
+    if (results / "report.html").exists():
+        lines.append(("report", str(results / "report.html")))
     return "\n".join(f"{name:>8}  {value}" for name, value in lines)
 
 

@@ -50,11 +50,13 @@ def write_table(target: Path, columns: Sequence[str], rows: Iterable[Sequence[ob
             (quoted if returns else plain).writerow(row)
 
 
-def read_table(source: Path) -> "pd.DataFrame":
-    """Read a table that write_table wrote; text stays text, whatever it spells."""
+def read_table(source: Path, columns: list[str] | None = None) -> "pd.DataFrame":
+    """Read `columns`, or all, of a table that write_table wrote; text stays text."""
     import pandas as pd  # half a second that an encode job need not spend
 
-    return pd.read_csv(source, keep_default_na=False, dtype=_TEXT, encoding="utf-8")
+    return pd.read_csv(
+        source, keep_default_na=False, dtype=_TEXT, usecols=columns, encoding="utf-8"
+    )
 
 
 def read_tables(sources: Sequence[Path], columns: Sequence[str]) -> "pd.DataFrame":

@@ -1,4 +1,4 @@
-"""Verify the photos' archive and describe the source: name, bytes and sha256 (JSON)."""
+"""Verify a source and describe it: name, bytes and sha256, the number of its shards (JSON)."""
 
 from pathlib import Path
 
@@ -8,4 +8,5 @@ from meanface.summary import write_json
 
 with log_to(snakemake.log[0]):
     (photos,) = [*snakemake.input.archive, *snakemake.params.folder]
-    write_json(Path(snakemake.output[0]), describe(Path(photos), snakemake.params.checksum))
+    source = describe(Path(photos), snakemake.params.checksum)
+    write_json(Path(snakemake.output[0]), source | {"shards": snakemake.params.shards})

@@ -1,0 +1,22 @@
+"""Write the statistics of the embeddings: moments (.npz), and persons with their means."""
+
+# Not statistics.py: this folder comes first in sys.path, before Python's own module of that name.
+import logging
+from pathlib import Path
+
+from meanface.logs import log_to
+from meanface.statistics import write_statistics
+
+with log_to(snakemake.log[0]):
+    given, made = snakemake.input, snakemake.output
+    persons = write_statistics(
+        Path(given.embeddings),
+        Path(given.faces),
+        Path(given.mean),
+        deduplicate=snakemake.params.deduplicate,
+        statistics=Path(made.statistics),
+        identities=Path(made.identities),
+        identity_means=Path(made.identity_means),
+        mean_by_identity=Path(made.mean_by_identity),
+    )
+    logging.info("%d embeddings of %d identities", persons.photos.sum(), len(persons.names))
