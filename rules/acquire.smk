@@ -33,7 +33,7 @@ rule acquire:
     params:
         folder=folder_of,
         checksum=checksum_of,
-        listing=listing_of,
+        state=state_of_source,
         # Another number of shards has new outputs, which alone make Snakemake do nothing.
         shards=len(NUMBERS),
     message:

@@ -58,9 +58,22 @@ def folder_of(wildcards):
 
 
 @cache
-def listing_of(wildcards):
-    """What tells a changed folder from an unchanged one; looked at in every run."""
-    return [folder_listing_digest(Path(folder)) for folder in folder_of(wildcards)]
+def state_of(source):
+    """What tells a changed local source from an unchanged one; looked at in every run.
+
+    Of an archive too: Snakemake itself would not see one that is replaced by an older file.
+    """
+    path = SOURCES[source].path
+    if not path:
+        return None
+    if path.is_dir():
+        return folder_listing_digest(path)
+    status = path.stat()
+    return f"{status.st_size} {status.st_mtime_ns}"
+
+
+def state_of_source(wildcards):
+    return state_of(wildcards.source)
 
 
 def checksum_of(wildcards):

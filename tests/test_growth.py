@@ -102,7 +102,7 @@ def test_doubled_and_split_anew(again: Refresh, photos: Path) -> None:
     assert each_once.jobs["encode"] == 0
     rows = np.load(each_once.results / "embeddings.npy", allow_pickle=False)
     mean = np.load(each_once.results / "mean.npy", allow_pickle=False)
-    assert len(rows) == 8
+    assert len(rows) == 6
     assert mean == pytest.approx(np.unique(rows, axis=0).mean(axis=0, dtype=float), abs=1e-9)
 
 

@@ -264,3 +264,15 @@ def test_a_wrong_checksum_stops_the_run(tmp_path: Path) -> None:
     assert "f" * 32 in line
     assert not (run.results / "sources/photos.json").exists()
     assert not (run.results / "shards").exists()
+
+
+def test_an_archive_replaced_by_an_older_file_is_noticed(tmp_path: Path, photos: Path) -> None:
+    config = {"photos": archive(tmp_path / "photos.tar.gz", photos), "shards": 1}
+    assert snakemake(tmp_path / "run", **config, **FAST).code == 0
+    (photos / "1.jpg").unlink()
+    os.utime(archive(tmp_path / "photos.tar.gz", photos), (0, 0))
+    run = snakemake(tmp_path / "run", **config, **FAST)
+    assert run.code == 0, run.output
+    assert pd.read_csv(run.results / "faces.csv")["path"].tolist() == [
+        f"photos/{number}.jpg" for number in (2, 3, 4)
+    ]
