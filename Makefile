@@ -3,10 +3,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes
 
-.PHONY: run test test-slow lint bench monitor lock clean
+.PHONY: run report test test-slow lint bench monitor lock clean
 
 run: .venv/run
 	$(BIN)/snakemake --cores all
+
+# The pictures, and one page with all of them; for photos of your own,
+# `make report ARGS='--config photos=/data/party.zip'`.
+report: .venv/run
+	$(BIN)/snakemake --cores all $(ARGS) --report-after-run --report results/report.html \
+	    --report-stylesheet report/style.css pictures all
 
 test: .venv/dev
 	$(BIN)/python -m pytest -m "not slow" -n auto

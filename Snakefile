@@ -24,6 +24,9 @@ envvars:
 configfile: f"{workflow.basedir}/config/config.yaml"
 
 
+report: "report/workflow.rst"
+
+
 include: "rules/common.smk"
 include: "rules/acquire.smk"
 include: "rules/shard.smk"
@@ -32,6 +35,7 @@ include: "rules/models.smk"
 include: "rules/encode.smk"
 include: "rules/merge.smk"
 include: "rules/statistics.smk"
+include: "rules/pictures.smk"
 include: "rules/accuracy.smk"
 include: "rules/progress.smk"
 

@@ -70,7 +70,8 @@ def merge(
     photos = read_tables([shard.manifest for shard in shards], MANIFEST)
     found = read_tables([shard.faces for shard in shards], outcomes.FACES)
     failed = read_tables([shard.failures for shard in shards], outcomes.FAILURES)
-    _check(shards, photos, found, failed)
+    _check_outcomes(shards, photos, found, failed)
+    _check_embeddings(shards, found)
     photos["shard"] = np.array([shard.manifest.stem for shard in shards])[photos["shard"]]
     failure_table = _failures(photos, failed)
     by_reason = _counts(failure_table["reason"])
@@ -98,22 +99,12 @@ def merge(
     )
 
 
-def _check(
+def _check_outcomes(
     shards: Sequence[ShardFiles], photos: pd.DataFrame, found: pd.DataFrame, failed: pd.DataFrame
 ) -> None:
     """Check that every content has one outcome, from the first shard that has such a photo."""
     if (twice := photos.loc[photos["path"].duplicated(), "path"]).size:
         raise AccountingError(f"{twice.iloc[0]!r} is in two shards")
-    in_shard = np.bincount(found["shard"], minlength=len(shards))
-    for shard, rows in zip(shards, in_shard, strict=True):
-        embeddings = _embeddings_of(shard)
-        if embeddings.dtype != np.float32 or embeddings.shape != (rows, DIMENSIONS):
-            raise AccountingError(
-                f"{shard.embeddings}: {embeddings.dtype} {embeddings.shape} for {rows} rows of "
-                f"{shard.faces}"
-            )
-        if not np.isfinite(embeddings).all():
-            raise AccountingError(f"{shard.embeddings}: an embedding is not finite")
     key = ["shard", "sha256"]
     expected = photos[photos["sha256"] != ""].drop_duplicates("sha256")[key]
     given = pd.concat([found[key].drop_duplicates(), failed[key]])
@@ -125,6 +116,19 @@ def _check(
             table.loc[table["shard"] == number, "sha256"] for table in (expected, found, failed)
         )
         check_accounts(str(shard.faces), planned, encoded, others, lambda one: names.get(one, one))
+
+
+def _check_embeddings(shards: Sequence[ShardFiles], found: pd.DataFrame) -> None:
+    in_shard = np.bincount(found["shard"], minlength=len(shards))
+    for shard, rows in zip(shards, in_shard, strict=True):
+        embeddings = _embeddings_of(shard)
+        if embeddings.dtype != np.float32 or embeddings.shape != (rows, DIMENSIONS):
+            raise AccountingError(
+                f"{shard.embeddings}: {embeddings.dtype} {embeddings.shape} for {rows} rows of "
+                f"{shard.faces}"
+            )
+        if not np.isfinite(embeddings).all():
+            raise AccountingError(f"{shard.embeddings}: an embedding is not finite")
 
 
 def _failures(photos: pd.DataFrame, failed: pd.DataFrame) -> pd.DataFrame:

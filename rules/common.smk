@@ -117,3 +117,23 @@ def print_summary():
     summary = Path("results/summary.json")
     if summary.exists():
         print(summary_text(read_json(summary), summary.parent.resolve()))
+
+
+def encode_counts(wildcards):
+    """What each encode job counted, and its seconds."""
+    return outcomes(wildcards)["counts"]
+
+
+def picture_files(wildcards):
+    """What the target pictures asks for; with `pictures: false` nothing that shows a photo."""
+    of_photos = ["mean_face", "extremes", "failures"] if config["pictures"] else []
+    of_numbers = ["dimensions", "settling", "distances", "map", "detectors", "speed"]
+    return [
+        *expand(
+            "results/pictures/{name}.{kind}",
+            name=of_photos + of_numbers,
+            kind=["png", "svg"],
+        ),
+        "results/pictures/map.html",
+        "results/pictures/overview.rst",
+    ]

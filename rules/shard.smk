@@ -20,6 +20,8 @@ rule shard:
         prefix=prefix_of,
         suffixes=config["suffixes"],
         max_bytes=config["max_bytes"],
+        max_total_bytes=config["max_total_bytes"],
+        max_ratio=config["max_ratio"],
     message:
         "Splitting {input.archive}{params.folder} into shards"
     script:

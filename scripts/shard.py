@@ -15,5 +15,7 @@ with log_to(snakemake.log[0]):
         prefix=snakemake.params.prefix,
         suffixes=frozenset(snakemake.params.suffixes),
         max_bytes=snakemake.params.max_bytes,
+        max_total_bytes=snakemake.params.max_total_bytes,
+        max_ratio=snakemake.params.max_ratio,
     )
     write_json(Path(snakemake.output.counts), counts)

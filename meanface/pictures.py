@@ -1,0 +1,114 @@
+"""Pixels for the pictures: photos out of the shards, faces out of photos, their average."""
+
+import tarfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import dlib
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
+
+from meanface.engine import EngineSettings
+from meanface.errors import AccountingError
+from meanface.face import Face
+from meanface.figures import PALE
+from meanface.photo import decode
+from meanface.pipeline import CHIP_PADDING, CHIP_SIZE, _open_landmarks
+
+Pixels = NDArray[np.uint8]
+
+_NOTHING = PALE  # where a square holds no photo
+
+# Cuts faces out of a photo, uint8 RGB (height, width, 3): chips uint8 RGB (150, 150, 3).
+Cut = Callable[[Pixels, Sequence[Face]], list[Pixels]]
+
+
+def read_photos(table: pd.DataFrame, tars: Mapping[str, Path]) -> Iterator[tuple[str, bytes]]:
+    """Yield path and bytes of each photo in the `table` (path, shard), shard by shard.
+
+    `tars` gives the shards. AccountingError: a photo is not in its shard.
+    """
+    for shard, paths in table.groupby("shard")["path"]:
+        tar = tars[str(shard)]
+        missing = set(paths)
+        with tarfile.open(tar, "r:") as archive:
+            while missing and (info := archive.next()):
+                archive.members.clear()  # type: ignore[attr-defined]  # it would keep them all
+                content = archive.extractfile(info)
+                if content and info.name in missing:
+                    missing.remove(info.name)
+                    yield info.name, content.read()
+        if missing:
+            raise AccountingError(
+                f"{tar} does not hold photo {min(missing)!r}; delete it to have it made anew"
+            )
+
+
+def faces_of(table: pd.DataFrame) -> list[Face]:
+    """Give the boxes and scores in the rows of a table of faces."""
+    columns = table[["left", "top", "right", "bottom", "score"]]
+    return [Face(*row) for row in columns.itertuples(index=False, name=None)]
+
+
+def open_cut(settings: EngineSettings, models: Mapping[str, Path]) -> Cut:
+    """Open what cuts chips out of photos just as the encoder gets them."""
+    landmarks = _open_landmarks(settings, models)
+    return lambda pixels, faces: [
+        dlib.get_face_chip(pixels, points, CHIP_SIZE, CHIP_PADDING)
+        for points in landmarks([(pixels, face) for face in faces])
+    ]
+
+
+def mean_faces(
+    faces: pd.DataFrame,
+    groups: Sequence[NDArray[np.intp]],
+    tars: Mapping[str, Path],
+    settings: EngineSettings,
+    models: Mapping[str, Path],
+) -> list[Pixels]:
+    """Give for each group, row numbers of the table `faces`, the average of its chips, uint8.
+
+    Each photo is read once, and none is kept in memory.
+    """
+    cut = open_cut(settings, models)
+    # Of which groups each row is part.
+    member = np.zeros((len(faces), len(groups)), dtype=bool)
+    for index, group in enumerate(groups):
+        member[group, index] = True
+    wanted = faces.assign(row=np.arange(len(faces))).iloc[np.flatnonzero(member.any(axis=1))]
+    rows_of = dict(iter(wanted.groupby("path")))
+    sums = np.zeros((len(groups), CHIP_SIZE, CHIP_SIZE, 3), dtype=np.int64)
+    for path, data in read_photos(wanted, tars):
+        rows = rows_of[path]
+        chips = cut(decode(data, settings.decode, settings.max_pixels), faces_of(rows))
+        for row, chip in zip(rows["row"], chips, strict=True):
+            sums[member[row]] += chip
+    counts = np.array([len(group) for group in groups])
+    return list(np.round(sums / counts[:, None, None, None]).astype(np.uint8))
+
+
+def around(pixels: Pixels, face: Face, size: int) -> Pixels:
+    """Give the square of twice the face's box around its middle, scaled to `size` pixels.
+
+    What lies outside of the photo is pale grey.
+    """
+    side = 2 * max(face.width, face.height)
+    left = (face.left + face.right + 1 - side) // 2
+    top = (face.top + face.bottom + 1 - side) // 2
+    # crop() pads with black; the mask tells where the photo is.
+    box = (left, top, left + side, top + side)
+    photo = Image.fromarray(pixels)
+    square = Image.new("RGB", (side, side), _NOTHING)
+    square.paste(photo.crop(box), mask=Image.new("1", photo.size, 1).crop(box))
+    return np.asarray(square.resize((size, size), Image.Resampling.LANCZOS))
+
+
+def thumbnail(pixels: Pixels, size: int) -> Pixels:
+    """Give the photo scaled to fit a square of `size` pixels, centred on pale grey."""
+    photo = Image.fromarray(pixels)
+    photo.thumbnail((size, size))
+    square = Image.new("RGB", (size, size), _NOTHING)
+    square.paste(photo, ((size - photo.width) // 2, (size - photo.height) // 2))
+    return np.asarray(square)

@@ -1,0 +1,43 @@
+"""Draw which detector found the photos' faces, and why the other photos failed."""
+
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from meanface.figures import BLUE, VERMILLION, new_figure, save
+from meanface.logs import log_to
+from meanface.summary import read_json
+
+
+def draw(summary: dict[str, Any]) -> Figure:
+    found, failed = summary["faces_by_detector"], summary["failed_by_reason"]
+    faces, photos = summary["faces"], summary["photos"]
+    first = max(found, key=lambda name: found[name])
+    figure = new_figure(
+        f"{first} found {100 * found[first] / faces:.1f} % of {faces:,} faces;"
+        f" {summary['failed']:,} of {photos:,} photos failed",
+        1.1 + 0.32 * (len(found) + len(failed)),
+    )
+    axes = figure.subplots()
+    for counts, whole, colour, what in (
+        (found, faces, BLUE, "faces, by the detector that found them"),
+        (failed, photos, VERMILLION, "photos that failed, by reason"),
+    ):
+        if counts:
+            bars = axes.barh(list(counts), list(counts.values()), color=colour, label=what)
+            labels = [f"{count:,} ({100 * count / whole:.1f} %)" for count in counts.values()]
+            axes.bar_label(bars, labels, padding=3)
+    axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
+    axes.margins(x=0.2)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_formatter(lambda count, _: f"{count:,.0f}")
+    axes.set_xlabel(f"faces (% of {faces:,} faces) or failed photos (% of {photos:,} photos)")
+    axes.legend(loc="lower right")
+    return figure
+
+
+with log_to(snakemake.log[0]):
+    figure = draw(read_json(Path(snakemake.input.summary)))
+    save(figure, Path(snakemake.output.png), Path(snakemake.output.svg))

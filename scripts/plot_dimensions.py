@@ -1,0 +1,48 @@
+"""Draw the 128 means with their standard error."""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from meanface.figures import BLUE, VERMILLION, new_figure, save
+from meanface.logs import log_to
+
+
+def draw(mean: NDArray[np.float64], error: NDArray[np.float64], count: int) -> Figure:
+    known = f"standard error {np.median(error):.2g} in the median, {error.max():.2g} at most"
+    figure = new_figure(
+        f"The {len(mean)} means over {count:,} faces: {known}"
+        if count > 1
+        else f"The {len(mean)} numbers of the only face: nobody knows how far others differ",
+        5,
+    )
+    means, errors = figure.subplots(2, sharex=True, height_ratios=[3, 2])
+    places = np.arange(len(mean))
+    means.errorbar(
+        places,
+        mean,
+        error,
+        fmt="o",
+        markersize=2.5,
+        color=BLUE,
+        ecolor=VERMILLION,
+        elinewidth=1.5,
+        label="mean, and its standard error to both sides",
+    )
+    means.axhline(0, color="black", linewidth=0.8)
+    means.set_ylabel("mean (no unit)")
+    means.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
+    errors.bar(places, error, color=VERMILLION)
+    errors.set_ylabel("standard error (no unit)")
+    errors.set_xlabel("dimension of the embedding")
+    errors.set_xlim(-1, len(mean))
+    return figure
+
+
+with log_to(snakemake.log[0]):
+    with np.load(snakemake.input.statistics, allow_pickle=False) as numbers:
+        mean, error, count = numbers["mean"], numbers["standard_error"], int(numbers["count"])
+    figure = draw(mean, np.nan_to_num(error), count)  # a single face has no standard error
+    save(figure, Path(snakemake.output.png), Path(snakemake.output.svg))

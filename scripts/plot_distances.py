@@ -1,0 +1,33 @@
+"""Draw how far from the mean the embeddings lie, as a histogram."""
+
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from meanface.figures import BLUE, PALE, VERMILLION, new_figure, save
+from meanface.logs import log_to
+from meanface.tables import read_table
+
+
+def draw(distances: pd.Series) -> Figure:
+    low, median, high = distances.quantile([0.05, 0.5, 0.95])
+    figure = new_figure(
+        f"Half of the {len(distances):,} faces lie within {median:.2f} of the mean,"
+        f" nine in ten between {low:.2f} and {high:.2f}"
+    )
+    axes = figure.subplots()
+    axes.axvspan(low, high, color=PALE, label="nine in ten")
+    axes.hist(distances, bins=min(100, max(10, int(len(distances) ** 0.5))), color=BLUE)
+    axes.axvline(median, color=VERMILLION, linewidth=2, label="median")
+    axes.set_xlabel("Euclidean distance of an embedding to the mean (no unit)")
+    axes.set_ylabel("faces")
+    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.yaxis.set_major_formatter(lambda count, _: f"{count:,.0f}")
+    axes.legend()
+    return figure
+
+
+with log_to(snakemake.log[0]):
+    distances = read_table(Path(snakemake.input.faces), ["distance"])["distance"]
+    save(draw(distances), Path(snakemake.output.png), Path(snakemake.output.svg))

@@ -1,0 +1,46 @@
+"""Show the faces nearest to and farthest from the mean."""
+
+from pathlib import Path
+
+from meanface.figures import Tile, contact_sheet, folder_and_name, save
+from meanface.logs import log_to
+from meanface.photo import decode
+from meanface.pictures import around, faces_of, read_photos
+from meanface.tables import read_table
+
+MOST = 12
+SIZE = 240  # pixels
+
+with log_to(snakemake.log[0]):
+    faces = read_table(Path(snakemake.input.faces))
+    different = faces[faces["duplicate_of"] == ""]  # the same photo once
+    few = min(MOST, -(-len(different) // 2))
+    nearest = different.nsmallest(few, "distance")
+    farthest = different.nlargest(few, "distance")
+
+    engine = snakemake.params.engine
+    tars = {Path(tar).stem: Path(tar) for tar in snakemake.input.tars}
+    chosen = {"nearest": nearest, "farthest": farthest}
+    wanted = different.loc[[*nearest.index, *farthest.index]].drop_duplicates("path")
+    squares = {}
+    for path, data in read_photos(wanted, tars):
+        pixels = decode(data, engine.decode, engine.max_pixels)
+        for table in chosen.values():
+            rows = table[table["path"] == path]
+            for index, face in zip(rows.index, faces_of(rows), strict=True):
+                squares[index] = around(pixels, face, SIZE)
+
+    figure = contact_sheet(
+        f"The face nearest to the mean lies {nearest['distance'].iloc[0]:.2f} from it,"
+        f" the farthest {farthest['distance'].iloc[0]:.2f}",
+        {
+            f"{len(rows)} {name}, with their distance": [
+                Tile(squares[index], [f"{distance:.3f}", *folder_and_name(path)])
+                for index, distance, path in zip(
+                    rows.index, rows["distance"], rows["path"], strict=True
+                )
+            ]
+            for name, rows in chosen.items()
+        },
+    )
+    save(figure, Path(snakemake.output.png), Path(snakemake.output.svg))

@@ -1,0 +1,41 @@
+"""Show the photos that failed, by reason: a contact sheet of some of each."""
+
+from pathlib import Path
+
+from meanface.figures import Tile, contact_sheet, folder_and_name, new_figure, of_every_reason, save
+from meanface.logs import log_to
+from meanface.photo import decode
+from meanface.pictures import read_photos, thumbnail
+from meanface.summary import read_json
+from meanface.tables import read_table
+
+MOST = 96  # photos on the sheet
+SIZE = 240  # pixels
+# These were decoded and searched. The others are not opened again: some brought down a process.
+DECODED = {"no_face", "small_face", "weak_face"}
+
+with log_to(snakemake.log[0]):
+    failures = read_table(Path(snakemake.input.failures))
+    summary = read_json(Path(snakemake.input.summary))
+    engine = snakemake.params.engine
+    tars = {Path(tar).stem: Path(tar) for tar in snakemake.input.tars}
+    if failures.empty:
+        figure = new_figure(f"None of the {summary['photos']:,} photos failed", 0.6)
+    else:
+        table = of_every_reason(failures, MOST)
+        pictures = {
+            path: thumbnail(decode(data, engine.decode, engine.max_pixels), SIZE)
+            for path, data in read_photos(table[table["reason"].isin(DECODED)], tars)
+        }
+        some = f"{len(table):,} of {len(failures):,}" if len(table) < len(failures) else "all"
+        figure = contact_sheet(
+            f"{len(failures):,} of {summary['photos']:,} photos failed; {some} are shown",
+            {
+                f"{reason}: {summary['failed_by_reason'][reason]:,}": [
+                    Tile(pictures.get(path), folder_and_name(path), f"{reason}: {detail}")
+                    for path, detail in zip(rows["path"], rows["detail"], strict=True)
+                ]
+                for reason, rows in table.groupby("reason")
+            },
+        )
+    save(figure, Path(snakemake.output.png), Path(snakemake.output.svg))

@@ -1,0 +1,126 @@
+"""Draw the embeddings in the two directions of most variance: to hover over, and to print."""
+
+import textwrap
+from pathlib import Path
+
+import altair as alt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from meanface.figures import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILLION,
+    as_page,
+    most_frequent,
+    new_figure,
+    principal_directions,
+    sample_of,
+    save,
+    shown,
+)
+from meanface.logs import log_to
+from meanface.tables import read_table
+
+MOST = 5000  # points: more of them lie upon each other, and make a slow page
+OTHERS = "(others)"
+# Marks of matplotlib and of Vega-Lite for the people with the most photos, and for the others.
+MARKS = [
+    (BLUE, "o", "circle"),
+    (VERMILLION, "s", "square"),
+    (GREEN, "^", "triangle-up"),
+    (PURPLE, "D", "diamond"),
+    (ORANGE, "v", "triangle-down"),
+    (SKY, "P", "cross"),
+]
+
+
+def title_of(points: pd.DataFrame, total: int, shares: NDArray[np.float64]) -> str:
+    some = f"{len(points):,} of {total:,}" if len(points) < total else f"{total:,}"
+    share = 100 * shares[:2].sum()
+    return f"{some} faces in the two directions that hold {share:.0f} % of the variance"
+
+
+def label_of(direction: int, shares: NDArray[np.float64]) -> str:
+    return f"direction {direction + 1}, {100 * shares[direction]:.1f} % of variance (no unit)"
+
+
+def draw(points: pd.DataFrame, people: list[str], title: str, labels: list[str]) -> Figure:
+    figure = new_figure(title, 5.4)
+    axes = figure.subplots()
+    others = points[points["person"] == OTHERS]
+    axes.plot(others["x"], others["y"], ".", color=GREY, markersize=3, alpha=0.5, label=OTHERS)
+    for person, (colour, marker, _) in zip(people, MARKS, strict=False):
+        theirs = points[points["person"] == person]
+        axes.plot(theirs["x"], theirs["y"], marker, color=colour, markersize=4, label=person)
+    axes.set_xlabel(labels[0])
+    axes.set_ylabel(labels[1])
+    axes.set_aspect("equal", adjustable="datalim")
+    figure.legend(loc="outside lower left", ncols=3, markerscale=1.5, fontsize=7.5)
+    return figure
+
+
+def chart(points: pd.DataFrame, people: list[str], title: str, labels: list[str]) -> alt.Chart:
+    # Room for the points at the edge, in pixels.
+    scale = alt.Scale(zero=False, nice=False, padding=15)
+    marks = [*zip(people, MARKS, strict=False), (OTHERS, (GREY, "", "circle"))]
+    names = [name for name, _ in marks]
+    colour = alt.Color(
+        "person:N",
+        title=None,
+        legend=alt.Legend(orient="bottom", columns=2, labelLimit=300),
+        scale=alt.Scale(domain=names, range=[mark[0] for _, mark in marks]),
+    )
+    shape = alt.Shape(
+        "person:N", title=None, scale=alt.Scale(domain=names, range=[mark[2] for _, mark in marks])
+    )
+    return (
+        alt.Chart(points)
+        .mark_point(filled=True, opacity=0.7)
+        .encode(
+            x=alt.X("x:Q", title=labels[0], scale=scale),
+            y=alt.Y("y:Q", title=labels[1], scale=scale),
+            color=colour,
+            shape=shape,
+            size=alt.when(alt.datum.person == OTHERS).then(alt.value(12)).otherwise(alt.value(60)),
+            tooltip=[
+                alt.Tooltip("path:N"),
+                alt.Tooltip("identity:N"),
+                alt.Tooltip("distance:Q", title="distance to the mean", format=".3f"),
+            ],
+        )
+        .properties(
+            width="container", height=480, title=alt.Title(textwrap.wrap(title, 40), anchor="start")
+        )
+        .interactive()
+    )
+
+
+with log_to(snakemake.log[0]):
+    faces = read_table(Path(snakemake.input.faces))
+    embeddings = np.load(snakemake.input.embeddings, mmap_mode="r", allow_pickle=False)
+    with np.load(snakemake.input.statistics, allow_pickle=False) as numbers:
+        mean, covariance = numbers["mean"], np.nan_to_num(numbers["covariance"])
+    directions, shares = principal_directions(covariance)
+    rows = sample_of(faces["path"].tolist(), MOST)
+    places = (embeddings[rows] - mean) @ directions[:, :2]
+    people = most_frequent(faces["identity"], len(MARKS)).index
+    names = {person: shown(person, 36) for person in people}
+    points = faces.iloc[rows][["path", "identity", "distance"]].assign(
+        x=places[:, 0].round(4),
+        y=places[:, 1].round(4),
+        person=lambda table: table["identity"].map(names).fillna(OTHERS),
+    )
+    # Drawn in this order: the others lie below.
+    points = points.sort_values("person", key=lambda person: person != OTHERS, kind="stable")
+
+    title, labels = title_of(points, len(faces), shares), [label_of(i, shares) for i in (0, 1)]
+    figure = draw(points, list(names.values()), title, labels)
+    save(figure, Path(snakemake.output.png), Path(snakemake.output.svg))
+    as_page(chart(points, list(names.values()), title, labels), Path(snakemake.output.html))

@@ -1,0 +1,68 @@
+"""Draw the mean face: the average of the aligned faces, of all photos and of single people."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from meanface.figures import WIDTH, counted, most_frequent, new_figure, sample_of, save, shown
+from meanface.logs import log_to
+from meanface.pictures import mean_faces
+from meanface.tables import read_table
+
+MOST, MOST_OF_ONE = 2000, 200  # faces in an average: more of them change nothing that one sees
+PEOPLE = 8
+
+
+def rows_of(faces: pd.DataFrame, name: str) -> NDArray[np.intp]:
+    rows = np.flatnonzero(faces["identity"] == name)
+    return rows[sample_of(faces["path"].iloc[rows].tolist(), MOST_OF_ONE)]
+
+
+def of_all(number: int, total: int, what: str) -> str:
+    share = f"{number:,}" if number == total else f"{number:,} of {total:,}"
+    return f"{share} {what}" + "s" * (total != 1)
+
+
+def draw(
+    averages: list[NDArray[np.uint8]], used: list[int], total: int, people: pd.Series
+) -> Figure:
+    """`used` and `total` are numbers of faces: in each average, and encoded altogether."""
+    columns = -(-len(people) // 2)
+    cell = min(WIDTH / (2 + columns), 1.8)
+    figure = new_figure(f"The mean face of {of_all(used[0], total, 'face')}", 2 * cell + 0.9)
+    grid = figure.add_gridspec(2, 2 + columns)
+    places = [grid[:, :2], *(grid[i // columns, 2 + i % columns] for i in range(len(people)))]
+    captions = [
+        "all people",
+        *(
+            f"{shown(name, 20)}\n{of_all(count, photos, 'face')}"
+            for name, count, photos in zip(people.index, used[1:], people, strict=True)
+        ),
+    ]
+    for place, average, caption in zip(places, averages, captions, strict=True):
+        axes = figure.add_subplot(place)
+        axes.imshow(average)
+        axes.set_axis_off()
+        axes.set_title(caption, loc="center", fontsize=7)
+    return figure
+
+
+with log_to(snakemake.log[0]):
+    faces = counted(read_table(Path(snakemake.input.faces)), snakemake.params.deduplicate)
+    people = most_frequent(faces["identity"], PEOPLE)
+    groups = [
+        sample_of(faces["path"].tolist(), MOST),
+        *(rows_of(faces, name) for name in people.index),
+    ]
+    averages = mean_faces(
+        faces,
+        groups,
+        {Path(tar).stem: Path(tar) for tar in snakemake.input.tars},
+        snakemake.params.engine,
+        {Path(model).stem: Path(model) for model in snakemake.input.models},
+    )
+    figure = draw(averages, [len(group) for group in groups], len(faces), people)
+    save(figure, Path(snakemake.output.png), Path(snakemake.output.svg))

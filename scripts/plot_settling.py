@@ -1,0 +1,68 @@
+"""Draw how the mean settles as photos are added, and write the curve as a table."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
+
+from meanface.figures import BLUE, VERMILLION, chance, counted, new_figure, save, settling
+from meanface.logs import log_to
+from meanface.tables import read_table, write_table
+
+MOST = 100_000  # embeddings that are added up, in memory
+POINTS = 200
+
+
+def draw(curve: pd.DataFrame, total: int, error: float) -> Figure:
+    # At the end both are 0, which no log scale has.
+    curve = curve[(curve["faces"] < total) & (curve["distance"] > 0)]
+    if curve.empty:
+        return new_figure("All faces have the same embedding: there is nothing to settle", 0.6)
+    figure = new_figure(
+        f"Ever more such faces are expected to move the mean of these {total:,} by {error:.2g}"
+    )
+    axes = figure.subplots()
+    axes.plot(curve["faces"], curve["distance"], color=BLUE, linewidth=2, label="measured")
+    axes.plot(
+        curve["faces"],
+        curve["chance"],
+        "--",
+        color=VERMILLION,
+        label="expected by chance, falling as 1/√k until few faces are left",
+    )
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.xaxis.set_major_formatter(lambda faces, _: f"{faces:,.0f}")
+    axes.yaxis.set_major_formatter(lambda distance, _: f"{distance:g}")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.minorticks_off()
+    axes.set_xlabel("faces so far, k, in an order as good as random (log scale)")
+    axes.set_ylabel("distance of their mean to the\nmean of all (no unit, log scale)")
+    axes.legend()
+    return figure
+
+
+with log_to(snakemake.log[0]):
+    embeddings = np.load(snakemake.input.embeddings, mmap_mode="r", allow_pickle=False)
+    with np.load(snakemake.input.statistics, allow_pickle=False) as numbers:
+        mean, covariance = numbers["mean"], np.nan_to_num(numbers["covariance"])
+    rows = counted(read_table(Path(snakemake.input.faces)), snakemake.params.deduplicate).index
+    total = len(rows)
+    order = rows[np.random.default_rng(0).permutation(total)[:MOST]]
+    counts = np.unique(np.geomspace(1, len(order), POINTS).round().astype(np.int64))
+    curve = pd.DataFrame(
+        {
+            "faces": counts,
+            "distance": settling(embeddings[order.to_numpy()], mean, counts.tolist()),
+            "chance": chance(covariance, total, counts),
+        }
+    )
+    write_table(
+        Path(snakemake.output.table),
+        curve.columns.tolist(),
+        curve.itertuples(index=False, name=None),
+    )
+    figure = draw(curve, total, float(np.sqrt(np.trace(covariance) / total)))
+    save(figure, Path(snakemake.output.png), Path(snakemake.output.svg))

@@ -1,0 +1,48 @@
+"""Draw the photos per second of every encode job."""
+
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from meanface.figures import BLUE, VERMILLION, new_figure, save
+from meanface.logs import log_to
+from meanface.summary import read_json
+
+FEW = 8  # shards whose names have room below the axis
+
+
+def draw(rates: pd.Series) -> Figure:
+    if rates.empty:
+        return new_figure("No photo was encoded anew: all outcomes came from the cache", 0.6)
+    median, slowest = rates.median(), rates.idxmin()
+    figure = new_figure(
+        f"{median:,.1f} photos per second in the median encode job,"
+        f" {rates[slowest]:,.1f} in the slowest (shard {slowest})"
+    )
+    axes = figure.subplots()
+    places = range(len(rates))
+    axes.plot(places, rates, "o", color=BLUE, markersize=5 if len(rates) < 100 else 2)
+    axes.axhline(median, color=VERMILLION, linewidth=2, label="median")
+    axes.set_ylim(0, 1.1 * rates.max())
+    if len(rates) <= FEW:
+        axes.set_xticks(places, rates.index)
+        axes.set_xlabel("shard")
+    else:
+        axes.set_xlabel(f"place of the shard, from {rates.index[0]} to {rates.index[-1]}")
+    axes.set_ylabel("photos per second")
+    axes.legend(loc="lower right")
+    return figure
+
+
+with log_to(snakemake.log[0]):
+    counts = {Path(file).stem: read_json(Path(file)) for file in snakemake.input.counts}
+    rates = pd.Series(
+        {
+            shard: one["newly_encoded"] / one["seconds"]
+            for shard, one in counts.items()
+            if one["newly_encoded"]
+        },
+        dtype=float,
+    )
+    save(draw(rates), Path(snakemake.output.png), Path(snakemake.output.svg))

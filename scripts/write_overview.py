@@ -1,0 +1,49 @@
+"""Write the run's numbers: as JSON, and as the table at the beginning of the report."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+from meanface.figures import principal_directions, rst_table
+from meanface.logs import log_to
+from meanface.summary import read_json, write_json
+from meanface.tables import read_table
+
+with log_to(snakemake.log[0]):
+    summary = read_json(Path(snakemake.input.summary))
+    people = read_table(Path(snakemake.input.identities), ["identity"])
+    distances = read_table(Path(snakemake.input.faces), ["distance"])["distance"]
+    with np.load(snakemake.input.statistics, allow_pickle=False) as statistics:
+        mean, covariance = statistics["mean"], statistics["covariance"]
+        count = int(statistics["count"])
+    scatter = {}
+    if count > 1:  # a single face has none
+        _, shares = principal_directions(covariance)
+        scatter = {
+            "standard error of the mean, a distance": round(
+                math.sqrt(np.trace(covariance) / count), 4
+            ),
+            "share of the variance in two directions, %": round(100 * float(shares[:2].sum()), 1),
+        }
+
+    numbers = {
+        "source": ", ".join(source["name"] for source in summary["sources"].values()),
+        "photos": summary["photos"],
+        "encoded": summary["encoded"],
+        "failed": summary["failed"],
+        **{f"failed: {name}": number for name, number in summary["failed_by_reason"].items()},
+        "faces in the mean": count,
+        **{
+            f"faces found by {name}": number
+            for name, number in summary["faces_by_detector"].items()
+        },
+        "people": int((people["identity"] != "").sum()),
+        "length of the mean": round(float(np.linalg.norm(mean)), 4),
+        "median distance of a face to the mean": round(float(distances.median()), 4),
+        **scatter,
+        "photos per second and encode job": summary["photos_per_second"],
+        "meanface": summary["versions"]["meanface"],
+    }
+    write_json(Path(snakemake.output.numbers), numbers)
+    rst_table(numbers, Path(snakemake.output.text))
