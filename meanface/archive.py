@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import lzma
+import math
 import os
 import re
 import stat
@@ -68,7 +69,14 @@ class _Entry(NamedTuple):
     read: Callable[[int], bytes]  # so many bytes of it, or all if it has less
 
 
-def read_members(source: Path, skipped: Counter[str], *, max_bytes: int) -> Iterator[Member]:
+def read_members(
+    source: Path,
+    skipped: Counter[str],
+    *,
+    max_bytes: int,
+    max_total_bytes: float = math.inf,
+    max_ratio: float = math.inf,
+) -> Iterator[Member]:
     """Yield the regular files of a tar (plain, gz, bz2, xz, zst), a zip or a folder.
 
     The kind is told by content. Archives come in their own order, folders sorted by path. What is
@@ -76,16 +84,26 @@ def read_members(source: Path, skipped: Counter[str], *, max_bytes: int) -> Iter
     content under another name) or `dropping` (`._*`, `.DS_Store` and `__MACOSX` of macOS). A
     member of more than `max_bytes` comes without its data.
 
+    What a source holds, unpacked, is limited to `max_total_bytes`, and for an archive also to
+    `max_ratio` times its own size (`max_bytes` where that is more: a small archive may hold a
+    photo that compresses well). Counted are the bytes of the members that are read and, of a tar,
+    all that it expands to; of a compressed archive only what is under the limit is ever unpacked.
+
     Names are bytes read as UTF-8; in a zip, those neither marked as UTF-8 nor valid as such are
     cp437. A byte that is not UTF-8 becomes `\\xHH`, and, so that no two names meet, the backslash
     of a name that spells out such a `\\xHH` becomes `\\x5c`.
 
     UserError: an absolute path or one with `..`, a device, pipe or socket, an encrypted member, a
-    file of another kind, and an archive that is damaged or cut short.
+    file of another kind, more than the limits allow, and an archive that is damaged or cut short.
     """
     where = ""
+    unpacked = 0
     try:
-        for entry in _entries(source):
+        by_ratio = math.inf
+        if not source.is_dir():
+            by_ratio = max(max_ratio * source.stat().st_size, max_bytes)
+        limits = _Limits(max_total_bytes, by_ratio)
+        for entry in _entries(source, limits):
             where = f" at or after member {entry.name[:_MAX_PATH]!r}"
             path = _relative_path(source, entry.name)
             if entry.kind == "other" or (entry.kind == "file" and not path):
@@ -97,15 +115,54 @@ def read_members(source: Path, skipped: Counter[str], *, max_bytes: int) -> Iter
             elif entry.size > max_bytes:
                 yield Member(path, entry.size, None)
             else:
+                unpacked += entry.size
+                limits.check(unpacked)
                 data = entry.read(entry.size + 1)
                 if len(data) != entry.size:
                     raise EOFError(f"not the {entry.size} bytes that its header announces")
                 yield Member(path, entry.size, data)
+    except _LimitError as error:
+        raise UserError(f"{source} {error}{where}; if you trust it, raise {error.key}") from None
     except _UNREADABLE as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(
             f"{source} cannot be read{where}; is it damaged or cut short? {reason}"
         ) from error
+
+
+class _LimitError(Exception):
+    """There is more than `key` of the configuration allows."""
+
+    def __init__(self, key: str, most: float) -> None:
+        super().__init__(f"holds more than {most:.0f} bytes, unpacked, what {key} allows,")
+        self.key = key
+
+
+class _Limits(NamedTuple):
+    """How many bytes may be unpacked."""
+
+    max_total_bytes: float
+    max_ratio: float
+
+    def check(self, unpacked: int) -> None:
+        for key, most in self._asdict().items():
+            if unpacked > most:
+                raise _LimitError(key, most)
+
+
+class _Limited:
+    """A stream of unpacked bytes that ends in _LimitError."""
+
+    def __init__(self, stream: IO[bytes], limits: _Limits) -> None:
+        self._stream = stream
+        self._limits = limits
+        self._unpacked = 0
+
+    def read(self, size: int) -> bytes:
+        data = self._stream.read(size)
+        self._unpacked += len(data)
+        self._limits.check(self._unpacked)
+        return data
 
 
 def _refused(source: Path, name: str, why: str) -> UserError:
@@ -132,17 +189,17 @@ def _is_dropping(path: str) -> bool:
     return name.startswith("._") or name == ".DS_Store" or "__MACOSX" in folders
 
 
-def _entries(source: Path) -> Iterator[_Entry]:
+def _entries(source: Path, limits: _Limits) -> Iterator[_Entry]:
     if source.is_dir():
         return _folder_entries(source)
     with source.open("rb") as file:
         head = file.read(tarfile.BLOCKSIZE)
     for magic, decompressed in _DECOMPRESSED.items():
         if head.startswith(magic):
-            return _tar_entries(decompressed(source))
+            return _tar_entries(decompressed(source), limits)
     # A plain tar before zip: zipfile would take a tar that ends with a zip for that zip.
     if _is_tar_header(head):
-        return _tar_entries(_plain(source))
+        return _tar_entries(_plain(source), limits)
     if head.startswith(b"PK\3\4") or zipfile.is_zipfile(source):
         return _zip_entries(source)
     raise UserError(
@@ -206,8 +263,9 @@ def _kind(mode: int) -> str:
     return known.get(stat.S_IFMT(mode), "other")
 
 
-def _tar_entries(stream: IO[bytes]) -> Iterator[_Entry]:
-    with stream, tarfile.open(fileobj=stream, mode="r|", tarinfo=_StrictTarInfo) as archive:
+def _tar_entries(stream: IO[bytes], limits: _Limits) -> Iterator[_Entry]:
+    limited = cast(IO[bytes], _Limited(stream, limits))
+    with stream, tarfile.open(fileobj=limited, mode="r|", tarinfo=_StrictTarInfo) as archive:
         while info := archive.next():
             archive.members.clear()  # type: ignore[attr-defined]  # tarfile would keep them all
             if info.issym() or info.islnk():

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 # What Pillow may open: formats for photos, decoded by Pillow itself (EPS would start Ghostscript).
 Image.init()
@@ -14,6 +14,17 @@ FORMATS: list[str] = [
     for name in ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
     if name in Image.OPEN
 ]
+
+# What the EXIF orientation asks for: Exif 2.32, 4.6.4, tag 0x0112.
+_TO_UPRIGHT: dict[object, Image.Transpose] = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 # The limit is ours (`max_pixels`) and becomes a row of the failure table, not a warning.
 Image.MAX_IMAGE_PIXELS = None
@@ -35,7 +46,10 @@ def decode(data: bytes, how: str, max_pixels: int) -> NDArray[np.uint8]:
     white) or "plain" (Pillow's conversion alone and truncated files filled up with grey, which is
     what face_recognition.load_image_file gives). Of an animation the first frame is taken.
 
-    Raises PhotoError: not_an_image, truncated, too_large (more than `max_pixels`), unsupported.
+    A photo whose EXIF data are damaged is taken as it is stored.
+
+    Raises PhotoError: not_an_image, truncated (or damaged), too_large (more than `max_pixels`),
+    unsupported. MemoryError is left to the caller.
     """
     ImageFile.LOAD_TRUNCATED_IMAGES = how == "plain"
     try:
@@ -48,7 +62,7 @@ def decode(data: bytes, how: str, max_pixels: int) -> NDArray[np.uint8]:
             image.load()
             rgb = image.convert("RGB") if how == "plain" else _upright_rgb(image)
             return np.asarray(rgb)
-    except PhotoError:
+    except (PhotoError, MemoryError):
         raise
     except UnidentifiedImageError:
         raise _unidentified(data) from None
@@ -61,13 +75,17 @@ def decode(data: bytes, how: str, max_pixels: int) -> NDArray[np.uint8]:
 def _unidentified(data: bytes) -> PhotoError:
     if not data:
         return PhotoError("not_an_image", "an empty file")
-    if data[4:8] == b"ftyp":  # ISO base media: HEIC and its kin, which Pillow does not read
-        return PhotoError("unsupported", f"format {data[8:12].decode('latin-1').strip()!r}")
+    if data[4:8] == b"ftyp" and len(data) >= 12:  # ISO base media: HEIC and its kin, which Pillow does not read
+        brand = data[8:12].decode("latin-1").strip()
+        if brand in ("avif", "avis") and "AVIF" in FORMATS:
+            return PhotoError("truncated", "AVIF, but cut short or damaged")
+        return PhotoError("unsupported", f"format {brand!r}")
     return PhotoError("not_an_image", f"starts with {data[:8]!r}")
 
 
 def _upright_rgb(image: Image.Image) -> Image.Image:
-    upright = ImageOps.exif_transpose(image)
+    turn = _TO_UPRIGHT.get(_orientation(image))
+    upright = image if turn is None else image.transpose(turn)
     if upright.mode == "F":
         raise PhotoError("unsupported", "floating-point pixels")
     if upright.mode.startswith("I"):  # 16 bits in 16 or 32: Pillow's own conversion would clip
@@ -80,6 +98,17 @@ def _upright_rgb(image: Image.Image) -> Image.Image:
         white = Image.new("RGBA", foreground.size, "white")
         return Image.alpha_composite(white, foreground).convert("RGB")
     return upright.convert("RGB")
+
+
+def _orientation(image: Image.Image) -> object:
+    # ImageOps.exif_transpose would do, but it also writes the EXIF data anew, which fails on many
+    # that can be read.
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation)
+    except MemoryError:
+        raise
+    except Exception:  # damaged EXIF data tell nothing, and are no reason to lose the photo
+        return None
 
 
 def _line(error: BaseException) -> str:

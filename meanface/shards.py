@@ -9,6 +9,7 @@ in the manifest beside its true `size`: it is not read, and will fail as `too_la
 import csv
 import hashlib
 import io
+import math
 import tarfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -89,8 +90,10 @@ def split(
     prefix: str = "",
     suffixes: frozenset[str],
     max_bytes: int,
+    max_total_bytes: float = math.inf,
+    max_ratio: float = math.inf,
 ) -> Counter[str]:
-    """Split the photos of an archive or folder (see read_members) into shards, in one pass.
+    """Split the photos of an archive or folder into shards, in one pass; limits as in read_members.
 
     Shard i is `tars[i]` with `manifests[i]`; every photo's path begins with `prefix`. Everything is
     written under temporary names beside these and gets its name at the end. Takes 350 bytes of
@@ -106,7 +109,14 @@ def split(
         manifest_parts = [stack.enter_context(replacing(manifest)) for manifest in manifests]
         drafts = [_Draft(stack.enter_context(replacing(tar))) for tar in tars]
         buffered = 0
-        for member in read_members(source, counts, max_bytes=max_bytes):
+        members = read_members(
+            source,
+            counts,
+            max_bytes=max_bytes,
+            max_total_bytes=max_total_bytes,
+            max_ratio=max_ratio,
+        )
+        for member in members:
             path = prefix + member.path
             draft = drafts[shard_of(path, len(drafts))]
             if path in draft.records:

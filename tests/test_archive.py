@@ -340,7 +340,9 @@ def test_damaged_content_is_noticed(kind: str, tmp_path: Path) -> None:
     refusal(tmp_path / "x")
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(kind=st.sampled_from(["tar", "tar-pax", "gz", "zst", "zip"]), data=st.data())
 def test_damage_anywhere_is_read_or_refused(kind: str, data: st.DataObject, tmp_path: Path) -> None:
     archive = bytearray(ARCHIVES[kind](FILES))
