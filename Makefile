@@ -12,7 +12,7 @@ run: .venv/run
 # `make report ARGS='--config photos=/data/party.zip'`.
 report: .venv/run
 	$(BIN)/snakemake --cores all $(ARGS) --report-after-run --report results/report.html \
-	    --report-stylesheet report/style.css pictures all
+	    --report-stylesheet $(CURDIR)/report/style.css pictures all
 
 test: .venv/dev
 	$(BIN)/python -m pytest -m "not slow" -n auto

@@ -3,7 +3,7 @@
 
 rule download:
     output:
-        "results/download/{source}/{archive}",
+        with_pixels("results/download/{source}/{archive}"),
     log:
         "results/logs/download/{source}/{archive}.log",
     benchmark:

@@ -43,6 +43,11 @@ wildcard_constraints:
     source="[A-Za-z0-9_-]+",
 
 
+def with_pixels(files):
+    """Files that hold photos: with `pictures: false` they go when they have been used."""
+    return files if config["pictures"] else temp(files)
+
+
 def archive_of(wildcards):
     """The file of the workflow that is the source's archive; a folder is none."""
     source = SOURCES[wildcards.source]
@@ -77,7 +82,9 @@ def state_of_source(wildcards):
 
 
 def checksum_of(wildcards):
-    return SOURCES[wildcards.source].checksum
+    """As plain values: only of these does Snakemake see that they changed."""
+    checksum = SOURCES[wildcards.source].checksum
+    return checksum and [checksum.algorithm, checksum.digest]
 
 
 def urls_of(wildcards):

@@ -24,7 +24,7 @@ rule merge:
     conda:
         "../envs/meanface.yaml"
     params:
-        config=config,
+        config=dict(sorted(config.items())),
         fingerprint=ENGINE.fingerprint(),
     message:
         "Merging the shards"

@@ -6,7 +6,9 @@ rule shard:
         archive=ancient(archive_of),
         source="results/sources/{source}.json",
     output:
-        tars=expand("results/shards/{{source}}-{number}.tar", number=NUMBERS),
+        tars=with_pixels(
+            expand("results/shards/{{source}}-{number}.tar", number=NUMBERS)
+        ),
         manifests=expand("results/shards/{{source}}-{number}.csv", number=NUMBERS),
         counts="results/shards/{source}.json",
     log:

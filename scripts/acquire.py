@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from meanface.acquire import describe
+from meanface.acquire import Checksum, describe
 from meanface.logs import log_to
 from meanface.summary import write_json
 
 with log_to(snakemake.log[0]):
     (photos,) = [*snakemake.input.archive, *snakemake.params.folder]
-    source = describe(Path(photos), snakemake.params.checksum)
+    checksum = snakemake.params.checksum and Checksum(*snakemake.params.checksum)
+    source = describe(Path(photos), checksum)
     write_json(Path(snakemake.output[0]), source | {"shards": snakemake.params.shards})

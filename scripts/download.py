@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from meanface.acquire import download
+from meanface.acquire import Checksum, download
 from meanface.logs import log_to
 
 with log_to(snakemake.log[0]):
-    download(snakemake.params.urls, Path(snakemake.output[0]), snakemake.params.checksum)
+    download(snakemake.params.urls, Path(snakemake.output[0]), Checksum(*snakemake.params.checksum))

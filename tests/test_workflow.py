@@ -276,3 +276,36 @@ def test_an_archive_replaced_by_an_older_file_is_noticed(tmp_path: Path, photos:
     assert pd.read_csv(run.results / "faces.csv")["path"].tolist() == [
         f"photos/{number}.jpg" for number in (2, 3, 4)
     ]
+
+
+def test_without_pictures_no_photo_is_left(
+    tmp_path: Path, photos: Path, server: str, sample_photos: Path
+) -> None:
+    def run() -> Run:
+        served = archive(tmp_path / "www/party.tgz", photos)
+        sha256 = hashlib.sha256(served.read_bytes()).hexdigest()
+        source = {"photos": f"{server}/party.tgz", "sha256": sha256, "shards": 4}
+        done = snakemake(tmp_path / "run", **source, **FAST, pictures=False)
+        assert done.code == 0, done.output
+        contents = [path.read_bytes() for path in photos.iterdir()]
+        for path in done.results.rglob("*.*"):
+            assert path.suffix not in (".tar", ".tgz", ".png", ".jpg"), path
+            assert not [one for one in contents if path.is_file() and one in path.read_bytes()]
+        return done
+
+    assert run().jobs["encode"] == 4
+    shutil.copy(sample_photos / "Eileen_Collins/Eileen_Collins_0001.jpg", photos / "1.jpg")
+    changed = run()
+    assert changed.jobs["encode"] == 1, changed.output
+    assert "1.jpg" in (changed.results / "faces.csv").read_text()
+    (source,) = (changed.results / "sources").iterdir()
+    sha256 = json.loads(source.read_text())["sha256"]
+    again = snakemake(
+        tmp_path / "run",
+        **FAST,
+        pictures=False,
+        photos=f"{server}/party.tgz",
+        sha256=sha256,
+        shards=4,
+    )
+    assert not again.jobs, again.output
