@@ -58,7 +58,7 @@ _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "meanface",
 }
 _TITLE: dict[str, Any] = {"fontweight": "bold", "fontsize": 10.5}
-_TITLE_LETTERS = 84  # in a line
+_TITLE_LETTERS = 78  # in a line
 
 
 class Tile(NamedTuple):

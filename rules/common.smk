@@ -53,7 +53,7 @@ def archive_of(wildcards):
     source = SOURCES[wildcards.source]
     if source.urls:
         return [f"results/download/{source.name}/{source.file_name}"]
-    return [] if source.path.is_dir() else [str(source.path)]
+    return [] if source.path.is_dir() else [local(str(source.path))]
 
 
 def folder_of(wildcards):
