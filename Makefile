@@ -30,7 +30,7 @@ lint: .venv/dev
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 
-bench: .venv/dev
+bench: .venv/run
 	$(BIN)/python benchmarks/compare.py
 
 # Shows the runs that were started with `--logger snkmt`, at http://127.0.0.1:8001
