@@ -74,7 +74,10 @@ def write_outcomes(
 
 def read_outcomes(embeddings: BinaryIO, faces: BinaryIO, failures: BinaryIO) -> dict[str, Outcome]:
     """Read what write_outcomes wrote. ValueError: it is damaged."""
-    rows = np.load(embeddings, allow_pickle=False)
+    try:
+        rows = np.load(embeddings, allow_pickle=False)
+    except Exception as error:  # numpy reads the header as Python, in which anything may go wrong
+        raise ValueError(f"the embeddings are damaged: {error}") from error
     found = list(_rows(faces, FACES))
     if rows.dtype != np.float32 or rows.shape != (len(found), DIMENSIONS):
         raise ValueError(f"embeddings {rows.dtype} {rows.shape} for {len(found)} faces")
@@ -95,9 +98,12 @@ def read_outcomes(embeddings: BinaryIO, faces: BinaryIO, failures: BinaryIO) -> 
 
 def _rows(stream: BinaryIO, columns: Sequence[str]) -> Iterator[list[str]]:
     rows = csv.reader(io.TextIOWrapper(stream, encoding="utf-8", newline=""), strict=True)
-    if tuple(next(rows, ())) != columns:
-        raise ValueError(f"the columns are not {', '.join(columns)}")
-    yield from rows
+    try:
+        if tuple(next(rows, ())) != columns:
+            raise ValueError(f"the columns are not {', '.join(columns)}")
+        yield from rows
+    except csv.Error as error:
+        raise ValueError(str(error)) from error
 
 
 def _face_row(sha256: str, row: EncodedFace) -> tuple[object, ...]:

@@ -53,12 +53,9 @@ def decode(data: bytes, how: str, max_pixels: int) -> NDArray[np.uint8]:
     """
     ImageFile.LOAD_TRUNCATED_IMAGES = how == "plain"
     try:
+        _check_size(*_webp_size(data), max_pixels)
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            width, height = image.size
-            if width * height > max_pixels:
-                raise PhotoError(
-                    "too_large", f"{width}x{height} pixels, max_pixels allows {max_pixels}"
-                )
+            _check_size(*image.size, max_pixels)
             image.load()
             rgb = image.convert("RGB") if how == "plain" else _upright_rgb(image)
             return np.asarray(rgb)
@@ -72,10 +69,34 @@ def decode(data: bytes, how: str, max_pixels: int) -> NDArray[np.uint8]:
         raise PhotoError("unsupported", f"{type(error).__name__}: {_line(error)}") from error
 
 
+def _check_size(width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise PhotoError("too_large", f"{width}x{height} pixels, max_pixels allows {max_pixels}")
+
+
+def _webp_size(data: bytes) -> tuple[int, int]:
+    """The size that a WebP's header announces, RFC 9649; 0, 0 for all else.
+
+    Pillow makes room for that many pixels when it opens one, where memory may run out.
+    """
+    if data[:4] != b"RIFF" or data[8:12] != b"WEBP":
+        return 0, 0
+    match data[12:16]:
+        case b"VP8X":
+            packed = int.from_bytes(data[24:30], "little")
+            return (packed & 0xFFFFFF) + 1, (packed >> 24) + 1
+        case b"VP8L":
+            packed = int.from_bytes(data[21:25], "little")
+            return (packed & 0x3FFF) + 1, (packed >> 14 & 0x3FFF) + 1
+    packed = int.from_bytes(data[26:30], "little")
+    return packed & 0x3FFF, packed >> 16 & 0x3FFF
+
+
 def _unidentified(data: bytes) -> PhotoError:
     if not data:
         return PhotoError("not_an_image", "an empty file")
-    if data[4:8] == b"ftyp" and len(data) >= 12:  # ISO base media: HEIC and its kin, which Pillow does not read
+    # ISO base media: HEIC and its kin, which Pillow does not read
+    if data[4:8] == b"ftyp" and len(data) >= 12:
         brand = data[8:12].decode("latin-1").strip()
         if brand in ("avif", "avis") and "AVIF" in FORMATS:
             return PhotoError("truncated", "AVIF, but cut short or damaged")

@@ -83,6 +83,8 @@ def test_every_key_has_a_description_and_refuses_what_it_is_not(key: str) -> Non
         ("suffixes", ["jpg"]),
         ("suffixes", ".jpg"),
         ("max_bytes", 0),
+        ("max_total_bytes", 0),
+        ("max_ratio", 0.5),
         ("max_pixels", 0),
         ("decode", "half"),
         ("detectors", []),
