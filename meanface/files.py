@@ -1,5 +1,6 @@
 """Files that appear whole or not at all."""
 
+import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,3 +28,12 @@ def save_array(target: Path, array: NDArray[Any]) -> None:
     """Write an array as .npy."""
     with replacing(target) as part, part.open("wb") as stream:
         np.save(stream, array, allow_pickle=False)
+
+
+def release(array: NDArray[Any]) -> None:
+    """Let go of the memory that the pages of a mapped file take; what was written stays written.
+
+    Such pages count as memory of the process, and it is their limits that a job is killed by.
+    """
+    if isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap):
+        array.base.madvise(mmap.MADV_DONTNEED)

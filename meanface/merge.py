@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from meanface import outcomes
 from meanface.accounts import check_accounts
 from meanface.errors import AccountingError, UserError
-from meanface.files import replacing, save_array
+from meanface.files import release, replacing, save_array
 from meanface.mean import ExactSum
 from meanface.outcomes import DIMENSIONS
 from meanface.shards import MANIFEST
 from meanface.statistics import distances
-from meanface.tables import FACES, FAILURES, identity_of, read_tables, write_table
+from meanface.tables import FACES, FAILURES, identity_of, read_tables, rows_of, write_table
+
+_HELD = 1 << 14  # rows in memory at once; each lies on a page, 4 KiB, of its own
 
 
 @dataclass(frozen=True)
@@ -70,111 +72,144 @@ def merge(
     photos = read_tables([shard.manifest for shard in shards], MANIFEST)
     found = read_tables([shard.faces for shard in shards], outcomes.FACES)
     failed = read_tables([shard.failures for shard in shards], outcomes.FAILURES)
-    _check_outcomes(shards, photos, found, failed)
-    _check_embeddings(shards, found)
-    photos["shard"] = np.array([shard.manifest.stem for shard in shards])[photos["shard"]]
-    failure_table = _failures(photos, failed)
+    unread = (photos["sha256"] == "").to_numpy()
+    names = _number_contents(photos, found, failed)
+    _check_outcomes(shards, photos, unread, found, failed, names)
+    del names
+    in_shard = np.bincount(found.pop("shard"), minlength=len(shards))
+    stems = pd.array([shard.manifest.stem for shard in shards], dtype="str")
+    photos["shard"] = stems.take(photos["shard"].to_numpy())
+    duplicates = int(photos.loc[~unread, "content"].duplicated().sum())
+    failure_table = _failures(photos, unread, failed)
     by_reason = _counts(failure_table["reason"])
     if found.empty:
         reasons = ", ".join(f"{reason} {count}" for reason, count in by_reason.items())
         raise UserError(f"no photo could be encoded, so there is no mean; failed: {reasons}")
     table = _faces(photos, found)
-    total = _write_embeddings(embeddings, shards, table.pop("row").to_numpy(), deduplicate)
+    del photos, found
+    rows = table.pop("row").to_numpy()
+    total = _write_embeddings(embeddings, shards, in_shard, rows, deduplicate)
     save_array(mean, total.mean())
-    rows = np.load(embeddings, mmap_mode="r", allow_pickle=False)
-    table.insert(len(FACES) - 2, "distance", distances(rows, total.mean()).round(6))
-    write_table(faces, FACES, table.itertuples(index=False, name=None))
+    merged = np.load(embeddings, mmap_mode="r", allow_pickle=False)
+    table.insert(len(FACES) - 2, "distance", distances(merged, total.mean()).round(6))
+    write_table(faces, FACES, rows_of(table))
     with replacing(parquet) as part:
         pq.write_table(pa.Table.from_pandas(table, preserve_index=False), part, compression="zstd")
-    write_table(failures, FAILURES, failure_table.itertuples(index=False, name=None))
+    write_table(failures, FAILURES, rows_of(failure_table))
     encoded = table["path"].nunique()
     return Counts(
         photos=encoded + len(failure_table),
         encoded=encoded,
         failed=len(failure_table),
         faces=len(table),
-        duplicates=int(photos.loc[photos["sha256"] != "", "sha256"].duplicated().sum()),
+        duplicates=duplicates,
         failed_by_reason=by_reason,
         faces_by_detector=_counts(table["detector"]),
     )
 
 
+def _number_contents(*tables: pd.DataFrame) -> "pd.Index[str]":
+    """Put a number, `content`, in the place of each `sha256`; give the sha256 of each number."""
+    hashes = pd.concat([table.pop("sha256") for table in tables])
+    numbers, unique = pd.factorize(hashes)
+    names: pd.Index[str] = unique
+    ends = np.cumsum([len(table) for table in tables])[:-1]
+    for table, theirs in zip(tables, np.split(numbers, ends), strict=True):
+        table["content"] = theirs
+    return names
+
+
 def _check_outcomes(
-    shards: Sequence[ShardFiles], photos: pd.DataFrame, found: pd.DataFrame, failed: pd.DataFrame
+    shards: Sequence[ShardFiles],
+    photos: pd.DataFrame,
+    unread: NDArray[np.bool_],
+    found: pd.DataFrame,
+    failed: pd.DataFrame,
+    names: "pd.Index[str]",
 ) -> None:
     """Check that every content has one outcome, from the first shard that has such a photo."""
     if (twice := photos.loc[photos["path"].duplicated(), "path"]).size:
         raise AccountingError(f"{twice.iloc[0]!r} is in two shards")
-    key = ["shard", "sha256"]
-    expected = photos[photos["sha256"] != ""].drop_duplicates("sha256")[key]
+    key = ["shard", "content"]
+    expected = photos[~unread].drop_duplicates("content")[key]
     given = pd.concat([found[key].drop_duplicates(), failed[key]])
-    if expected.sort_values(key).to_numpy().tolist() == given.sort_values(key).to_numpy().tolist():
+    if np.array_equal(expected.sort_values(key), given.sort_values(key)):
         return
-    names = dict(zip(photos["sha256"], photos["path"], strict=True))
+    paths = dict(zip(names[photos["content"]], photos["path"], strict=True))
     for number, shard in enumerate(shards):
         planned, encoded, others = (
-            table.loc[table["shard"] == number, "sha256"] for table in (expected, found, failed)
+            names[table.loc[table["shard"] == number, "content"]]
+            for table in (expected, found, failed)
         )
-        check_accounts(str(shard.faces), planned, encoded, others, lambda one: names.get(one, one))
+        check_accounts(str(shard.faces), planned, encoded, others, lambda one: paths.get(one, one))
 
 
-def _check_embeddings(shards: Sequence[ShardFiles], found: pd.DataFrame) -> None:
-    in_shard = np.bincount(found["shard"], minlength=len(shards))
-    for shard, rows in zip(shards, in_shard, strict=True):
-        embeddings = _embeddings_of(shard)
-        if embeddings.dtype != np.float32 or embeddings.shape != (rows, DIMENSIONS):
-            raise AccountingError(
-                f"{shard.embeddings}: {embeddings.dtype} {embeddings.shape} for {rows} rows of "
-                f"{shard.faces}"
-            )
-        if not np.isfinite(embeddings).all():
-            raise AccountingError(f"{shard.embeddings}: an embedding is not finite")
-
-
-def _failures(photos: pd.DataFrame, failed: pd.DataFrame) -> pd.DataFrame:
-    unread = photos[photos["sha256"] == ""]
-    detail = unread["size"].map("{} bytes, more than max_bytes allows".format)
+def _failures(
+    photos: pd.DataFrame, unread: NDArray[np.bool_], failed: pd.DataFrame
+) -> pd.DataFrame:
+    detail = photos.loc[unread, "size"].map("{} bytes, more than max_bytes allows".format)
     rows = [
-        photos.merge(failed.drop(columns="shard"), on="sha256"),
-        unread.assign(reason="too_large", detail=detail),
+        photos[~unread].merge(failed.drop(columns="shard"), on="content"),
+        photos[unread].assign(reason="too_large", detail=detail),
     ]
     return pd.concat(rows)[list(FAILURES)].sort_values("path", kind="stable")
 
 
 def _faces(photos: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
     """The table of faces, but for the distance, with `row`, that of its embedding in the shards."""
-    found = found.drop(columns="shard").assign(row=np.arange(len(found)))
-    table = photos.merge(found, on="sha256").sort_values(["path", "row"])
-    path = table["path"].to_numpy()
-    content = pd.factorize(table["sha256"])[0]
-    first_path = path[np.unique(content, return_index=True)[1]][content]
-    table["duplicate_of"] = np.where(first_path == path, "", first_path)
-    table["identity"] = [identity_of(one) for one in path]
+    found["row"] = np.arange(len(found))
+    table = photos.drop(columns="size").merge(found, on="content").sort_values(["path", "row"])
+    path = table["path"]
+    content = pd.factorize(table.pop("content"))[0]
+    first_path = path.take(np.unique(content, return_index=True)[1][content])
+    first_path.index = path.index
+    table["duplicate_of"] = first_path.where(first_path != path, "")
+    table["identity"] = path.map(identity_of).astype("str")
     return table[[name for name in FACES if name != "distance"] + ["row"]]
 
 
-def _embeddings_of(shard: ShardFiles) -> NDArray[np.float32]:
-    embeddings: NDArray[np.float32] = np.load(shard.embeddings, mmap_mode="r", allow_pickle=False)
+def _embeddings_of(shard: ShardFiles, rows: int) -> NDArray[np.float32]:
+    embeddings: NDArray[np.float32] = np.load(shard.embeddings, allow_pickle=False)
+    if embeddings.dtype != np.float32 or embeddings.shape != (rows, DIMENSIONS):
+        raise AccountingError(
+            f"{shard.embeddings}: {embeddings.dtype} {embeddings.shape} for {rows} rows of "
+            f"{shard.faces}"
+        )
+    if not np.isfinite(embeddings).all():
+        raise AccountingError(f"{shard.embeddings}: an embedding is not finite")
     return embeddings
 
 
 def _write_embeddings(
-    target: Path, shards: Sequence[ShardFiles], rows: NDArray[np.int64], deduplicate: bool
+    target: Path,
+    shards: Sequence[ShardFiles],
+    in_shard: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    deduplicate: bool,
 ) -> ExactSum:
-    """Write the embeddings, row rows[i] of the shards' as row i; give their sum."""
+    """Write the embeddings, row rows[i] of the shards' as row i; give their sum.
+
+    Shard i has in_shard[i] rows.
+    """
     total = ExactSum(DIMENSIONS)
     position = np.argsort(rows, kind="stable")
     wanted = rows[position]
     with replacing(target) as part:
         merged = open_memmap(part, mode="w+", dtype=np.float32, shape=(len(rows), DIMENSIONS))
-        start = 0
-        for shard in shards:
-            found = _embeddings_of(shard)
+        start = held = 0
+        to_add: list[NDArray[np.float32]] = []
+        for number, shard in enumerate(shards):
+            found = _embeddings_of(shard, in_shard[number])
             low, high = np.searchsorted(wanted, (start, start + len(found)))
             written = found[wanted[low:high] - start]
             merged[position[low:high]] = written
-            total.add(found if deduplicate else written)
+            to_add.append(found if deduplicate else written)
             start += len(found)
+            held += len(found) + len(written)
+            if held > _HELD or number + 1 == len(shards):
+                total.add(np.concatenate(to_add))
+                release(merged)
+                to_add, held = [], 0
         merged.flush()
     return total
 

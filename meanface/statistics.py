@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from meanface.errors import AccountingError
-from meanface.files import replacing, save_array
+from meanface.files import release, replacing, save_array
 from meanface.mean import ExactSum
 from meanface.outcomes import DIMENSIONS
 from meanface.tables import read_table, write_table
@@ -154,6 +154,7 @@ def distances(
     for start in range(0, len(embeddings), _CHUNK):
         part = slice(start, start + _CHUNK)
         result[part] = np.sqrt(_squared_distances(embeddings[part], mean))
+        release(embeddings)
     return result
 
 

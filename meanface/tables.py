@@ -1,7 +1,9 @@
 """The CSV tables of a run: their columns, and how a row is written and read."""
 
 import csv
-from collections.abc import Iterable, Sequence
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +34,8 @@ _TEXT = dict.fromkeys(
     ("path", "identity", "detector", "reason", "detail", "shard", "sha256", "duplicate_of"), str
 )
 
+_BATCH = 1 << 14  # rows in memory as Python's objects
+
 
 def identity_of(path: str) -> str:
     """Give the person a photo shows: the name of its folder, "" where it lies in none."""
@@ -41,13 +45,31 @@ def identity_of(path: str) -> str:
 def write_table(target: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write a CSV table (UTF-8, RFC 4180 quoting, line feeds) so that it appears whole or not."""
     with replacing(target) as part, part.open("w", encoding="utf-8", newline="") as stream:
-        plain = csv.writer(stream, lineterminator="\n")
-        quoted = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL)
-        plain.writerow(columns)
-        for row in rows:
-            # The csv module quotes only the line ends that it writes itself.
-            returns = any(isinstance(value, str) and "\r" in value for value in row)
-            (quoted if returns else plain).writerow(row)
+        for some in _batches(chain([columns], rows)):
+            text = io.StringIO()
+            csv.writer(text, lineterminator="\n").writerows(some)
+            if "\r" in text.getvalue():
+                # The csv module quotes only the line ends that it writes itself.
+                text = io.StringIO()
+                plain = csv.writer(text, lineterminator="\n")
+                quoted = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
+                for row in some:
+                    returns = any(isinstance(value, str) and "\r" in value for value in row)
+                    (quoted if returns else plain).writerow(row)
+            stream.write(text.getvalue())
+
+
+def _batches(rows: Iterable[Sequence[object]]) -> Iterator[list[Sequence[object]]]:
+    remaining = iter(rows)
+    while some := list(islice(remaining, _BATCH)):
+        yield some
+
+
+def rows_of(table: "pd.DataFrame") -> Iterator[tuple[object, ...]]:
+    """Give the rows of a table as Python's own objects, of few rows at a time."""
+    for start in range(0, len(table), _BATCH):
+        some = table.iloc[start : start + _BATCH]
+        yield from zip(*(some[name].tolist() for name in some), strict=True)
 
 
 def read_table(source: Path, columns: list[str] | None = None) -> "pd.DataFrame":
@@ -68,18 +90,27 @@ def read_tables(sources: Sequence[Path], columns: Sequence[str]) -> "pd.DataFram
     from pyarrow import csv
 
     types = {
-        name: pa.string() if name in _TEXT else pa.float64() if name == "score" else pa.int64()
+        # Large: with offsets of 32 bits a column would end at 2 GiB.
+        name: pa.large_string()
+        if name in _TEXT
+        else pa.float64()
+        if name == "score"
+        else pa.int64()
         for name in columns
     }
-    tables = []
+    options = (
+        csv.ReadOptions(use_threads=False),
+        csv.ParseOptions(newlines_in_values=True),
+        csv.ConvertOptions(column_types=types, strings_can_be_null=False, null_values=[]),
+    )
+    header = f"{','.join(columns)}\n".encode()
+    tables = [pa.schema([*types.items(), ("shard", pa.int64())]).empty_table()]
     for number, source in enumerate(sources):
+        content = source.read_bytes()
+        if content == header:  # most shards have no failure
+            continue
         try:
-            table = csv.read_csv(
-                source,
-                csv.ReadOptions(use_threads=False),
-                csv.ParseOptions(newlines_in_values=True),
-                csv.ConvertOptions(column_types=types, strings_can_be_null=False, null_values=[]),
-            )
+            table = csv.read_csv(pa.BufferReader(content), *options)
             if table.column_names != list(columns):
                 raise ValueError(f"its columns are not {', '.join(columns)}")
         except (pa.ArrowException, ValueError) as error:

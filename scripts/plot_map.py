@@ -84,7 +84,7 @@ def chart(points: pd.DataFrame, people: list[str], title: str, labels: list[str]
         alt.Chart(points)
         .mark_point(filled=True, opacity=0.7)
         .encode(
-            x=alt.X("x:Q", title=labels[0], scale=scale),
+            x=alt.X("x:Q", title=labels[0], scale=scale, axis=alt.Axis(tickCount=8)),
             y=alt.Y("y:Q", title=labels[1], scale=scale),
             color=colour,
             shape=shape,

@@ -1,5 +1,6 @@
 """Photos that kill the process that encodes them, with real processes that really die."""
 
+import io
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ import psutil
 import pytest
 import yaml
 from conftest import ROOT
+from PIL import Image
 
 from meanface.engine import EngineSettings
 from meanface.errors import UserError
@@ -159,6 +161,19 @@ def test_each_of_several_photos_that_kill_fails(
     check(batches, results, wanted, of)
 
 
+def test_a_photo_too_large_for_the_memory_fails_alone(
+    models: dict[str, Path], photos: list[Photo], wanted: dict[str, Outcome]
+) -> None:
+    """Without a fault put in: its pixels take 100 MB, and several times that to decode."""
+    stream = io.BytesIO()
+    Image.new("RGBA", (5000, 5000), (90, 120, 150, 200)).save(stream, "PNG", compress_level=1)
+    large = Photo("large.png", len(stream.getvalue()), "", stream.getvalue())
+    batch = [photos[0], large, photos[1]]
+    (results,) = encode_isolated(settings(), models, [batch], seconds=600, memory=400_000_000)
+    assert results[1] == Failure("out_of_memory", "more than 400 MB")
+    check([photos[:2]], [results[::2]], wanted, {})
+
+
 def test_a_photo_does_not_fail_of_what_another_one_left_behind(
     models: dict[str, Path],
     photos: list[Photo],
@@ -198,6 +213,44 @@ def test_a_process_killed_from_outside_costs_no_photo(
     results = encode_isolated(settings(), models, reading(), seconds=600, processes=2)
     check(batches, list(results), wanted, {})
     assert "SIGKILL" in caplog.text
+
+
+# Stands before the real dlib: crashes once where the file beside it says so.
+FRAGILE_DLIB = """
+import ctypes, pathlib, sys
+here = pathlib.Path(__file__).parent
+try:
+    (here / "crash").unlink()
+except FileNotFoundError:
+    sys.path.remove(str(here))
+    del sys.modules["dlib"]
+    import dlib
+else:
+    ctypes.string_at(0)
+"""
+
+
+def test_a_process_that_dies_before_its_engine_is_open_costs_no_photo(
+    models: dict[str, Path],
+    photos: list[Photo],
+    wanted: dict[str, Outcome],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "dlib.py").write_text(FRAGILE_DLIB)
+    monkeypatch.syspath_prepend(tmp_path)
+    batches = [photos[:1], photos[1:2]]
+
+    def reading() -> Iterator[Sequence[Photo]]:
+        yield batches[0]
+        (process,) = psutil.Process().children()
+        process.kill()
+        (tmp_path / "crash").touch()  # for the one that takes its place
+        yield batches[1]
+        assert not (tmp_path / "crash").exists()
+
+    results = encode_isolated(settings(), models, reading(), seconds=600)
+    check(batches, list(results), wanted, {})
 
 
 # --- without faults ------------------------------------------------------------------------------

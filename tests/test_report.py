@@ -230,7 +230,7 @@ def test_the_report_shows_each_figure_and_asks_nobody(
             row.locator("a").first.click()
             if figure == "Map to hover over":
                 frame = page.frame_locator("iframe")
-                frame.locator(".marks").wait_for()
+                frame.locator(".marks").first.wait_for()
             else:
                 image = page.locator("img").last
                 image.wait_for()
@@ -259,33 +259,9 @@ def test_the_map_shows_the_path_under_the_pointer_as_text(full: Run, browser: Br
     page = context.new_page()
     page.set_default_timeout(PATIENCE)
     watch.on(page)
-    # Keeps the view, which tells where on the page a point is.
-    page.add_init_script(
-        """Object.defineProperty(window, "vegaEmbed", {
-            set(embed) {
-                this.embed = async (...given) => (this.drawn = await embed(...given));
-            },
-            get() { return this.embed; },
-        });"""
-    )
-    chart = full.results / "pictures/map.html"
-    page.goto(chart.as_uri())
-    page.wait_for_function("window.drawn")
+    page.goto((full.results / "pictures/map.html").as_uri())
     for path in (SCRIPT, COMMENT):
-        x, y = page.evaluate(
-            """path => {
-                const {view} = window.drawn;
-                const [left, top] = view.origin();
-                const data = Object.values(view.getState({data: () => true}).data).flat();
-                const point = data.find(one => one.path === path);
-                const box = document.querySelector(".marks").getBoundingClientRect();
-                return [
-                    box.x + left + view.scale("x")(point.x), box.y + top + view.scale("y")(point.y)
-                ];
-            }""",
-            path,
-        )
-        page.mouse.move(x, y)
+        page.get_by_label(path).hover()
         tip = page.locator("#vg-tooltip-element")
         tip.get_by_text(path, exact=True).wait_for()
         shoot(page, f"hover-{path[0]}")

@@ -1,0 +1,294 @@
+"""Measure the workflow itself on synthetic sets of many tiny photos, with a stub for an engine.
+
+`growth` runs the whole workflow on sets of growing size: does the cost per photo stay the same?
+`shards` splits one set into very many shards: how long do planning and merging take? There the
+encode jobs' files are made in one process, by the function that the jobs call.
+
+Both print Markdown tables, a row per stage, and write the same as JSON.
+"""
+
+import argparse
+import hashlib
+import io
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import yaml
+from PIL import Image
+
+from meanface.cache import Cache
+from meanface.encode import encode_shard
+from meanface.engine import EngineSettings
+from meanface.stub import StubEngine
+from meanface.summary import read_json, write_json
+
+ROOT = Path(__file__).parents[1]
+STAGES = ("acquire", "shard", "plan", "encode", "merge", "write_statistics", "snakemake")
+FEW = 64  # photos: what a run on so few costs is its start-up
+PER_PERSON = 5  # photos
+
+# Snakemake samples a job's memory, twice a minute in the long run, and misses its peak and its end.
+# So each process notes, as it ends, what the kernel counted: of its own and of its children.
+NOTE_USAGE = """
+import atexit, json, os, resource, sys
+
+def number(file, name):  # of bytes or kB
+    with open(f"/proc/self/{file}") as lines:
+        return next(int(line.split()[1]) for line in lines if line.startswith(name))
+
+def note():
+    usage = [resource.getrusage(resource.RUSAGE_SELF)]
+    # Not RUSAGE_SELF, in which the peak of the process is left that started this one.
+    peaks = [number("status", "VmHWM")]
+    if is_job:  # those of Snakemake itself are the jobs
+        usage.append(resource.getrusage(resource.RUSAGE_CHILDREN))
+        peaks.append(usage[1].ru_maxrss)
+    content = {
+        "stage": os.path.basename(sys.argv[0]).split(".")[1] if is_job else "snakemake",
+        "cpu": sum(one.ru_utime + one.ru_stime for one in usage),
+        "rss": max(peaks) * 1024,
+        "written": number("io", "write_bytes"),
+    }
+    with open(f"{os.environ['MEANFACE_USAGE']}/{os.getpid()}.json", "w") as stream:
+        json.dump(content, stream)
+
+is_job = ".snakemake" in sys.orig_argv[1]
+if is_job or "snakemake" in sys.orig_argv:
+    atexit.register(note)
+"""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What the jobs of a stage took together, and the largest memory of one of them.
+
+    `rss` is the peak of resident memory as the kernel counts it: pages of mapped files are in it.
+    `written` are bytes handed to the file system, whole pages of 4 KiB, temporary files included.
+    """
+
+    jobs: int
+    wall: float  # seconds
+    cpu: float  # seconds
+    rss: int  # bytes
+    written: int  # bytes
+
+
+@dataclass(frozen=True)
+class Run:
+    """One start of Snakemake: seconds of wall clock, and the usage by stage."""
+
+    wall: float
+    stages: dict[str, Usage]
+
+
+def photos(count: int) -> Iterator[tuple[str, bytes]]:
+    """Give distinct photos of 8x8 pixels (BMP, 246 bytes) with their paths, by five to a person."""
+    blank = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(blank, "BMP")
+    header, pixels = blank.getvalue()[:-192], 192
+    for number in range(count):
+        path = f"people/person_{number // PER_PERSON:07d}/photo_{number:08d}.bmp"
+        yield path, header + hashlib.shake_128(path.encode()).digest(pixels)
+
+
+def make_archive(target: Path, count: int) -> None:
+    """Write a tar of `count` photos, unless it is there."""
+    if target.exists():
+        return
+    part = target.with_suffix(".part")
+    with tarfile.open(part, "w", format=tarfile.USTAR_FORMAT) as archive:
+        for path, data in photos(count):
+            member = tarfile.TarInfo(path)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+            archive.members.clear()  # type: ignore[attr-defined]  # tarfile would keep them all
+    part.replace(target)
+
+
+def run(folder: Path, archive: Path, shards: int, *arguments: str) -> Run:
+    """Run the workflow in `folder` with the stub as its engine."""
+    folder.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as notes, (folder / "output.log").open("a") as output:
+        Path(notes, "sitecustomize.py").write_text(NOTE_USAGE)
+        command = [sys.executable, "-m", "snakemake", "--cores", "2", "--directory", str(folder)]
+        command += ["--snakefile", str(ROOT / "Snakefile"), *arguments]
+        command += ["--config", f"photos={archive}", f"shards={shards}", "encoder=stub"]
+        began = time.perf_counter()
+        subprocess.run(
+            command,
+            env=os.environ | {"PYTHONPATH": notes, "MEANFACE_USAGE": notes},
+            stdout=output,
+            stderr=output,
+            check=True,
+        )
+        wall = time.perf_counter() - began
+        noted = [json.loads(note.read_text()) for note in Path(notes).glob("*.json")]
+    times = dict(benchmarked(folder / "results/benchmarks"))
+    stages = {}
+    for stage in STAGES:
+        ours = [note for note in noted if note["stage"] == stage]
+        if ours:
+            stages[stage] = Usage(
+                jobs=len(ours),
+                wall=wall if stage == "snakemake" else times[stage],
+                cpu=sum(note["cpu"] for note in ours),
+                rss=max(note["rss"] for note in ours),
+                written=sum(note["written"] for note in ours),
+            )
+    return Run(wall, stages)
+
+
+def benchmarked(folder: Path) -> Iterator[tuple[str, float]]:
+    """Give the seconds of each stage's jobs, from Snakemake's benchmark files."""
+    for stage in STAGES[:-1]:
+        rule = stage.removeprefix("write_")
+        files = [folder / f"{rule}.tsv", *(folder / rule).glob("*.tsv")]
+        yield (
+            stage,
+            sum(
+                float(file.read_text().splitlines()[1].split("\t")[0])
+                for file in files
+                if file.exists()
+            ),
+        )
+
+
+def kept(results: Path) -> dict[str, int]:
+    """Give the bytes of the files that stay, by what they are."""
+    final = [path for path in results.glob("*") if path.is_file()]
+    folders = ("shards", "plan", "encoded", "cache")
+    sizes = {name: size_of((results / name).rglob("*")) for name in folders}
+    sizes |= {path.name: path.stat().st_size for path in sorted(final)}
+    return sizes | {
+        "logs": size_of(p for name in ("logs", "benchmarks") for p in (results / name).rglob("*"))
+    }
+
+
+def size_of(paths: Iterable[Path]) -> int:
+    """Give the bytes of files together."""
+    return sum(path.stat().st_size for path in paths if path.is_file())
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a Markdown table, the first column to the left."""
+    print("\n| " + " | ".join(header) + " |\n|---|" + "--:|" * (len(header) - 1))
+    for row in rows:
+        print("| " + " | ".join(map(str, row)) + " |", flush=True)
+
+
+def print_usage(title: str, usage: Run, count: int, start: Run | None = None) -> None:
+    """Print what each stage took; `start`, a run on few photos, tells what of it is start-up."""
+    print(f"\n{title}: {usage.wall:.1f} s")
+    rows = []
+    for stage, used in usage.stages.items():
+        first = start.stages[stage] if start else None
+        own = used.cpu - first.cpu / first.jobs * used.jobs if first else used.cpu
+        rows.append(
+            (
+                stage.removeprefix("write_"),
+                used.jobs,
+                f"{used.wall:.1f}",
+                f"{used.cpu:.1f}",
+                f"{1e6 * own / count:.1f}",
+                f"{used.rss / 1e6:.0f}",
+                f"{used.written / count:.0f}",
+            )
+        )
+    columns = ("stage", "jobs", "wall s", "CPU s", "CPU µs/photo", "peak MB", "written B/photo")
+    table(columns, rows)
+
+
+def measure_growth(work: Path, sizes: Sequence[int], per_shard: int) -> dict[str, object]:
+    """Run the workflow on sets of each size, in shards of `per_shard` photos."""
+    report: dict[str, object] = {}
+    start: Run | None = None
+    for count in (FEW, *sizes):
+        archive, folder = work / f"{count}.tar", work / f"growth-{count}"
+        make_archive(archive, count)
+        shards = max(1, count // per_shard)
+        whole = run(folder, archive, shards)
+        again = run(folder, archive, shards)
+        start = start or whole
+        print_usage(f"{count:,} photos, {shards} shards", whole, count, start)
+        print(f"\nthe same again, nothing to do: {again.wall:.1f} s")
+        sizes_of = kept(folder / "results")
+        table(("kept", "B/photo"), [(name, f"{n / count:.1f}") for name, n in sizes_of.items()])
+        report[str(count)] = {
+            "shards": shards,
+            "whole": asdict(whole),
+            "again": asdict(again),
+            "kept": sizes_of,
+        }
+    return report
+
+
+def measure_shards(work: Path, count: int, shards: int) -> dict[str, object]:
+    """Plan and merge many shards; their encode jobs are not run."""
+    archive, folder = work / f"{count}.tar", work / f"shards-{count}-{shards}"
+    make_archive(archive, count)
+    runs = {"dry run before the first": run(folder, archive, shards, "--dry-run", "--quiet", "all")}
+    runs["up to plan"] = run(folder, archive, shards, "--until", "plan")
+    runs["dry run with all to encode"] = run(folder, archive, shards, "--dry-run", "--quiet", "all")
+    encode_here(folder)
+    runs["merge and statistics"] = run(folder, archive, shards)
+    runs["nothing to do"] = run(folder, archive, shards)
+    for title, usage in runs.items():
+        print_usage(title, usage, count)
+    return {title: asdict(usage) for title, usage in runs.items()}
+
+
+def encode_here(folder: Path) -> None:
+    """Write what the encode jobs would, without starting any."""
+    config = yaml.safe_load((ROOT / "config/config.yaml").read_text()) | {"encoder": "stub"}
+    engine = StubEngine()
+    cache = Cache(str(folder / config["cache"]), EngineSettings.of(config).fingerprint())
+    results = folder / "results"
+    (results / "encoded").mkdir(exist_ok=True)
+    for tar in sorted((results / "shards").glob("*.tar")):
+        target = results / "encoded" / tar.stem
+        counts = encode_shard(
+            lambda batches: map(engine.encode, batches),
+            tar,
+            tar.with_suffix(".csv"),
+            results / f"plan/{tar.stem}.txt",
+            results / f"plan/{tar.stem}.sha256",
+            cache=cache,
+            batch=config["batch"],
+            embeddings=target.with_suffix(".npy"),
+            faces=target.with_suffix(".faces.csv"),
+            failures=target.with_suffix(".failures.csv"),
+        )
+        write_json(target.with_suffix(".json"), counts | {"seconds": 1.0, "run": ""})
+
+
+def main() -> None:
+    """Measure."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=["growth", "shards"])
+    parser.add_argument("--photos", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--per-shard", type=int, default=5000, help="photos in a shard (growth)")
+    parser.add_argument("--shards", type=int, default=10_000, help="number of shards (shards)")
+    parser.add_argument("--work", type=Path, help="a folder to keep; 15 kB per photo")
+    parser.add_argument("--json", type=Path, default=Path("scale.json"))
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        work = (given.work or Path(temporary)).resolve()
+        work.mkdir(exist_ok=True)
+        if given.what == "growth":
+            report = measure_growth(work, given.photos, given.per_shard)
+        else:
+            report = measure_shards(work, given.photos[-1], given.shards)
+    before = read_json(given.json) if given.json.exists() else {}
+    write_json(given.json, before | {given.what: report})
+
+
+if __name__ == "__main__":
+    main()
