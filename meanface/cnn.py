@@ -14,6 +14,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from meanface.encoder import run_session
 from meanface.face import Face
 
 # Boxes are rows of left, top, right, bottom; right and bottom belong to the box.
@@ -77,7 +78,7 @@ class CnnDetector:
         parts = []
         for start in range(0, rows, strip):
             top, bottom = max(0, start - _CONTEXT), start + strip + _CONTEXT
-            (scores,) = self._session.run(None, {"pyramids": pyramids[:, :, top:bottom]})
+            scores = run_session(self._session, "pyramids", pyramids[:, :, top:bottom])
             first = (start - top) // self._stride
             last = first + strip // self._stride if start + strip < rows else None
             parts.append(scores[:, first:last])

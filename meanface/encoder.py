@@ -1,8 +1,9 @@
 """Turn face chips into embeddings, by dlib's network in ONNX Runtime or, as reference, in dlib."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import dlib
 import face_recognition_models
@@ -15,6 +16,22 @@ from meanface.errors import UserError
 from meanface.outcomes import DIMENSIONS
 
 _CUDA = "CUDAExecutionProvider"
+
+
+def run_session(
+    session: onnxruntime.InferenceSession, name: str, array: NDArray[Any]
+) -> NDArray[np.float32]:
+    """Give the output, float32, of a model of one input and one output.
+
+    Raises MemoryError where there is not enough: ONNX Runtime has no class of its own for that.
+    """
+    try:
+        (result,) = session.run(None, {name: array})
+    except Exception as error:
+        if re.search("bad_alloc|Failed to allocate memory", str(error)):
+            raise MemoryError(str(error)) from error
+        raise
+    return np.asarray(result, dtype=np.float32)
 
 
 class Encoder(Protocol):
@@ -65,8 +82,7 @@ class OnnxEncoder:
 
     def __call__(self, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Encode chips; the result for a chip does not depend on the others in the batch."""
-        (embeddings,) = self._session.run(None, {"chips": chips})
-        return np.asarray(embeddings, dtype=np.float32)
+        return run_session(self._session, "chips", chips)
 
 
 class DlibEncoder:

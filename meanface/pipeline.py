@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 CHIP_SIZE = 150
 CHIP_PADDING = 0.25
 
+_CHIPS = 64  # given to the encoder at once: photos of crowds have hundreds
 _HELD = 16 << 20  # bytes of photos kept so that their landmarks are found together
 
 
@@ -134,8 +135,13 @@ class Engine:
         ]
 
     def _embed(self, chips: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        if not chips:
-            return np.empty((0, DIMENSIONS), dtype=np.float32)
+        parts = [
+            self._embed_together(chips[start : start + _CHIPS])
+            for start in range(0, len(chips), _CHIPS)
+        ]
+        return np.concatenate([np.empty((0, DIMENSIONS), dtype=np.float32), *parts])
+
+    def _embed_together(self, chips: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         batch = np.stack(chips)
         embeddings = self._encoder(batch)
         if not self._settings.flip:

@@ -12,6 +12,14 @@ from meanface.errors import UserError
 from meanface.shards import shards_for
 from meanface.summary import read_json, summary_text
 
+# What YAML means by these, on the command line too: there Snakemake takes them for words.
+WORDS = {"true": True, "false": False, "null": None}
+config |= {
+    key: WORDS[value]
+    for key, value in config.items()
+    if isinstance(value, str) and value in WORDS
+}
+
 try:
     check_config(config, Path(workflow.basedir, "config/config.schema.yaml"))
     SOURCES = {

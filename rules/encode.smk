@@ -23,8 +23,9 @@ rule encode:
         "../envs/meanface.yaml"
     threads: config["threads"]
     resources:
-        # Decoding and turning a photo takes up to 26 bytes per pixel, all else 500 MB.
-        mem_mb=500 + 26 * config["max_pixels"] * config["threads"] // 1000000,
+        # Decoding and turning a photo takes up to 26 bytes per pixel, all else 500 MB for each
+        # process that encodes, and 100 MB for the job.
+        mem_mb=100 + config["threads"] * (500 + 26 * config["max_pixels"] // 1000000),
         gpu=int(ENGINE.device == "cuda"),
     params:
         engine=ENGINE,

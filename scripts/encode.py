@@ -20,7 +20,7 @@ with log_to(snakemake.log[0]):
         snakemake.params.engine,
         {Path(model).stem: Path(model) for model in given.models},
         seconds=snakemake.params.seconds,
-        memory=1_000_000 * snakemake.resources.mem_mb // snakemake.threads,
+        memory=1_000_000 * (snakemake.resources.mem_mb - 100) // snakemake.threads,
         processes=snakemake.threads,
     )
     cache = config["cache"] and Cache(config["cache"], snakemake.params.fingerprint)

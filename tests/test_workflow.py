@@ -285,8 +285,9 @@ def test_without_pictures_no_photo_is_left(
         served = archive(tmp_path / "www/party.tgz", photos)
         sha256 = hashlib.sha256(served.read_bytes()).hexdigest()
         source = {"photos": f"{server}/party.tgz", "sha256": sha256, "shards": 4}
-        done = snakemake(tmp_path / "run", **source, **FAST, pictures=False)
+        done = snakemake(tmp_path / "run", **source, **FAST, pictures="false", cache="null")
         assert done.code == 0, done.output
+        assert {path.name for path in (tmp_path / "run").iterdir()} == {".snakemake", "results"}
         contents = [path.read_bytes() for path in photos.iterdir()]
         for path in done.results.rglob("*.*"):
             assert path.suffix not in (".tar", ".tgz", ".png", ".jpg"), path
@@ -303,7 +304,8 @@ def test_without_pictures_no_photo_is_left(
     again = snakemake(
         tmp_path / "run",
         **FAST,
-        pictures=False,
+        pictures="false",
+        cache="null",
         photos=f"{server}/party.tgz",
         sha256=sha256,
         shards=4,
