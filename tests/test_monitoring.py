@@ -135,7 +135,7 @@ def test_the_monitor_tells_of_every_job_and_its_log(reported: tuple[Run, str]) -
     rules = ask(page, "rules", run=run_id)
     assert {rule["rule"]: rule["done"] for rule in rules} == run.jobs
     encode = next(rule for rule in rules if rule["rule"] == "encode")
-    assert encode["seconds_per_job"] > 0
+    assert encode["seconds_per_job"] >= 0  # jobs of less than half a second are there
     assert encode["jobs_per_minute"] > 0
     logs = [text(f"{page}/-/log/{job['log']}") for job in jobs if job["rule"] == "encode"]
     on_disk = [log.read_text() for log in (run.results / "logs/encode").glob("*.log")]
