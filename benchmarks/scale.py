@@ -276,7 +276,7 @@ def main() -> None:
     parser.add_argument("--photos", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--per-shard", type=int, default=5000, help="photos in a shard (growth)")
     parser.add_argument("--shards", type=int, default=10_000, help="number of shards (shards)")
-    parser.add_argument("--work", type=Path, help="a folder to keep; 15 kB per photo")
+    parser.add_argument("--work", type=Path, help="a folder to keep; takes 5 kB per photo")
     parser.add_argument("--json", type=Path, default=Path("scale.json"))
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
