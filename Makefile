@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes
 
-.PHONY: run report test test-slow lint bench monitor lock clean
+.PHONY: run report cluster test test-slow lint bench monitor lock clean
 
 run: .venv/run
 	$(BIN)/snakemake --cores all
@@ -14,8 +14,11 @@ report: .venv/run
 	$(BIN)/snakemake --cores all $(ARGS) --report-after-run --report results/report.html \
 	    --report-stylesheet $(CURDIR)/report/style.css pictures all
 
+# What runs on SLURM and Kubernetes need besides, see docs/cluster.md.
+cluster: .venv/cluster
+
 test: .venv/dev
-	$(BIN)/python -m pytest -m "not slow" -n auto
+	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadgroup
 
 test-slow: .venv/dev
 	$(BIN)/python -m pytest -m slow

@@ -38,6 +38,7 @@ include: "rules/statistics.smk"
 include: "rules/pictures.smk"
 include: "rules/accuracy.smk"
 include: "rules/progress.smk"
+include: "rules/failures.smk"
 
 
 localrules:
@@ -61,3 +62,7 @@ rule all:
 
 onsuccess:
     print_summary()
+
+
+onerror:
+    FAILURES.print()

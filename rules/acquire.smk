@@ -8,6 +8,7 @@ rule download:
         "results/logs/download/{source}/{archive}.log",
     benchmark:
         "results/benchmarks/download/{source}/{archive}.tsv"
+    localrule: True
     conda:
         "../envs/meanface.yaml"
     params:

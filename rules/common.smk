@@ -114,6 +114,31 @@ def outcomes(wildcards):
     }
 
 
+def neighbours(wildcards):
+    """The name of the job that encodes a shard and those beside it, or None for a job of its own.
+
+    `--group-components encode=16` has 16 of them in a job, on a cluster.
+    """
+    shards = workflow.group_settings.group_components.get("encode", 1)
+    if shards == 1:
+        return None
+    source, number = wildcards.shard.rsplit("-", 1)
+    first = int(number) // shards * shards
+    last = min(first + shards, len(NUMBERS)) - 1
+    name = f"{source}-{first:04d}-to-{last:04d}"
+    # Snakemake joins jobs of one name only where it finds the number to join under it.
+    workflow.parent_groupids[name] = "encode"
+    return name
+
+
+def memory_to_encode(wildcards, attempt):
+    """In MB: decoding and turning a photo takes up to 26 bytes per pixel, all else 500 MB for each
+    process that encodes, and 100 MB for the job.
+    """
+    processes = config["threads"]
+    return attempt * (100 + processes * (500 + 26 * config["max_pixels"] // 1000000))
+
+
 def pairs_file(wildcards):
     """The pairs to score; asked for by the target lfw_accuracy alone."""
     if not config["pairs"]:

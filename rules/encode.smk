@@ -21,11 +21,11 @@ rule encode:
         "results/benchmarks/encode/{shard}.tsv"
     conda:
         "../envs/meanface.yaml"
+    group:
+        neighbours
     threads: config["threads"]
     resources:
-        # Decoding and turning a photo takes up to 26 bytes per pixel, all else 500 MB for each
-        # process that encodes, and 100 MB for the job.
-        mem_mb=100 + config["threads"] * (500 + 26 * config["max_pixels"] // 1000000),
+        mem_mb=memory_to_encode,
         gpu=int(ENGINE.device == "cuda"),
     params:
         engine=ENGINE,

@@ -8,6 +8,7 @@ rule export_model:
         "results/logs/export_model/{model}.{suffix}.log",
     benchmark:
         "results/benchmarks/export_model/{model}.{suffix}.tsv"
+    localrule: True
     conda:
         "../envs/meanface.yaml"
     params:
