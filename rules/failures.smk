@@ -49,4 +49,4 @@ FAILURES = FailureHandler()
 if workflow.is_main_process and not workflow.output_settings.dryrun:
     logger.addHandler(FAILURES)
     # Jobs leave it to the end of the run to tell.
-    os.environ["MEANFACE_QUIET"] = "1"
+    os.environ |= {"MEANFACE_QUIET": "1"}
