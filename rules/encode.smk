@@ -19,10 +19,10 @@ rule encode:
         "results/logs/encode/{shard}.log",
     benchmark:
         "results/benchmarks/encode/{shard}.tsv"
-    conda:
-        "../envs/meanface.yaml"
     group:
         neighbours
+    conda:
+        "../envs/meanface.yaml"
     threads: config["threads"]
     resources:
         mem_mb=memory_to_encode,
