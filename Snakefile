@@ -60,4 +60,4 @@ rule all:
 
 
 onsuccess:
-    print_summary()
+    finish()
