@@ -61,7 +61,7 @@ rule all:
 
 
 onsuccess:
-    print_summary()
+    finish()
 
 
 onerror:

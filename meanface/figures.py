@@ -172,14 +172,21 @@ def new_figure(title: str, height: float = 4) -> Figure:
     """Give a figure of `height` inches below a title, which says the finding."""
     mpl.rcParams.update(_STYLE)
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    figure.suptitle(textwrap.fill(title, _TITLE_LETTERS), x=0.01, ha="left", **_TITLE)
+    figure.suptitle(_balanced(title), x=0.01, ha="left", **_TITLE)
     return figure
+
+
+def _balanced(title: str) -> str:
+    """Break a title into as few lines as there must be, of about the same length."""
+    least = len(textwrap.wrap(title, _TITLE_LETTERS))
+    tries = (textwrap.wrap(title, width) for width in range(1, _TITLE_LETTERS + 1))
+    return "\n".join(next(lines for lines in tries if len(lines) == least))
 
 
 def contact_sheet(title: str, sections: Mapping[str, Sequence[Tile]], columns: int = 6) -> Figure:
     """Draw rows of tiles below the heading of their section."""
     mpl.rcParams.update(_STYLE)
-    title = textwrap.fill(title, _TITLE_LETTERS)
+    title = _balanced(title)
     # All in inches, from the lower left corner.
     cell, gap, heading, text = WIDTH / columns, 0.08, 0.3, 0.44
     picture = cell - gap

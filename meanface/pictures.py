@@ -15,14 +15,14 @@ from meanface.errors import AccountingError
 from meanface.face import Face
 from meanface.figures import PALE
 from meanface.photo import decode
-from meanface.pipeline import CHIP_PADDING, CHIP_SIZE, _open_landmarks
+from meanface.pipeline import CHIP_PADDING, CHIP_SIZE, _open_landmarks, bunches
 
 Pixels = NDArray[np.uint8]
 
 _NOTHING = PALE  # where a square holds no photo
 
-# Cuts faces out of a photo, uint8 RGB (height, width, 3): chips uint8 RGB (150, 150, 3).
-Cut = Callable[[Pixels, Sequence[Face]], list[Pixels]]
+# Cuts each face out of its photo, uint8 RGB (height, width, 3): chips uint8 RGB (150, 150, 3).
+Cut = Callable[[Sequence[tuple[Pixels, Face]]], list[Pixels]]
 
 
 def read_photos(table: pd.DataFrame, tars: Mapping[str, Path]) -> Iterator[tuple[str, bytes]]:
@@ -55,9 +55,9 @@ def faces_of(table: pd.DataFrame) -> list[Face]:
 def open_cut(settings: EngineSettings, models: Mapping[str, Path]) -> Cut:
     """Open what cuts chips out of photos just as the encoder gets them."""
     landmarks = _open_landmarks(settings, models)
-    return lambda pixels, faces: [
+    return lambda photos: [
         dlib.get_face_chip(pixels, points, CHIP_SIZE, CHIP_PADDING)
-        for points in landmarks([(pixels, face) for face in faces])
+        for (pixels, _), points in zip(photos, landmarks(photos), strict=True)
     ]
 
 
@@ -70,20 +70,27 @@ def mean_faces(
 ) -> list[Pixels]:
     """Give for each group, row numbers of the table `faces`, the average of its chips, uint8.
 
-    Each photo is read once, and none is kept in memory.
+    Each photo is read once, and few are in memory together.
     """
     cut = open_cut(settings, models)
     # Of which groups each row is part.
     member = np.zeros((len(faces), len(groups)), dtype=bool)
     for index, group in enumerate(groups):
         member[group, index] = True
-    wanted = faces.assign(row=np.arange(len(faces))).iloc[np.flatnonzero(member.any(axis=1))]
-    rows_of = dict(iter(wanted.groupby("path")))
+    rows = np.flatnonzero(member.any(axis=1))
+    wanted = faces.iloc[rows]
+    of_path: dict[str, list[tuple[np.intp, Face]]] = {}
+    for path, row, face in zip(wanted["path"], rows, faces_of(wanted), strict=True):
+        of_path.setdefault(path, []).append((row, face))
+    photos = (
+        (of_path[path], decode(data, settings.decode, settings.max_pixels))
+        for path, data in read_photos(wanted, tars)
+    )
     sums = np.zeros((len(groups), CHIP_SIZE, CHIP_SIZE, 3), dtype=np.int64)
-    for path, data in read_photos(wanted, tars):
-        rows = rows_of[path]
-        chips = cut(decode(data, settings.decode, settings.max_pixels), faces_of(rows))
-        for row, chip in zip(rows["row"], chips, strict=True):
+    for some in bunches(photos, lambda photo: photo[1].nbytes):
+        found = [(row, pixels, face) for faces, pixels in some for row, face in faces]
+        chips = cut([(pixels, face) for _, pixels, face in found])
+        for (row, _, _), chip in zip(found, chips, strict=True):
             sums[member[row]] += chip
     counts = np.array([len(group) for group in groups])
     return list(np.round(sums / counts[:, None, None, None]).astype(np.uint8))

@@ -69,7 +69,7 @@ class Engine:
         # One photo at a time bounds a worker's memory; a GPU wants them together.
         groups = [photos] if self._settings.device == "cuda" else [[photo] for photo in photos]
         found = (one for group in groups for one in _one_by_one(self._find, group))
-        cut = [one for some in _bunches(found) for one in _one_by_one(self._cut_out, some)]
+        cut = [one for some in bunches(found, _held) for one in _one_by_one(self._cut_out, some)]
         chips = [chip for one in cut if isinstance(one, _Cut) for chip in one.chips]
         embeddings = iter(self._embed(chips))
         return [
@@ -183,13 +183,23 @@ def _one_by_one(
         return [Failure("error", f"{type(error).__name__}: {error}")]
 
 
-def _bunches(photos: Iterable[_Found | Failure]) -> Iterator[list[_Found | Failure]]:
-    """Photos in lists whose pixels take little memory together, or which hold one that is large."""
-    bunch: list[_Found | Failure] = []
+def _held(photo: _Found | Failure) -> int:
+    return photo.pixels.nbytes if isinstance(photo, _Found) else 0
+
+
+_Any = TypeVar("_Any")
+
+
+def bunches(photos: Iterable[_Any], size: Callable[[_Any], int]) -> Iterator[list[_Any]]:
+    """Photos in lists whose pixels take little memory together, or which hold one that is large.
+
+    `size` gives the bytes that a photo keeps in memory. Landmarks are found quicker together.
+    """
+    bunch: list[_Any] = []
     held = 0
     for photo in photos:
         bunch.append(photo)
-        held += photo.pixels.nbytes if isinstance(photo, _Found) else 0
+        held += size(photo)
         if held > _HELD:
             yield bunch
             bunch, held = [], 0

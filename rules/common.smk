@@ -9,6 +9,7 @@ from meanface.acquire import folder_listing_digest, size_of
 from meanface.config import check_config, sources_of
 from meanface.engine import EngineSettings, versions
 from meanface.errors import UserError
+from meanface.privacy import remove_photos
 from meanface.shards import shards_for
 from meanface.summary import read_json, summary_text
 
@@ -152,11 +153,26 @@ def pairs_file(wildcards):
     return local(config["pairs"])
 
 
-def print_summary():
-    """Show what the run came to; there is no summary where less was asked for."""
+PICTURES_OF_PHOTOS = ["mean_face", "extremes", "failures"]
+
+
+def finish():
+    """After a run that succeeded: leave no photo where none is wanted, and show the summary.
+
+    There is no summary where less was asked for.
+    """
+    if not config["pictures"]:
+        remove_photos(Path("results"), PICTURES_OF_PHOTOS)
     summary = Path("results/summary.json")
     if summary.exists():
         print(summary_text(read_json(summary), summary.parent.resolve()))
+
+
+def print_report():
+    """Show where the report is, if it is where the summary and `make report` have it."""
+    page = Path("results/report.html").resolve()
+    if page.exists():
+        print(f"  report  {page}")
 
 
 def encode_counts(wildcards):
@@ -166,7 +182,7 @@ def encode_counts(wildcards):
 
 def picture_files(wildcards):
     """What the target pictures asks for; with `pictures: false` nothing that shows a photo."""
-    of_photos = ["mean_face", "extremes", "failures"] if config["pictures"] else []
+    of_photos = PICTURES_OF_PHOTOS if config["pictures"] else []
     of_numbers = ["dimensions", "settling", "distances", "map", "detectors", "speed"]
     return [
         *expand(

@@ -10,6 +10,9 @@ from snakemake_logger_plugin_rich import LogHandler as RichHandler
 
 from meanface.progress import Progress
 
+# What Snakemake logs after the report, which it makes after the summary was shown.
+REPORT_CREATED_MSG = "Report created."
+
 
 class ProgressHandler(logging.Handler):
     """Counts the photos of encode jobs as these finish; logger plugins know of jobs alone."""
@@ -25,7 +28,9 @@ class ProgressHandler(logging.Handler):
             elif event == LogEvent.JOB_FINISHED and self.progress:
                 self.finish(record.job_id)
             elif record.msg == NOTHING_TO_BE_DONE_MSG:
-                print_summary()
+                finish()
+            elif record.msg == REPORT_CREATED_MSG:
+                print_report()
         except Exception:  # no run fails for what it shows
             self.handleError(record)
 

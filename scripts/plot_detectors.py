@@ -33,7 +33,8 @@ def draw(summary: dict[str, Any]) -> Figure:
     axes.margins(x=0.2)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.xaxis.set_major_formatter(lambda count, _: f"{count:,.0f}")
-    axes.set_xlabel(f"faces (% of {faces:,} faces) or failed photos (% of {photos:,} photos)")
+    or_failed = f" or failed photos (% of {photos:,} photos)" if failed else ""
+    axes.set_xlabel(f"faces (% of {faces:,} faces)" + or_failed)
     axes.legend(loc="lower right")
     return figure
 

@@ -11,9 +11,9 @@ from meanface.logs import log_to
 
 
 def draw(mean: NDArray[np.float64], error: NDArray[np.float64], count: int) -> Figure:
-    known = f"standard error {np.median(error):.2g} in the median, {error.max():.2g} at most"
     figure = new_figure(
-        f"The {len(mean)} means over {count:,} faces: {known}"
+        f"The {len(mean)} means of {count:,} faces, known to {np.median(error):.2g}"
+        " (the median standard error)"
         if count > 1
         else f"The {len(mean)} numbers of the only face: nobody knows how far others differ",
         5,

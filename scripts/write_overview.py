@@ -42,7 +42,7 @@ with log_to(snakemake.log[0]):
         "length of the mean": round(float(np.linalg.norm(mean)), 4),
         "median distance of a face to the mean": round(float(distances.median()), 4),
         **scatter,
-        "photos per second and encode job": summary["photos_per_second"],
+        "photos per second and encode job": round(summary["photos_per_second"], 1),
         "meanface": summary["versions"]["meanface"],
     }
     write_json(Path(snakemake.output.numbers), numbers)

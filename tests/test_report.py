@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import tarfile
 from collections.abc import Iterator
@@ -56,7 +57,7 @@ def report(directory: Path, photos: Path, **config: object) -> Run:
     arguments += ["--report-stylesheet", str(ROOT / "report/style.css")]
     run = snakemake(directory, *arguments, photos=photos, **FAST, **config)
     assert run.code == 0, run.output
-    assert (run.results / "report.html").exists()
+    assert f"report  {run.results.resolve()}/report.html\n" in run.output
     return run
 
 
@@ -150,10 +151,52 @@ def test_without_pictures_no_pixel_of_a_photo_is_drawn(private: Run) -> None:
     }
     for svg in (private.results / "pictures").glob("*.svg"):
         assert "<image" not in svg.read_text(encoding="utf-8"), svg
+    assert holds_pixels(private.results) == set()
     # The only PNGs that the report might hold are thumbnails: numbers are drawn as SVG.
     text = (private.results / "report.html").read_text(encoding="utf-8")
     assert '"mime_type": "image/png"' not in text
     assert '"mime_type": "image/svg+xml"' in text
+
+
+# Beginnings of a photo as a file, in a tar, or in the base64 of a page.
+PIXELS = re.compile(
+    rb"\xff\xd8\xff[\xe0\xe1]..(?:JFIF|Exif)|\x89PNG\r\n\x1a\n"
+    rb"|data:image/(?:png|jpe?g|webp)[;,]|iVBORw0KGgo|\"mime_type\": \"image/png\"",
+    re.DOTALL,
+)
+
+
+def holds_pixels(folder: Path) -> set[str]:
+    """The names of the files that hold a picture, other than those drawn from numbers alone."""
+    drawn = {f"{name}.png" for name in OF_NUMBERS}
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name not in drawn)
+    return {path.name for path in files if PIXELS.search(path.read_bytes())}
+
+
+def test_without_pictures_those_of_an_earlier_run_go(
+    full: Run, source: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(full.results.parent, run)
+    # What another number of shards, another URL and a run that was killed leave.
+    for old in ("shards/photos-0099.tar", "shards/photos-0001.tar.part", "download/x/old.tgz"):
+        target = run / "results" / old
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, target)
+    shutil.copy(run / "results/pictures/mean_face.png", run / "results/pictures/failures.png.part")
+    tars = {path.name for path in (run / "results/shards").glob("*.tar*")}
+    pictures = {f"{name}.{kind}" for name in OF_PHOTOS for kind in ("png", "svg")}
+    assert holds_pixels(run) == (tars | pictures | {"failures.png.part", "old.tgz", "report.html"})
+    without = snakemake(run, photos=source, **FAST, pictures=False)
+    assert without.code == 0, without.output
+    assert without.jobs["encode"] == 0
+    assert holds_pixels(run) == set()
+    assert pictures_of(without) == OF_NUMBERS
+    # A run with nothing to do leaves nothing either.
+    shutil.copy(full.results / "report.html", without.results)
+    again = snakemake(run, photos=source, **FAST, pictures=False)
+    assert not again.jobs, again.output
+    assert holds_pixels(run) == set()
 
 
 @dataclass
