@@ -28,6 +28,7 @@ report: "report/workflow.rst"
 
 
 include: "rules/common.smk"
+include: "rules/records.smk"
 include: "rules/acquire.smk"
 include: "rules/shard.smk"
 include: "rules/plan.smk"
@@ -61,3 +62,8 @@ rule all:
 
 onsuccess:
     print_summary()
+    note_results()
+
+
+onerror:
+    note_results()
