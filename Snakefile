@@ -28,6 +28,7 @@ report: "report/workflow.rst"
 
 
 include: "rules/common.smk"
+include: "rules/records.smk"
 include: "rules/acquire.smk"
 include: "rules/shard.smk"
 include: "rules/plan.smk"
@@ -62,7 +63,9 @@ rule all:
 
 onsuccess:
     finish()
+    note_results()
 
 
 onerror:
     FAILURES.print()
+    note_results()

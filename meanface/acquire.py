@@ -23,6 +23,7 @@ from tqdm import tqdm
 from urllib3.exceptions import HTTPError, IncompleteRead
 
 from meanface.errors import UserError
+from meanface.files import file_digest
 
 BACK_OFF = wait_exponential_jitter(initial=1, max=60, jitter=1)  # seconds: 1, 2, 4, ... plus 0 to 1
 BLOCK = 64 * 1024  # bytes read from the network at a time
@@ -48,12 +49,6 @@ class Checksum:
         if not re.fullmatch(f"[0-9a-fA-F]{{{length}}}", self.digest):
             raise UserError(f"{self.algorithm}: {self.digest!r} is not {length} hexadecimal digits")
         object.__setattr__(self, "digest", self.digest.lower())
-
-
-def file_digest(path: Path, algorithm: str = "sha256") -> str:
-    """Return the digest of a file's content in lower-case hex. Raises OSError."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 def verify(path: Path, checksum: Checksum) -> None:

@@ -1,5 +1,6 @@
 """Files that appear whole or not at all."""
 
+import hashlib
 import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,12 @@ def save_array(target: Path, array: NDArray[Any]) -> None:
     """Write an array as .npy."""
     with replacing(target) as part, part.open("wb") as stream:
         np.save(stream, array, allow_pickle=False)
+
+
+def file_digest(path: Path, algorithm: str = "sha256") -> str:
+    """Return the digest of a file's content in lower-case hex. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 def release(array: NDArray[Any]) -> None:

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from meanface.engine import EngineSettings
 from meanface.errors import UserError
+from meanface.job import end_with_parent
 from meanface.outcomes import Failure, Outcome
 from meanface.shards import Photo
 
@@ -42,7 +43,6 @@ log = logging.getLogger(__name__)
 _OPENING = 600  # seconds to open the engine, whose models may lie on a slow network
 _STARTS = 3  # children that may die in a row before their engine is open
 _NO_MEMORY = 77  # exit status of a child that reached its limit: none that Python gives itself
-_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
 def encode_isolated(
@@ -243,8 +243,7 @@ def _serve(connection: Connection) -> NoReturn:
     """Be a child: open the engine, then encode what comes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with_parent()
     try:
         settings, models, seconds, memory, level = (connection.recv() for _ in range(5))
         _limit_memory(memory)

@@ -34,6 +34,7 @@ def log_to(path: str) -> Iterator[None]:
         force=True,
     )
     logging.captureWarnings(True)
+    logging.raiseExceptions = False  # a log on a full disk is not what to tell of
     try:
         yield
     except Exception as error:

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from meanface.acquire import Checksum, describe
-from meanface.logs import log_to
+from meanface.job import job
 from meanface.summary import write_json
 
-with log_to(snakemake.log[0]):
+with job(snakemake.log[0], snakemake.output):
     (photos,) = [*snakemake.input.archive, *snakemake.params.folder]
     checksum = snakemake.params.checksum and Checksum(*snakemake.params.checksum)
     source = describe(Path(photos), checksum)

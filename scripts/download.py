@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from meanface.acquire import Checksum, download
-from meanface.logs import log_to
+from meanface.job import job
 
-with log_to(snakemake.log[0]):
+with job(snakemake.log[0], snakemake.output):
     download(snakemake.params.urls, Path(snakemake.output[0]), Checksum(*snakemake.params.checksum))

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from meanface.cache import Cache
 from meanface.encode import encode_shard
+from meanface.files import file_digest
 from meanface.isolate import encode_isolated
-from meanface.logs import log_to
+from meanface.job import job
 from meanface.summary import write_json
 
-with log_to(snakemake.log[0]):
+with job(snakemake.log[0], snakemake.output):
     began = time.perf_counter()
     given, made, config = snakemake.input, snakemake.output, snakemake.config
     encode = partial(
@@ -39,4 +40,7 @@ with log_to(snakemake.log[0]):
     seconds = round(time.perf_counter() - began, 3)
     logging.info("%s in %s seconds", counts, seconds)
     run = os.environ["MEANFACE_RUN"]
-    write_json(Path(made.counts), counts | {"seconds": seconds, "run": run})
+    # By which merge knows that it reads what was written here.
+    results = ("embeddings", "faces", "failures")
+    sha256 = {name: file_digest(Path(made[name])) for name in results}
+    write_json(Path(made.counts), counts | {"seconds": seconds, "run": run, "sha256": sha256})

@@ -5,10 +5,10 @@ import shutil
 from pathlib import Path
 
 from meanface.files import replacing
-from meanface.logs import log_to
+from meanface.job import job
 from meanface.models import export
 
-with log_to(snakemake.log[0]):
+with job(snakemake.log[0], snakemake.output):
     target = Path(snakemake.output[0])
     ready = Path(os.environ.get("MEANFACE_MODELS", ""), target.name)
     if ready.is_file():

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from meanface.logs import log_to
+from meanface.job import job
 from meanface.summary import write_json
 from meanface.tables import read_table, write_table
 from meanface.verification import pair_distances, read_pairs, roc_curve, verify
 
-with log_to(snakemake.log[0]):
+with job(snakemake.log[0], snakemake.output):
     pairs = read_pairs(Path(snakemake.input.pairs))
     distances = pair_distances(
         pairs,

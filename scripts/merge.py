@@ -6,15 +6,20 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
-from meanface.acquire import file_digest
 from meanface.cache import Cache
 from meanface.engine import versions
-from meanface.logs import log_to
+from meanface.files import file_digest
+from meanface.job import job
 from meanface.merge import ShardFiles, merge
+from meanface.records import check_digest
 from meanface.summary import read_json, write_json
 
-with log_to(snakemake.log[0]):
+with job(snakemake.log[0], snakemake.output):
     given, made = snakemake.input, snakemake.output
+    encoded = [read_json(Path(shard)) for shard in given.counts]
+    for name in ("embeddings", "faces", "failures"):
+        for file, shard in zip(given[name], encoded, strict=True):
+            check_digest(Path(file), shard["sha256"][name])
     counts = merge(
         [
             ShardFiles(*map(Path, files))
@@ -29,7 +34,6 @@ with log_to(snakemake.log[0]):
         parquet=Path(made.parquet),
         failures=Path(made.failures),
     )
-    encoded = [read_json(Path(shard)) for shard in given.counts]
     contents = sum(shard["contents"] for shard in encoded)
     run = os.environ["MEANFACE_RUN"]
     new = sum(shard["newly_encoded"] for shard in encoded if shard["run"] == run)

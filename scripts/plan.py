@@ -3,10 +3,10 @@
 import logging
 from pathlib import Path
 
-from meanface.logs import log_to
+from meanface.job import job
 from meanface.plan import plan
 
-with log_to(snakemake.log[0]):
+with job(snakemake.log[0], snakemake.output):
     total = plan(
         [Path(manifest) for manifest in snakemake.input.manifests],
         [Path(contents) for contents in snakemake.output.contents],

@@ -6,7 +6,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from meanface.figures import BLUE, VERMILLION, new_figure, save
-from meanface.logs import log_to
+from meanface.job import job
 from meanface.summary import read_json
 
 
@@ -39,6 +39,6 @@ def draw(summary: dict[str, Any]) -> Figure:
     return figure
 
 
-with log_to(snakemake.log[0]):
+with job(snakemake.log[0], snakemake.output):
     figure = draw(read_json(Path(snakemake.input.summary)))
     save(figure, Path(snakemake.output.png), Path(snakemake.output.svg))

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from meanface.figures import BLUE, VERMILLION, new_figure, save
-from meanface.logs import log_to
+from meanface.job import job
 
 
 def draw(mean: NDArray[np.float64], error: NDArray[np.float64], count: int) -> Figure:
@@ -41,7 +41,7 @@ def draw(mean: NDArray[np.float64], error: NDArray[np.float64], count: int) -> F
     return figure
 
 
-with log_to(snakemake.log[0]):
+with job(snakemake.log[0], snakemake.output):
     with np.load(snakemake.input.statistics, allow_pickle=False) as numbers:
         mean, error, count = numbers["mean"], numbers["standard_error"], int(numbers["count"])
     figure = draw(mean, np.nan_to_num(error), count)  # a single face has no standard error

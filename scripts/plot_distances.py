@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from meanface.figures import BLUE, PALE, VERMILLION, new_figure, save
-from meanface.logs import log_to
+from meanface.job import job
 from meanface.tables import read_table
 
 
@@ -28,6 +28,6 @@ def draw(distances: pd.Series) -> Figure:
     return figure
 
 
-with log_to(snakemake.log[0]):
+with job(snakemake.log[0], snakemake.output):
     distances = read_table(Path(snakemake.input.faces), ["distance"])["distance"]
     save(draw(distances), Path(snakemake.output.png), Path(snakemake.output.svg))

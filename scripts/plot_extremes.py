@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from meanface.figures import Tile, contact_sheet, folder_and_name, save
-from meanface.logs import log_to
+from meanface.job import job
 from meanface.photo import decode
 from meanface.pictures import around, faces_of, read_photos
 from meanface.tables import read_table
@@ -11,7 +11,7 @@ from meanface.tables import read_table
 MOST = 12
 SIZE = 240  # pixels
 
-with log_to(snakemake.log[0]):
+with job(snakemake.log[0], snakemake.output):
     faces = read_table(Path(snakemake.input.faces))
     different = faces[faces["duplicate_of"] == ""]  # the same photo once
     few = min(MOST, -(-len(different) // 2))

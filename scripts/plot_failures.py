@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from meanface.figures import Tile, contact_sheet, folder_and_name, new_figure, of_every_reason, save
-from meanface.logs import log_to
+from meanface.job import job
 from meanface.photo import decode
 from meanface.pictures import read_photos, thumbnail
 from meanface.summary import read_json
@@ -14,7 +14,7 @@ SIZE = 240  # pixels
 # These were decoded and searched. The others are not opened again: some brought down a process.
 DECODED = {"no_face", "small_face", "weak_face"}
 
-with log_to(snakemake.log[0]):
+with job(snakemake.log[0], snakemake.output):
     failures = read_table(Path(snakemake.input.failures))
     summary = read_json(Path(snakemake.input.summary))
     engine = snakemake.params.engine

@@ -25,7 +25,7 @@ from meanface.figures import (
     save,
     shown,
 )
-from meanface.logs import log_to
+from meanface.job import job
 from meanface.tables import read_table
 
 MOST = 5000  # points: more of them lie upon each other, and make a slow page
@@ -102,7 +102,7 @@ def chart(points: pd.DataFrame, people: list[str], title: str, labels: list[str]
     )
 
 
-with log_to(snakemake.log[0]):
+with job(snakemake.log[0], snakemake.output):
     faces = read_table(Path(snakemake.input.faces))
     embeddings = np.load(snakemake.input.embeddings, mmap_mode="r", allow_pickle=False)
     with np.load(snakemake.input.statistics, allow_pickle=False) as numbers:

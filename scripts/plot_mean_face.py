@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from meanface.figures import WIDTH, counted, most_frequent, new_figure, sample_of, save, shown
-from meanface.logs import log_to
+from meanface.job import job
 from meanface.pictures import mean_faces
 from meanface.tables import read_table
 
@@ -50,7 +50,7 @@ def draw(
     return figure
 
 
-with log_to(snakemake.log[0]):
+with job(snakemake.log[0], snakemake.output):
     faces = counted(read_table(Path(snakemake.input.faces)), snakemake.params.deduplicate)
     people = most_frequent(faces["identity"], PEOPLE)
     groups = [

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from meanface.files import replacing
-from meanface.logs import log_to
+from meanface.job import job
 from meanface.summary import read_json
 
 # Blue and vermillion of Okabe and Ito's palette, which colour-blind readers can tell apart.
@@ -61,7 +61,7 @@ def draw(result: dict[str, Any], roc: pd.DataFrame) -> Figure:
     return figure
 
 
-with log_to(snakemake.log[0]):
+with job(snakemake.log[0], snakemake.output):
     figure = draw(read_json(Path(snakemake.input.accuracy)), pd.read_csv(snakemake.input.roc))
     # The same data give the same bytes: no date, and names inside the SVG that do not change.
     mpl.rcParams["svg.hashsalt"] = "meanface"

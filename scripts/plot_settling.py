@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from meanface.figures import BLUE, VERMILLION, chance, counted, new_figure, save, settling
-from meanface.logs import log_to
+from meanface.job import job
 from meanface.tables import read_table, write_table
 
 MOST = 100_000  # embeddings that are added up, in memory
@@ -44,7 +44,7 @@ def draw(curve: pd.DataFrame, total: int, error: float) -> Figure:
     return figure
 
 
-with log_to(snakemake.log[0]):
+with job(snakemake.log[0], snakemake.output):
     embeddings = np.load(snakemake.input.embeddings, mmap_mode="r", allow_pickle=False)
     with np.load(snakemake.input.statistics, allow_pickle=False) as numbers:
         mean, covariance = numbers["mean"], np.nan_to_num(numbers["covariance"])

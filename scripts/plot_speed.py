@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from meanface.figures import BLUE, VERMILLION, new_figure, save
-from meanface.logs import log_to
+from meanface.job import job
 from meanface.summary import read_json
 
 FEW = 8  # shards whose names have room below the axis
@@ -35,7 +35,7 @@ def draw(rates: pd.Series) -> Figure:
     return figure
 
 
-with log_to(snakemake.log[0]):
+with job(snakemake.log[0], snakemake.output):
     counts = {Path(file).stem: read_json(Path(file)) for file in snakemake.input.counts}
     rates = pd.Series(
         {

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from meanface.logs import log_to
+from meanface.job import job
 from meanface.shards import split
 from meanface.summary import write_json
 
-with log_to(snakemake.log[0]):
+with job(snakemake.log[0], snakemake.output):
     (photos,) = [*snakemake.input.archive, *snakemake.params.folder]
     counts = split(
         Path(photos),

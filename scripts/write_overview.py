@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from meanface.figures import principal_directions, rst_table
-from meanface.logs import log_to
+from meanface.job import job
 from meanface.summary import read_json, write_json
 from meanface.tables import read_table
 
-with log_to(snakemake.log[0]):
+with job(snakemake.log[0], snakemake.output):
     summary = read_json(Path(snakemake.input.summary))
     people = read_table(Path(snakemake.input.identities), ["identity"])
     distances = read_table(Path(snakemake.input.faces), ["distance"])["distance"]

@@ -4,10 +4,10 @@
 import logging
 from pathlib import Path
 
-from meanface.logs import log_to
+from meanface.job import job
 from meanface.statistics import write_statistics
 
-with log_to(snakemake.log[0]):
+with job(snakemake.log[0], snakemake.output):
     given, made = snakemake.input, snakemake.output
     persons = write_statistics(
         Path(given.embeddings),

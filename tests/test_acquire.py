@@ -21,11 +21,11 @@ from meanface.acquire import (
     Checksum,
     describe,
     download,
-    file_digest,
     folder_listing_digest,
     verify,
 )
 from meanface.errors import UserError
+from meanface.files import file_digest
 
 PHOTOS = hashlib.shake_256(b"photos").digest(5 * BLOCK + 17)
 OTHER = hashlib.shake_256(b"other").digest(len(PHOTOS))

@@ -1,0 +1,375 @@
+"""Faults while a run is under way and between two runs, with real processes.
+
+After each fault one more `snakemake` gives the bytes of an undisturbed run, with no flag but what
+the message of the one before says.
+"""
+
+import hashlib
+import io
+import os
+import select
+import signal
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+from conftest import ROOT, Run, snakemake
+from fileserver import FileServer, Reply
+from PIL import Image
+
+RESULTS = [
+    *("mean.npy", "embeddings.npy", "faces.csv", "faces.parquet", "failures.csv"),
+    *("statistics.npz", "identities.csv", "identities.npy", "mean_by_identity.npy"),
+]
+# The file before whose last step, its final name, each stage is stopped; some of those that the
+# stage makes have theirs already.
+STAGES = {
+    "download": "results/download/photos/party.tar",
+    "acquire": "results/sources/photos.json",
+    "shard": "results/shards/photos-0000.csv",
+    "plan": "results/plan/photos-0001.sha256",
+    "encode": "results/encoded/photos-0001.faces.csv",
+    "merge": "results/faces.csv",
+    "statistics": "results/identities.csv",
+}
+
+STOP = """
+import os, signal, sys
+
+def stop(event, arguments):
+    if event == "os.rename" and os.fspath(arguments[1]) == os.environ["STOP_AT"]:
+        signal.signal(signal.SIGUSR1, lambda *_: None)
+        with open(os.environ["STOPPED"], "w") as stopped:
+            stopped.write(str(os.getpid()))
+        signal.pause()
+
+sys.addaudithook(stop)
+"""
+
+
+def archive(target: Path, count: int = 6) -> Path:
+    """A tar of photos of one pixel; the stub encodes whatever they show."""
+    with tarfile.open(target, "w") as tar:
+        for number in range(count):
+            photo = io.BytesIO()
+            Image.new("RGB", (1, 1), (number, 0, 0)).save(photo, "BMP")
+            member = tarfile.TarInfo(f"person_{number % 2}/{number}.bmp")
+            member.size = len(photo.getvalue())
+            tar.addfile(member, io.BytesIO(photo.getvalue()))
+    return target
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return archive(tmp_path_factory.mktemp("photos") / "party.tar")
+
+
+def run(folder: Path, photos: Path, *arguments: str, **config: object) -> Run:
+    return snakemake(
+        folder, *arguments, **({"photos": photos, "encoder": "stub", "shards": 2} | config)
+    )
+
+
+def results(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / "results" / name).read_bytes() for name in RESULTS}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    done = run(folder, photos)
+    assert done.code == 0, done.output
+    return results(folder)
+
+
+def notices(done: Run) -> list[str]:
+    """The lines that are for the person at the terminal."""
+    return [line for line in done.output.splitlines() if line.startswith("meanface: ")]
+
+
+# --- between two runs ---------------------------------------------------------------------------
+
+
+def flip(path: Path) -> None:
+    """Alter one bit, and leave size and time as they were."""
+    status = path.stat()
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def cut(path: Path) -> None:
+    os.truncate(path, path.stat().st_size - 1)
+
+
+@pytest.mark.parametrize("alter", [flip, cut])
+def test_what_was_altered_is_found_and_made_again(
+    alter: object, photos: Path, undisturbed: dict[str, bytes], tmp_path: Path
+) -> None:
+    assert run(tmp_path, photos).code == 0
+    made = [
+        path
+        for folder in (".", "sources", "shards", "plan", "encoded")
+        for path in (tmp_path / "results" / folder).iterdir()
+        if path.is_file()
+    ]
+    assert {path.suffix for path in made} >= {".tar", ".csv", ".npy", ".npz", ".json", ".sha256"}
+    altered = [path for path in made if path.stat().st_size]
+    before = {path: path.read_bytes() for path in altered}
+    for path in altered:
+        alter(path)  # type: ignore[operator]
+    again = run(tmp_path, photos)
+    assert again.code == 0, again.output
+    assert sorted(notices(again)) == sorted(
+        f"meanface: {path.relative_to(tmp_path)} was altered since it was made, "
+        "and is removed to be made again"
+        for path in altered
+    )
+    assert results(tmp_path) == undisturbed
+    timed = {"summary.json", *(f"photos-000{number}.json" for number in (0, 1))}
+    for path in altered:
+        assert path.name in timed or path.read_bytes() == before[path]
+    assert not run(tmp_path, photos).jobs
+
+
+def test_one_altered_file_is_never_used(
+    photos: Path, undisturbed: dict[str, bytes], tmp_path: Path
+) -> None:
+    """What no job waits for is not made again at once, but when it is needed."""
+    assert run(tmp_path, photos).code == 0
+    for name in ("encoded/photos-0000.npy", "shards/photos-0000.tar"):
+        flip(tmp_path / "results" / name)
+    looked = run(tmp_path, photos)
+    assert len(notices(looked)) == 2
+    assert not looked.jobs
+    (tmp_path / "results/mean.npy").unlink()
+    again = run(tmp_path, photos)
+    assert again.code == 0, again.output
+    assert not notices(again)
+    assert results(tmp_path) == undisturbed
+
+
+def test_results_deleted_are_made_again(
+    photos: Path, undisturbed: dict[str, bytes], tmp_path: Path
+) -> None:
+    assert run(tmp_path, photos).code == 0
+    for name in ("faces.csv", "statistics.npz"):
+        (tmp_path / "results" / name).unlink()
+    again = run(tmp_path, photos)
+    assert again.code == 0, again.output
+    assert again.jobs["encode"] == 0
+    assert results(tmp_path) == undisturbed
+
+
+def test_a_copy_of_the_folder_is_not_altered(photos: Path, tmp_path: Path) -> None:
+    assert run(tmp_path / "one", photos).code == 0
+    subprocess.run(["cp", "-a", tmp_path / "one", tmp_path / "two"], check=True)
+    again = run(tmp_path / "two", photos)
+    assert not notices(again)
+    assert not again.jobs
+
+
+def test_merge_itself_looks_at_what_encode_made(photos: Path, tmp_path: Path) -> None:
+    """Damage that no time tells, here for want of a record."""
+    assert run(tmp_path, photos).code == 0
+    (tmp_path / "results/logs/encode/photos-0001.json").unlink()
+    damaged = tmp_path / "results/encoded/photos-0001.npy"
+    flip(damaged)
+    (tmp_path / "results/mean.npy").unlink()
+    refused = run(tmp_path, photos)
+    assert refused.code != 0
+    assert notices(refused) == [
+        "meanface: results/encoded/photos-0001.npy was altered since it was made; "
+        "delete it to have it made again"
+    ]
+    assert not (tmp_path / "results/mean.npy").exists()
+
+
+def test_the_clock_may_be_set_back(tmp_path: Path) -> None:
+    """Results from the future are no newer than what is made from them now."""
+    source = archive(tmp_path / "party.tar", 1)
+    assert run(tmp_path / "run", source).code == 0
+    ahead = 2**31 - 1  # seconds: in 2038
+    for path in (tmp_path / "run/results").rglob("*.*"):
+        os.utime(path, (ahead, ahead))
+    archive(source)
+    again = run(tmp_path / "run", source)
+    assert again.code == 0, again.output
+    assert run(tmp_path / "fresh", source).code == 0
+    assert results(tmp_path / "run") == results(tmp_path / "fresh")
+
+
+# --- processes that are killed --------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """A run that waits in the middle of a stage: Snakemake, and the job."""
+
+    main: subprocess.Popen[bytes]
+    job: psutil.Process
+
+
+@contextmanager
+def stopped(
+    folder: Path, hook: Path, stage: str, photos: object, **config: object
+) -> Iterator[Stopped]:
+    """Start a run, and give it when it has come to the stage's file in STAGES."""
+    folder.mkdir(exist_ok=True)
+    hook.mkdir(exist_ok=True)
+    (hook / "sitecustomize.py").write_text(STOP)
+    fifo = hook / "stopped"
+    fifo.unlink(missing_ok=True)
+    os.mkfifo(fifo)
+    told = os.open(fifo, os.O_RDWR)
+    settings = {"photos": photos, "encoder": "stub", "shards": 2} | config
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--snakefile", ROOT / "Snakefile"]
+    command += ["--directory", folder, "--config", *(f"{k}={v}" for k, v in settings.items())]
+    environment = {"PYTHONPATH": hook, "STOP_AT": STAGES[stage], "STOPPED": fifo}
+    with (folder / "output.log").open("wb") as output:
+        main = subprocess.Popen(
+            command,
+            stdout=output,
+            stderr=output,
+            env=os.environ | {key: str(value) for key, value in environment.items()},
+            start_new_session=True,
+        )
+    try:
+        ready, _, _ = select.select([told], [], [], 60)
+        assert ready, (folder / "output.log").read_text()
+        yield Stopped(main, psutil.Process(int(os.read(told, 20))))
+    finally:
+        os.close(told)
+        if main.poll() is None:
+            os.killpg(main.pid, signal.SIGKILL)
+            main.wait()
+
+
+def all_of_them(run: Stopped) -> None:
+    os.killpg(run.main.pid, signal.SIGKILL)
+
+
+def snakemake_alone(run: Stopped) -> None:
+    run.main.kill()
+
+
+def job_alone(run: Stopped) -> None:
+    run.job.kill()
+
+
+@pytest.mark.parametrize("kill", [all_of_them, snakemake_alone, job_alone])
+def test_a_run_killed_at_each_stage_goes_on(
+    kill: object,
+    undisturbed: dict[str, bytes],
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The same run is killed at every stage, one after the other; its archive is a download."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+    folder = tmp_path / "run"
+    with FileServer() as server, FileServer() as other:
+        # A redirect to another host.
+        there = other.serve("/party.tar", Reply(photos.read_bytes()))
+        there = there.replace("127.0.0.1", "localhost")
+        url = server.serve("/party.tar", Reply(status=302, headers={"Location": there}))
+        sha256 = hashlib.sha256(photos.read_bytes()).hexdigest()
+        for stage in STAGES:
+            with stopped(folder, tmp_path / "hook", stage, url, sha256=sha256) as halfway:
+                kill(halfway)  # type: ignore[operator]
+                _, alive = psutil.wait_procs([halfway.job], timeout=60)
+                assert not alive, f"{stage}: the job goes on without Snakemake"
+                assert halfway.main.wait(60) != 0
+            assert not (folder / STAGES[stage]).exists()
+            if kill is not job_alone:
+                locked = run(folder, photos, photos=url, sha256=sha256)
+                assert locked.code != 0
+                assert "It can be removed with the --unlock argument" in locked.output
+                assert run(folder, photos, "--unlock", photos=url, sha256=sha256).code == 0
+        done = run(folder, photos, photos=url, sha256=sha256)
+    assert done.code == 0, done.output
+    assert not notices(done)
+    assert results(folder) == undisturbed
+    assert not list((folder / "results").rglob("*.part"))
+
+
+def test_a_second_run_in_the_folder_is_refused(
+    photos: Path, undisturbed: dict[str, bytes], tmp_path: Path
+) -> None:
+    with stopped(tmp_path / "run", tmp_path / "hook", "merge", photos) as first:
+        second = run(tmp_path / "run", photos)
+        assert second.code != 0
+        assert not second.jobs
+        assert "Directory cannot be locked" in second.output
+        first.job.send_signal(signal.SIGUSR1)
+        assert first.main.wait(60) == 0
+    assert results(tmp_path / "run") == undisturbed
+
+
+# --- disks ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A run's folder whose results lie on a small disk of their own."""
+    folder = tmp_path / "run"
+    (folder / "results").mkdir(parents=True)
+    command = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder / "results"]
+    if subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("needs the right to mount a tmpfs")
+    yield folder
+    subprocess.run(["umount", folder / "results"], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """Leave no room on the disk; give the file that takes it."""
+    ballast = disk / "results" / "ballast"
+    with ballast.open("wb", buffering=0) as stream:
+        try:
+            while stream.write(bytes(1 << 12)):
+                pass
+        except OSError:
+            return ballast
+    raise AssertionError
+
+
+def test_a_full_disk_stops_each_stage_with_one_line(
+    disk: Path, photos: Path, undisturbed: dict[str, bytes]
+) -> None:
+    for stage, file in STAGES.items():
+        if stage == "download":  # test_acquire.py: test_full_disk
+            continue
+        ballast = fill(disk)
+        refused = run(disk, photos)
+        assert refused.code != 0
+        assert f"Error in rule {stage}:" in refused.output
+        lines = notices(refused)
+        assert lines
+        for line in lines:  # two shards may be encoded at once
+            assert "No space left on device" in line
+        assert "Traceback" not in refused.output
+        assert not (disk / file).exists()
+        ballast.unlink()
+        assert run(disk, photos, file).code == 0
+    assert run(disk, photos).code == 0
+    assert results(disk) == undisturbed
+
+
+def test_read_only_results_stop_the_run(
+    disk: Path, photos: Path, undisturbed: dict[str, bytes]
+) -> None:
+    assert run(disk, photos, STAGES["plan"]).code == 0
+    subprocess.run(["mount", "-o", "remount,ro", disk / "results"], check=True)
+    refused = run(disk, photos)
+    assert refused.code != 0
+    assert "Read-only file system" in refused.output
+    subprocess.run(["mount", "-o", "remount,rw", disk / "results"], check=True)
+    assert run(disk, photos).code == 0
+    assert results(disk) == undisturbed
