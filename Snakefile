@@ -38,6 +38,7 @@ include: "rules/statistics.smk"
 include: "rules/pictures.smk"
 include: "rules/accuracy.smk"
 include: "rules/progress.smk"
+include: "rules/kubernetes.smk"
 
 
 localrules:

@@ -24,7 +24,12 @@ try:
     check_config(config, Path(workflow.basedir, "config/config.schema.yaml"))
     SOURCES = {
         source.name: source
-        for source in sources_of(config, [Path.cwd(), Path(workflow.basedir)])
+        for source in sources_of(
+            config,
+            [Path.cwd(), Path(workflow.basedir)],
+            # A pod has the shards, and not the photos.
+            must_exist=workflow.is_main_process,
+        )
     }
 except UserError as error:
     sys.exit(f"meanface: {error}")
