@@ -82,8 +82,8 @@ def sources_of(
     """Give the sources of the photos; a relative path is looked up in `folders`, in order.
 
     Where there are several, each has a name: its own, or the file's without its ending.
-    Raises UserError for a path that is not there (if it `must_exist`), a URL without a checksum, two checksums, two
-    sources of one name.
+    Raises UserError for a path that is not there where it `must_exist`, a URL without
+    a checksum, two checksums, two sources of one name.
     """
     photos = config["photos"]
     if isinstance(photos, str):

@@ -132,9 +132,18 @@ def pairs_file(wildcards):
     return local(config["pairs"])
 
 
+def fetch(file):
+    """Copy a file from storage to where it is expected here."""
+    file.storage_object.local_path().parent.mkdir(parents=True, exist_ok=True)
+    file.storage_object.retrieve_object()
+
+
 def print_summary():
     """Show what the run came to; there is no summary where less was asked for."""
-    summary = Path("results/summary.json")
+    summary = rules.merge.output.summary
+    if summary.is_storage and summary.storage_object.exists():
+        fetch(summary)
+    summary = Path(summary)
     if summary.exists():
         print(summary_text(read_json(summary), summary.parent.resolve()))
 

@@ -15,7 +15,9 @@ if workflow.storage_settings.default_storage_provider:
     # and the photos, or the way to them, may be the controller's alone.
     workflow.localrules("download", "acquire", "shard", "plan", "export_model")
     if config["shards"] == "auto":
-        sys.exit("meanface: config: shards: write a number; pods can't look at the photos")
+        sys.exit(
+            "meanface: config: shards: write a number; pods can't look at the photos"
+        )
 
 
 @dataclass
@@ -47,7 +49,9 @@ def what_it_waits_for(pod):
             return ""
         return f"{state.waiting.reason}: {state.waiting.message}"
     unmet = [
-        one for one in pod.status.conditions or [] if one.type == "PodScheduled" and one.status == "False"
+        one
+        for one in pod.status.conditions or []
+        if one.type == "PodScheduled" and one.status == "False"
     ]
     return unmet[0].message if unmet else ""
 
@@ -138,7 +142,9 @@ def use_our_executor():
             )
             self.log_file(name).write_text(text)
             if ended.reason == "OOMKilled":
-                return "its pod was killed: it needed more memory than it had (OOMKilled)"
+                return (
+                    "its pod was killed: it needed more memory than it had (OOMKilled)"
+                )
             return f"its pod ended with {ended.exit_code}: {explained(text)}"
 
         def log_file(self, name):
@@ -156,7 +162,9 @@ def use_our_executor():
                 self.safe_delete_job(name)
                 self.submitted.discard(name)
             except (ApiException, HTTPError) as error:
-                self.say(f"kubernetes: Job {name} could not be removed: {one_line(error)}")
+                self.say(
+                    f"kubernetes: Job {name} could not be removed: {one_line(error)}"
+                )
 
         def shutdown(self):
             for name in list(self.submitted):
