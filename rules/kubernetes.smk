@@ -10,14 +10,30 @@ from dataclasses import dataclass
 
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 
+
+def check_storage():
+    """Try the storage before any job does, for an error that says what to look at."""
+    prefix = workflow.storage_settings.default_storage_prefix
+    place = f"{prefix.rstrip('/')}/results/summary.json"
+    try:
+        workflow.storage_registry.default_storage_provider.object(place).exists()
+    except Exception as error:  # each plugin has its own
+        reason = " ".join(str(error).split())
+        sys.exit(
+            f"meanface: {prefix}: cannot be used; check the address and the credentials: {reason}"
+        )
+
+
 if workflow.storage_settings.default_storage_provider:
-    # Of inputs in storage, Snakemake compares the content only where it has written them itself;
-    # and the photos, or the way to them, may be the controller's alone.
-    workflow.localrules("download", "acquire", "shard", "plan", "export_model")
     if config["shards"] == "auto":
         sys.exit(
             "meanface: config: shards: write a number; pods can't look at the photos"
         )
+    # Of inputs in storage, Snakemake compares the content only where it has written them itself;
+    # and the photos, or the way to them, may be the controller's alone.
+    workflow.localrules("download", "acquire", "shard", "plan", "export_model")
+    if workflow.is_main_process:
+        check_storage()
 
 
 @dataclass

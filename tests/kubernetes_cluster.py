@@ -50,6 +50,7 @@ class Cluster:
 
     folder: Path
     url: str = ""
+    controller: int = 0
     fault: Callable[[str], Fault | None] = lambda command: None
     jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
     pods: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -61,6 +62,7 @@ class Cluster:
 
     @property
     def left_behind(self) -> list[str]:
+        """The names of all objects that there are."""
         return [*self.jobs, *self.pods, *self.secrets]
 
     def rules_of(self) -> list[str]:
@@ -175,7 +177,7 @@ class Cluster:
 
     # --- the API ----------------------------------------------------------------------------------
 
-    def answer(self, method: str, url: str, body: Any) -> tuple[int, Any]:
+    def answer(self, method: str, url: str, body: dict[str, Any]) -> tuple[int, Any]:
         """The status and the object (or the text of a log) for a request."""
         parts = urlsplit(url)
         group, _, rest = parts.path.partition(f"/namespaces/{NAMESPACE}/")

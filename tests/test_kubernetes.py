@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -13,12 +14,13 @@ from typing import Any
 
 import boto3
 import pytest
+import requests
 import yaml
 from conftest import ROOT, Run, snakemake
-from kubernetes_cluster import NAMESPACE, Cluster, Fault, cluster, write_kubeconfig
+from kubernetes_cluster import Cluster, Fault, cluster, write_kubeconfig
 from lfw import lfw_archive, needs_lfw
 from moto.server import ThreadedMotoServer
-from test_deploy import arguments, build, configured, controller
+from test_deploy import build, controller
 
 SAMPLE = ROOT / "sample/sample.tar.gz"
 RESULTS = ("mean.npy", "embeddings.npy", "faces.csv", "failures.csv")
@@ -48,7 +50,7 @@ class Bucket:
     name: str
 
     @property
-    def objects(self) -> Any:
+    def objects(self) -> Any:  # noqa: ANN401
         keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
         return boto3.resource("s3", endpoint_url=self.url, region_name="us-east-1", **keys).Bucket(
             self.name
@@ -117,7 +119,6 @@ def run_s3(here: Cluster, bucket: Bucket, *extra: str, key: str = "test", **conf
     options = given(
         "cloud", {"$(MEANFACE_S3_PREFIX)": prefix, "$(MEANFACE_IMAGE)": "meanface:test"}
     )
-    extra = (*extra,)
     config = {"photos": str(SAMPLE), "cache": f"{prefix}/cache"} | config
     return run(here, *extra, environment=environment, options=options, **config)
 
@@ -130,11 +131,34 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return done.results
 
 
+def photo(photos: Path, name: str) -> Path:
+    (found,) = photos.rglob(name)
+    return found
+
+
+def pack(photos: Path, archive: Path) -> None:
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(photos / "sample", arcname="sample")
+
+
+def run_volume(here: Cluster, **config: object) -> Run:
+    """Run with the volume as storage."""
+    data = here.folder / "data"
+    data.mkdir()
+    values = {"/data": str(data), "$(MEANFACE_IMAGE)": "meanface:test"}
+    config = {"photos": str(SAMPLE), "cache": str(data / "cache")} | FAST | config
+    return run(here, environment={}, options=given("one-node", values), **config)
+
+
 def test_the_sample_with_s3(here: Cluster, bucket: Bucket, local: Path) -> None:
     """The same bytes as on one machine; two pods die on the way."""
     faults = [Fault("killed", "OOMKilled"), Fault("deleted")]
+    photos, archive = here.folder / "photos", here.folder / "photos.tar.gz"
+    with tarfile.open(SAMPLE) as tar:
+        tar.extractall(photos, filter="data")
+    pack(photos, archive)
     here.fault = lambda command: faults.pop() if faults and "encode:" in command else None
-    done = run_s3(here, bucket, **FAST)
+    done = run_s3(here, bucket, photos=str(archive), **FAST)
     assert done.code == 0, done.output
     assert not here.forbidden
     assert here.rules_of() == ["encode"] * 4 + ["merge", "statistics"]
@@ -146,19 +170,93 @@ def test_the_sample_with_s3(here: Cluster, bucket: Bucket, local: Path) -> None:
     assert not here.left_behind
 
     # Nothing is to be done again.
-    again = run_s3(here, bucket, **FAST)
+    again = run_s3(here, bucket, photos=str(archive), **FAST)
     assert again.code == 0, again.output
     assert len(here.commands) == 6
     assert "encoded  " in again.output
 
-    # One photo is another: one shard is encoded.
-    photos = here.folder / "photos"
-    with tarfile.open(SAMPLE) as archive:
-        archive.extractall(photos, filter="data")
-    people = photos / "sample"
-    changed = people / "Grace_Hopper/Grace_Hopper_0001.jpg"
-    shutil.copy(people / "Grace_Hopper/Grace_Hopper_0002.jpg", changed)
-    archive = here.folder / "changed.tar.gz"
-    with tarfile.open(archive, "w:gz") as tar:
-        tar.add(people, arcname="sample")
-    shutil.copy(archive, here.folder / "sample.tar.gz")
+    # One photo is another: its shard alone is encoded.
+    shutil.copy(photo(photos, "Grace_Hopper_0002.jpg"), photo(photos, "Grace_Hopper_0001.jpg"))
+    pack(photos, archive)
+    changed = run_s3(here, bucket, photos=str(archive), **FAST)
+    assert changed.code == 0, changed.output
+    assert here.rules_of()[6:] == ["encode", "merge", "statistics"]
+
+    # Merge takes no fewer photos than the manifests name, and the pod's words reach the user.
+    faces = bucket.read("results/encoded/photos-0001.faces.csv").splitlines(keepends=True)
+    bucket.objects.Object("meanface/results/encoded/photos-0001.faces.csv").put(
+        Body=b"".join(faces[:-1])
+    )
+    few = run_s3(here, bucket, "--forcerun=merge", "--retries=0", photos=str(archive), **FAST)
+    assert few.code != 0
+    assert re.search(r"message: its pod ended with 1: meanface: .*photos-0001", few.output)
+    assert here.rules_of()[9:] == ["merge"]
+    assert not here.left_behind
+    assert not here.forbidden
+
+
+def test_the_sample_with_a_volume(here: Cluster, local: Path) -> None:
+    """The same bytes; a pod is evicted and the Job of another is deleted."""
+    faults = [Fault("evicted"), Fault("forgotten")]
+    here.fault = lambda command: faults.pop() if faults and "encode:" in command else None
+    done = run_volume(here)
+    assert done.code == 0, done.output
+    assert here.rules_of() == ["encode"] * 4 + ["merge", "statistics"]
+    assert "its pod failed: Evicted: The node was low on resource: memory." in done.output
+    assert "its Job was deleted" in done.output
+    for name in RESULTS:
+        found = here.folder / "data/results" / name
+        assert found.read_bytes() == (local / name).read_bytes()
+    assert not here.left_behind
+    assert not here.forbidden
+
+
+def test_nothing_is_left_of_a_run_that_is_stopped(here: Cluster) -> None:
+    here.fault = lambda command: os.kill(here.controller, signal.SIGINT)
+    done = run_volume(here)
+    assert done.code != 0
+    assert "encode" in here.rules_of()
+    assert not here.left_behind
+    assert not here.forbidden
+
+
+def test_a_cluster_that_refuses_is_one_line(here: Cluster) -> None:
+    write_kubeconfig(here.folder / "kubeconfig", here.url, "wrong")
+    done = run_volume(here)
+    assert done.code != 0
+    assert "kubernetes: cannot be used: 401 Unauthorized" in done.output
+    assert "Traceback" not in done.output
+
+
+def test_wrong_credentials_for_s3_are_one_line(here: Cluster, bucket: Bucket) -> None:
+    requests.post(f"{bucket.url}/moto-api/reset-auth", data=b"0", timeout=10).raise_for_status()
+    try:
+        done = run_s3(here, bucket, **FAST)
+    finally:
+        requests.post(f"{bucket.url}/moto-api/reset-auth", data=b"inf", timeout=10)
+    assert done.code != 0
+    (line,) = [one for one in done.output.splitlines() if one.startswith("meanface: ")]
+    assert line.startswith(f"meanface: s3://{bucket.name}/meanface: cannot be used")
+    assert "403" in line
+    assert "Traceback" not in done.output
+    assert not here.commands
+
+
+def test_the_number_of_shards_must_be_given(here: Cluster) -> None:
+    done = run_volume(here, shards="auto")
+    assert done.code != 0
+    assert "meanface: config: shards: write a number" in done.output
+
+
+@pytest.mark.slow
+@needs_lfw
+def test_photos_of_lfw_give_the_same_bytes(
+    here: Cluster, bucket: Bucket, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    alone = snakemake(tmp_path_factory.mktemp("alone"), photos=lfw_archive(), shards=4)
+    assert alone.code == 0, alone.output
+    done = run_s3(here, bucket, photos=str(lfw_archive()), shards=4)
+    assert done.code == 0, done.output
+    for name in RESULTS:
+        assert bucket.read(f"results/{name}") == (alone.results / name).read_bytes()
+    assert not here.left_behind
