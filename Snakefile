@@ -38,7 +38,6 @@ include: "rules/statistics.smk"
 include: "rules/pictures.smk"
 include: "rules/accuracy.smk"
 include: "rules/progress.smk"
-include: "rules/kubernetes.smk"
 
 
 localrules:
@@ -58,6 +57,9 @@ rule all:
         "results/identities.csv",
         "results/identities.npy",
         "results/mean_by_identity.npy",
+
+
+include: "rules/kubernetes.smk"
 
 
 onsuccess:
