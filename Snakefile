@@ -61,6 +61,9 @@ rule all:
         "results/mean_by_identity.npy",
 
 
+include: "rules/kubernetes.smk"
+
+
 onsuccess:
     finish()
     note_results()

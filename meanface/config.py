@@ -76,16 +76,18 @@ def check_config(config: Mapping[str, Any], schema: Path) -> None:
     raise UserError(f"config: {key}: {config[key]!r} will not do; write {description}")
 
 
-def sources_of(config: Mapping[str, Any], folders: Sequence[Path]) -> list[Source]:
+def sources_of(
+    config: Mapping[str, Any], folders: Sequence[Path], *, must_exist: bool = True
+) -> list[Source]:
     """Give the sources of the photos; a relative path is looked up in `folders`, in order.
 
     Where there are several, each has a name: its own, or the file's without its ending.
-    Raises UserError for a path that is not there, a URL without a checksum, two checksums, two
-    sources of one name.
+    Raises UserError for a path that is not there where it `must_exist`, a URL without
+    a checksum, two checksums, two sources of one name.
     """
     photos = config["photos"]
     if isinstance(photos, str):
-        return [_source(config, "photos", "", folders)]
+        return [_source(config, "photos", "", folders, must_exist)]
     for key in ("mirrors", "sha256", "md5"):
         if config[key]:
             raise UserError(f"config: {key}: write it beside each of the photos, not for the list")
@@ -96,7 +98,7 @@ def sources_of(config: Mapping[str, Any], folders: Sequence[Path]) -> list[Sourc
         name = given.get("name") or _name_of(given["photos"])
         if name in sources:
             raise UserError(f"config: photos: two are called {name!r}; give one of them a name")
-        sources[name] = _source(given, name, f"{name}/", folders)
+        sources[name] = _source(given, name, f"{name}/", folders, must_exist)
     return list(sources.values())
 
 
@@ -106,7 +108,9 @@ def _name_of(photos: str) -> str:
     return re.sub("[^A-Za-z0-9_-]+", "_", stem) or "photos"
 
 
-def _source(config: Mapping[str, Any], name: str, prefix: str, folders: Sequence[Path]) -> Source:
+def _source(
+    config: Mapping[str, Any], name: str, prefix: str, folders: Sequence[Path], must_exist: bool
+) -> Source:
     photos = config["photos"]
     given = [
         Checksum(kind, str(config[kind]).lower()) for kind in ("sha256", "md5") if config[kind]
@@ -128,4 +132,6 @@ def _source(config: Mapping[str, Any], name: str, prefix: str, folders: Sequence
             raise UserError(f"config: {checksum.algorithm}: a folder has none; write null")
         if path.exists():
             return Source(name, prefix, (), path, checksum)
-    raise UserError(f"config: photos: no such file or folder: {photos}")
+    if must_exist:
+        raise UserError(f"config: photos: no such file or folder: {photos}")
+    return Source(name, prefix, (), Path(photos), checksum)

@@ -25,7 +25,12 @@ try:
     check_config(config, Path(workflow.basedir, "config/config.schema.yaml"))
     SOURCES = {
         source.name: source
-        for source in sources_of(config, [Path.cwd(), Path(workflow.basedir)])
+        for source in sources_of(
+            config,
+            [Path.cwd(), Path(workflow.basedir)],
+            # A pod has the shards, and not the photos.
+            must_exist=workflow.is_main_process,
+        )
     }
 except UserError as error:
     sys.exit(f"meanface: {error}")
@@ -156,6 +161,12 @@ def pairs_file(wildcards):
 PICTURES_OF_PHOTOS = ["mean_face", "extremes", "failures"]
 
 
+def fetch(file):
+    """Copy a file from storage to where it is expected here."""
+    file.storage_object.local_path().parent.mkdir(parents=True, exist_ok=True)
+    file.storage_object.retrieve_object()
+
+
 def finish():
     """After a run that succeeded: leave no photo where none is wanted, and show the summary.
 
@@ -163,7 +174,10 @@ def finish():
     """
     if not config["pictures"]:
         remove_photos(Path("results"), PICTURES_OF_PHOTOS)
-    summary = Path("results/summary.json")
+    summary = rules.merge.output.summary
+    if summary.is_storage and summary.storage_object.exists():
+        fetch(summary)
+    summary = Path(summary)
     if summary.exists():
         print(summary_text(read_json(summary), summary.parent.resolve()))
 

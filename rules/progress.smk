@@ -47,8 +47,9 @@ class ProgressHandler(logging.Handler):
     def finish(self, jobid):
         """Add the job's photos, and show it."""
         job = self.jobs.pop(jobid, None)
-        # With remote storage the counts are not here.
-        if job and Path(job.output.counts).exists():
+        if job:
+            if job.output.counts.is_storage:
+                fetch(job.output.counts)
             self.progress.done += photos_of(job)
             self.progress.failed += read_json(Path(job.output.counts))["failed"]
             self.show(self.progress.text(monotonic() - self.began))
