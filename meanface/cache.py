@@ -120,11 +120,11 @@ class Cache:
 
     def _write(self, path: str, data: bytes) -> None:
         try:
-            self._files.makedirs(posixpath.dirname(path), exist_ok=True)
             if isinstance(self._files, LocalFileSystem):
+                Path(path).parent.mkdir(parents=True, exist_ok=True)
                 with replacing(Path(path)) as part:
                     part.write_bytes(data)
-            else:  # an object appears whole
+            else:  # an object appears whole, in no folder; making one would make a bucket
                 self._files.pipe_file(path, data)
         except Exception:  # the results do not depend on it
             log.warning("cache: %s cannot be written", path, exc_info=True)

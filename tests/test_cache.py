@@ -1,13 +1,19 @@
 """The cache of outcomes: what it gives back, and that nothing depends on it."""
 
 import hashlib
+import json
 import os
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import boto3
 import numpy as np
 import pytest
+import requests
+from conftest import snakemake
+from moto.server import ThreadedMotoServer
+from s3fs import S3FileSystem
 
 from meanface.cache import ENGINES, Cache
 from meanface.face import Face
@@ -196,3 +202,74 @@ def test_an_address_that_cannot_be_written_is_only_a_warning(
     cache.tidy({"s": [content("a")]})
     assert recalled(cache, "s", ["a"]) == set()
     assert "cannot be written" in caplog.text
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a bucket of a real S3 API on loopback, which the environment names."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "meanface")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    requests.post(f"http://{host}:{port}/moto-api/reset", timeout=60)  # of another test's objects
+    boto3.client("s3").create_bucket(Bucket="photos")
+    S3FileSystem.clear_instance_cache()  # nor its server
+    yield "s3://photos"
+    server.stop()
+
+
+def objects() -> dict[str, list[str]]:
+    """What lies in each bucket, by the last part of its name."""
+    s3 = boto3.client("s3")
+    return {
+        bucket["Name"]: [
+            one["Key"].rpartition("/")[2]
+            for one in s3.list_objects_v2(Bucket=bucket["Name"]).get("Contents", [])
+        ]
+        for bucket in s3.list_buckets()["Buckets"]
+    }
+
+
+def test_a_bucket_keeps_what_a_folder_does(
+    bucket: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = Cache(f"{bucket}/cache", ENGINE + "3")
+    keep(cache, tmp_path, "s", ["a", "two"])
+    keep(cache, tmp_path, "t", ["no_face"])
+    cache.tidy({"s": [content("a"), content("two")], "t": [content("no_face")]})
+    assert recalled(cache, "u", ["a", "two", "no_face", "new"]) == {"a", "two", "no_face"}
+    cache.tidy({"s": [content("a"), content("two")]})
+    assert objects() == {"photos": ["index.npz", "s.zip"]}
+
+    key = f"cache/{ENGINE}3/s.zip"
+    s3 = boto3.client("s3")
+    whole = s3.get_object(Bucket="photos", Key=key)["Body"].read()
+    s3.put_object(Bucket="photos", Key=key, Body=whole[:-30])
+    assert recalled(cache, "s", ["a"]) == set()
+    assert "s.zip cannot be read" in caplog.text
+
+
+def test_a_bucket_that_is_not_there_is_a_warning_and_is_not_made(
+    bucket: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = Cache("s3://mistyped/cache", ENGINE + "4")
+    keep(cache, tmp_path, "s", ["a"])
+    assert recalled(cache, "s", ["a"]) == set()
+    assert "mistyped" in caplog.text
+    assert objects() == {"photos": []}
+
+
+def test_a_run_in_another_folder_reuses_what_a_bucket_keeps(
+    bucket: str, tmp_path: Path, sample_photos: Path
+) -> None:
+    config = {"photos": sample_photos, "encoder": "stub", "shards": 2, "cache": f"{bucket}/cache"}
+    runs = [snakemake(tmp_path / name, **config) for name in ("one", "other")]
+    assert [run.code for run in runs] == [0, 0], runs[-1].output
+    new = [json.loads((run.results / "summary.json").read_text())["newly_encoded"] for run in runs]
+    assert new == [30, 0]
+    same_bytes = [(run.results / "embeddings.npy").read_bytes() for run in runs]
+    assert same_bytes[0] == same_bytes[1]
+    assert not (runs[0].results / "cache").exists()
