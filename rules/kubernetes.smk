@@ -84,7 +84,7 @@ def use_our_executor():
         return
     from kubernetes.client.rest import ApiException
     from kubernetes.config import ConfigException
-    from snakemake_executor_plugin_kubernetes import Executor
+    from snakemake_executor_plugin_kubernetes import Executor, get_uuid
     from urllib3.exceptions import HTTPError
 
     def one_line(error):
@@ -103,9 +103,11 @@ def use_our_executor():
             except (ApiException, ConfigException, HTTPError) as error:
                 raise WorkflowError(f"kubernetes: cannot be used: {one_line(error)}")
 
-        def report_job_submission(self, job_info, **settings):
-            self.submitted.add(job_info.external_jobid)
-            super().report_job_submission(job_info, **settings)
+        def run_job(self, job):
+            # Before it is submitted: a run may be stopped while the API server answers.
+            name = get_uuid(f"{self.run_namespace}-{job.jobid}-{job.attempt}")
+            self.submitted.add(f"snakejob-{name}")
+            super().run_job(job)
 
         async def check_active_jobs(self, active_jobs):
             for job_info in active_jobs:

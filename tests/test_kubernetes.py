@@ -75,23 +75,19 @@ def run(
     folder = here.folder / "workdir"
     shutil.copytree(here.folder / "image", folder, dirs_exist_ok=True)
     (folder / "config/cluster.yaml").write_text(yaml.safe_dump(config))
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "snakemake",
-            "--nocolor",
-            *options,
-            "--seconds-between-status-checks=1",
-            *extra,
-        ],
-        capture_output=True,
+    command = [sys.executable, "-m", "snakemake", "--nocolor", *options]
+    with subprocess.Popen(
+        [*command, "--seconds-between-status-checks=1", *extra],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        timeout=600,
         cwd=folder,
         env={"KUBECONFIG": str(here.folder / "kubeconfig"), **os.environ, **environment},
-    )
-    return Run(done.returncode, done.stdout + done.stderr, folder / "results")
+        start_new_session=True,
+    ) as process:
+        here.controller = process.pid
+        output, _ = process.communicate()
+    return Run(process.returncode, output, folder / "results")
 
 
 def given(overlay: str, values: dict[str, str]) -> list[str]:
