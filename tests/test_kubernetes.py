@@ -170,6 +170,7 @@ def test_the_sample_with_s3(here: Cluster, bucket: Bucket, local: Path) -> None:
     assert again.code == 0, again.output
     assert len(here.commands) == 6
     assert "encoded  " in again.output
+    assert not here.left_behind
 
     # One photo is another: its shard alone is encoded.
     shutil.copy(photo(photos, "Grace_Hopper_0002.jpg"), photo(photos, "Grace_Hopper_0001.jpg"))
