@@ -103,6 +103,11 @@ def use_our_executor():
             except (ApiException, ConfigException, HTTPError) as error:
                 raise WorkflowError(f"kubernetes: cannot be used: {one_line(error)}")
 
+        def register_secret(self):
+            # Of a run with nothing to do, Snakemake would leave the Secret behind.
+            if len(self.workflow.dag):
+                super().register_secret()
+
         def run_job(self, job):
             # Before it is submitted: a run may be stopped while the API server answers.
             name = get_uuid(f"{self.run_namespace}-{job.jobid}-{job.attempt}")
