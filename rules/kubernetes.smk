@@ -202,4 +202,6 @@ def use_our_executor():
     registry.get_plugin("kubernetes").executor = KubernetesExecutor
 
 
-use_our_executor()
+# Pods have storage of some kind. Elsewhere the plugin's imports would slow every job down.
+if workflow.is_main_process and workflow.storage_settings.default_storage_provider:
+    use_our_executor()
