@@ -21,8 +21,8 @@ def log_to(path: str) -> Iterator[None]:
     """Send logging to the file `path`; where the job fails, end the process with status 1.
 
     The stack trace of what no user can put right goes to the log file, then the reason in one
-    line. That is printed as well, unless MEANFACE_QUIET is set: then whoever started the job
-    finds it with `reason_in`.
+    line. That is printed as well, unless MEANFACE_QUIET is set and the log file took it: then
+    whoever started the job finds it with `reason_in`.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(
@@ -44,7 +44,7 @@ def log_to(path: str) -> Iterator[None]:
             reason = f"{type(error).__name__}: {error}"
         reason = " ".join(reason.split())
         logging.error("meanface: %s", reason)
-        if "MEANFACE_QUIET" not in os.environ:
+        if "MEANFACE_QUIET" not in os.environ or reason_in(Path(path)) != reason:
             print(f"meanface: {reason} (details in {path})", file=sys.stderr)
         sys.exit(1)
 

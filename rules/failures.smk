@@ -36,10 +36,15 @@ class FailureHandler(logging.Handler):
         """Print a line for each reason, with the first log that gives it."""
         told = {}
         for name, logs in dict.fromkeys(self.failed.values()):
-            reasons = {log: reason_in(Path(log)) for log in logs}
+            # One whose log could not be written, as on a full disk, has told by itself.
+            written = [
+                log for log in logs if Path(log).exists() and Path(log).stat().st_size
+            ]
+            reasons = {log: reason_in(Path(log)) for log in written}
             found = {log: reason for log, reason in reasons.items() if reason}
             # Killed, it could not say why; the log of the cluster comes last.
-            for log, reason in (found or {logs[-1]: f"{name} was ended"}).items():
+            ended = {log: f"{name} was ended" for log in written[-1:]}
+            for log, reason in (found or ended).items():
                 told.setdefault(reason, log)
         for reason, log in told.items():
             print(f"meanface: {reason} (details in {log})", file=sys.stderr)

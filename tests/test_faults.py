@@ -187,7 +187,7 @@ def test_merge_itself_looks_at_what_encode_made(photos: Path, tmp_path: Path) ->
     assert refused.code != 0
     assert notices(refused) == [
         "meanface: results/encoded/photos-0001.npy was altered since it was made; "
-        "delete it to have it made again"
+        "delete it to have it made again (details in results/logs/merge.log)"
     ]
     assert not (tmp_path / "results/mean.npy").exists()
 

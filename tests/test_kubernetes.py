@@ -84,6 +84,8 @@ def run(
         cwd=folder,
         env={"KUBECONFIG": str(here.folder / "kubeconfig"), **os.environ, **environment},
         start_new_session=True,
+        # Where the tests run in the background, it would be ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         here.controller = process.pid
         output, _ = process.communicate()
