@@ -362,7 +362,6 @@ def test_the_volume_is_mounted_where_the_storage_lies(built: dict[str, list[Mani
     assert options["default-storage-prefix"] == path in mounts
 
 
-@pytest.mark.skipif(not PROFILE.exists(), reason="there is no profiles/kubernetes")
 def test_the_profile_says_the_same(objects: list[Manifest]) -> None:
     profile = yaml.safe_load(PROFILE.read_text(encoding="utf-8"))
     options = arguments(objects)
