@@ -33,8 +33,8 @@ if workflow.storage_settings.default_storage_provider:
     # and the photos, or the way to them, may be the controller's alone.
     workflow.localrules("download", "acquire", "shard", "plan", "export_model")
     # A target has nothing to read. Snakemake does not fetch its files, and then misses them.
-    for rule in workflow.rules:
-        for file in rule.input if rule.norun else []:
+    for target in (known for known in workflow.rules if known.norun):
+        for file in target.input:
             if not callable(file) and getattr(file, "is_storage", False):
                 file.storage_object.retrieve = False
     if workflow.is_main_process:
