@@ -27,11 +27,12 @@ from PIL import Image
 from meanface.cache import Cache
 from meanface.encode import encode_shard
 from meanface.engine import EngineSettings
+from meanface.plan import contents_of
 from meanface.stub import StubEngine
 from meanface.summary import read_json, write_json
 
 ROOT = Path(__file__).parents[1]
-STAGES = ("acquire", "shard", "plan", "encode", "merge", "write_statistics", "snakemake")
+STAGES = ("acquire", "divide", "shard", "plan", "encode", "merge", "write_statistics", "snakemake")
 FEW = 64  # photos: what a run on so few costs is its start-up
 PER_PERSON = 5  # photos
 
@@ -258,8 +259,7 @@ def encode_here(folder: Path) -> None:
             lambda batches: map(engine.encode, batches),
             tar,
             tar.with_suffix(".csv"),
-            results / f"plan/{tar.stem}.txt",
-            results / f"plan/{tar.stem}.sha256",
+            contents_of(tar.with_suffix(".csv"), results / "plan/duplicates.csv"),
             cache=cache,
             batch=config["batch"],
             embeddings=target.with_suffix(".npy"),

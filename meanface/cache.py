@@ -45,7 +45,7 @@ class Cache:
     def recall(self, name: str, contents: Collection[str]) -> dict[str, Outcome]:
         """Give the known outcomes among `contents` (sha256, hexadecimal), by content.
 
-        `name` is that of the shard's contents, see plan.plan.
+        `name` is that of the shard's contents, see plan.name_of.
         """
         wanted = set(contents)
         known = self._read(name, wanted)

@@ -8,6 +8,7 @@ from typing import TypeAlias
 from meanface.accounts import check_accounts
 from meanface.cache import Cache
 from meanface.outcomes import Failure, Outcome, write_outcomes
+from meanface.plan import name_of
 from meanface.shards import Photo, read_shard
 
 Encode: TypeAlias = Callable[[Iterator[list[Photo]]], Iterable[Sequence[Outcome]]]
@@ -18,8 +19,7 @@ def encode_shard(
     encode: Encode,
     tar: Path,
     manifest: Path,
-    contents: Path,
-    digest: Path,
+    planned: Sequence[str],
     *,
     cache: Cache | None,
     batch: int,
@@ -27,20 +27,19 @@ def encode_shard(
     faces: Path,
     failures: Path,
 ) -> dict[str, int]:
-    """Encode what the plan says of a shard, `batch` photos at a time, and write its three results.
+    """Encode what is planned of a shard, `batch` photos at a time, and write its three results.
 
-    `contents` and `digest` are from plan.plan, the results are described in write_outcomes.
-    `encode` gives the outcomes of batches, in order. What the cache knows is taken from there.
+    `planned` is from plan.contents_of, the results are described in write_outcomes. `encode` gives
+    the outcomes of batches, in order. What the cache knows is taken from there.
     Gives counts: contents = encoded + failed = reused + newly_encoded, and faces.
 
     Raises AccountingError where the shard is damaged or photos and results do not add up.
     """
-    planned = contents.read_text().split()
-    name = digest.read_text().strip()
+    name = name_of(planned)
     known = cache.recall(name, planned) if cache else {}
     new = set(planned) - known.keys()
     outcomes = known | _encoded(encode, read_shard(tar, manifest), new, batch)
-    check_accounts(str(contents), planned, outcomes, ())
+    check_accounts(str(manifest), planned, outcomes, ())
     in_order = {sha256: outcomes[sha256] for sha256 in planned}
     write_outcomes(in_order, embeddings, faces, failures)
     if cache and planned:

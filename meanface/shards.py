@@ -1,5 +1,8 @@
 """The shards: deterministic tars of photos, each with a manifest that is its identity.
 
+A large source is divided into parts, which are split into shards side by side; a part looks like a
+shard.
+
 A shard is a tar of its photos, sorted by path (code points), with zero times and owners: same
 photos, same bytes. Its manifest, a CSV table `path,size,sha256` in the same order, has one row per
 photo. A photo larger than `max_bytes` lies in the tar as an empty member and has an empty `sha256`
@@ -13,7 +16,7 @@ import math
 import tarfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -21,7 +24,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from meanface.archive import Member, read_members
+from meanface.archive import read_members
 from meanface.errors import AccountingError, UserError
 from meanface.files import replacing
 from meanface.photo import FORMATS
@@ -29,6 +32,7 @@ from meanface.tables import write_table
 
 MANIFEST = ("path", "size", "sha256")
 
+_IN_PART = 64  # shards at most
 _SHARD_SIZE = 8 << 20  # bytes: on one core a job of some ten seconds for photos of 15 kB
 _BUFFER = 64 << 20  # bytes held back before they are appended to the shards
 
@@ -60,9 +64,23 @@ def shards_for(size: int) -> int:
     return min(max(1 << (wanted - 1).bit_length(), 4), 16384)
 
 
-def shard_of(path: str, shards: int) -> int:
-    """Give the number of the shard (0 to shards - 1) of a photo: it depends on its path alone."""
-    return int.from_bytes(hashlib.sha256(path.encode()).digest()[:8], "big") % shards
+def layout(shards: int) -> tuple[int, int]:
+    """Give the number of parts of a source, and of the shards in each, for `shards` in all.
+
+    Up to 64 are one part; beyond, there may be a few more than `shards`, so that all parts are
+    alike.
+    """
+    parts = -(-shards // _IN_PART)
+    return parts, -(-shards // parts)
+
+
+def shard_of(path: str, shards: int, parts: int = 1) -> int:
+    """Give the number of the shard (0 to shards - 1) of a photo: it depends on its path alone.
+
+    Where there are several `parts`, it is that within the photo's part; whose number is
+    shard_of(path, parts).
+    """
+    return int.from_bytes(hashlib.sha256(path.encode()).digest()[:8], "big") // parts % shards
 
 
 def is_photo(path: str, data: bytes | None, suffixes: frozenset[str]) -> bool:
@@ -103,12 +121,7 @@ def split(
     `not_a_photo`). UserError: no photo at all, two files of one name, or what read_members refuses.
     """
     counts: Counter[str] = Counter()
-    with ExitStack() as stack:
-        # The stack takes their final names in reverse: the manifests, which the next stage asks
-        # for, come last.
-        manifest_parts = [stack.enter_context(replacing(manifest)) for manifest in manifests]
-        drafts = [_Draft(stack.enter_context(replacing(tar))) for tar in tars]
-        buffered = 0
+    with _drafts(tars, manifests) as drafts:
         members = read_members(
             source,
             counts,
@@ -118,7 +131,7 @@ def split(
         )
         for member in members:
             path = prefix + member.path
-            draft = drafts[shard_of(path, len(drafts))]
+            draft = drafts.of(path)
             if path in draft.records:
                 raise UserError(f"{source}: two members are named {member.path!r}: keep one")
             if not is_photo(member.path, member.data, suffixes):
@@ -126,11 +139,7 @@ def split(
                 counts["not_a_photo"] += 1
                 continue
             counts["photos"] += 1
-            buffered += draft.add(path, member)
-            if buffered > _BUFFER:
-                for each in drafts:
-                    each.flush()
-                buffered = 0
+            drafts.add(draft, path, member.size, member.data)
         if not counts["photos"]:
             skipped = ", ".join(
                 f"{count} {kind}" for kind, count in sorted(counts.items()) if count
@@ -139,9 +148,54 @@ def split(
                 f"{source} holds no photo: skipped {skipped or 'nothing'}; "
                 "give an archive or folder of photos"
             )
-        for draft, manifest in zip(drafts, manifest_parts, strict=True):
-            draft.finish(manifest)
     return counts
+
+
+def split_part(
+    part: Path, manifest: Path, tars: Sequence[Path], manifests: Sequence[Path], *, parts: int
+) -> Counter[str]:
+    """Split one of `parts` parts, that split made with its manifest, into shards, as split does.
+
+    Returns how many `photos` there are. Raises AccountingError as read_shard does.
+    """
+    counts: Counter[str] = Counter()
+    with _drafts(tars, manifests) as drafts:
+        for row, data in _read_rows(part, manifest):
+            draft = drafts.of(row.path, parts)
+            drafts.add(draft, row.path, row.size, data if row.sha256 else None)
+            counts["photos"] += 1
+    return counts
+
+
+@contextmanager
+def _drafts(tars: Sequence[Path], manifests: Sequence[Path]) -> Iterator["_Drafts"]:
+    """Give drafts of shards, which the block fills; then finish them."""
+    with ExitStack() as stack:
+        # The stack takes their final names in reverse: the manifests, which the next stage asks
+        # for, come last.
+        manifest_parts = [stack.enter_context(replacing(manifest)) for manifest in manifests]
+        drafts = _Drafts([stack.enter_context(replacing(tar)) for tar in tars])
+        yield drafts
+        for draft, manifest in zip(drafts.all, manifest_parts, strict=True):
+            draft.finish(manifest)
+
+
+class _Drafts:
+    """Shards while they are written; some of their photos are still in memory."""
+
+    def __init__(self, parts: Sequence[Path]) -> None:
+        self.all = [_Draft(part) for part in parts]
+        self.held = 0  # bytes
+
+    def of(self, path: str, parts: int = 1) -> "_Draft":
+        return self.all[shard_of(path, len(self.all), parts)]
+
+    def add(self, draft: "_Draft", path: str, size: int, data: bytes | None) -> None:
+        self.held += draft.add(path, size, data)
+        if self.held > _BUFFER:
+            for each in self.all:
+                each.flush()
+            self.held = 0
 
 
 class _Record(NamedTuple):
@@ -161,10 +215,13 @@ class _Draft:
         self.end = 0
         part.write_bytes(b"")
 
-    def add(self, path: str, member: Member) -> int:
-        """Add a photo as `path`; give the number of bytes it takes until they are flushed."""
-        data = member.data or b""
-        digest = b"" if member.data is None else hashlib.sha256(data).digest()
+    def add(self, path: str, size: int, data: bytes | None) -> int:
+        """Add a photo, without its data where it was too large to be read.
+
+        Gives the number of bytes it takes in memory until they are flushed.
+        """
+        digest = b"" if data is None else hashlib.sha256(data).digest()
+        data = data or b""
         # PAX: the names are UTF-8 wherever they are read, and of any length.
         header = tarfile.TarInfo(path)
         header.size = len(data)
@@ -175,7 +232,7 @@ class _Draft:
         )
         start, self.end = self.end, self.end + sum(map(len, chunks))
         self.pending += chunks
-        self.records[path] = _Record(member.size, digest, start, self.end)
+        self.records[path] = _Record(size, digest, start, self.end)
         return self.end - start
 
     def flush(self) -> None:
@@ -229,15 +286,20 @@ def read_shard(tar: Path, manifest: Path) -> Iterator[Photo]:
     AccountingError, with the shard and the photo: the tar does not hold exactly the photos of the
     manifest, byte for byte.
     """
+    for row, data in _read_rows(tar, manifest):
+        if row.sha256:
+            yield Photo(*row, data=data)
+
+
+def _read_rows(tar: Path, manifest: Path) -> Iterator[tuple[ManifestRow, bytes]]:
+    """Yield all rows of the manifest, each with the data in the tar; raise as read_shard does."""
     rows = read_manifest(manifest)
     path = rows[0].path if rows else ""
     try:
         with tarfile.open(tar, "r:") as archive:
             for row in rows:
                 path = row.path
-                data = _next_photo(archive, row)
-                if row.sha256:
-                    yield Photo(*row, data=data)
+                yield row, _next_photo(archive, row)
             if extra := archive.next():
                 path = extra.name
                 raise tarfile.ReadError("it is not in the manifest")

@@ -36,7 +36,7 @@ rule acquire:
         checksum=checksum_of,
         state=state_of_source,
         # Another number of shards has new outputs, which alone make Snakemake do nothing.
-        shards=len(NUMBERS),
+        shards=len(PARTS) * len(NUMBERS),
     message:
         "Verifying {input.archive}{params.folder}"
     script:

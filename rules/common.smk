@@ -10,7 +10,8 @@ from meanface.config import check_config, sources_of
 from meanface.engine import EngineSettings, versions
 from meanface.errors import UserError
 from meanface.privacy import remove_photos
-from meanface.shards import shards_for
+from meanface.plan import read_plan
+from meanface.shards import layout, shards_for
 from meanface.summary import read_json, summary_text
 
 # What YAML means by these, on the command line too: there Snakemake takes them for words.
@@ -49,12 +50,20 @@ def number_of_shards():
     )
 
 
-NUMBERS = [f"{number:04d}" for number in range(number_of_shards())]
-SHARDS = expand("{source}-{number}", source=SOURCES, number=NUMBERS)
+PARTS, NUMBERS = (
+    [f"{number:02d}" for number in range(count)] for count in layout(number_of_shards())
+)
+SHARDS = expand("{source}-{part}{number}", source=SOURCES, part=PARTS, number=NUMBERS)
+# How a source is read, see shards.split.
+READING = {
+    key: config[key]
+    for key in ("suffixes", "max_bytes", "max_total_bytes", "max_ratio")
+}
 
 
 wildcard_constraints:
     source="[A-Za-z0-9_-]+",
+    part="[0-9][0-9]+",
 
 
 def with_pixels(files):
@@ -68,6 +77,20 @@ def archive_of(wildcards):
     if source.urls:
         return [f"results/download/{source.name}/{source.file_name}"]
     return [] if source.path.is_dir() else [local(str(source.path))]
+
+
+def undivided(wildcards):
+    """The archive where it is not divided: its one part is split right out of it."""
+    return archive_of(wildcards) if len(PARTS) == 1 else []
+
+
+def part_of(wildcards):
+    """The part of a source that is divided, and its manifest."""
+    return (
+        expand("results/parts/{source}-{part}.{kind}", kind=["tar", "csv"], **wildcards)
+        if len(PARTS) > 1
+        else []
+    )
 
 
 def folder_of(wildcards):
@@ -109,6 +132,31 @@ def prefix_of(wildcards):
     return SOURCES[wildcards.source].prefix
 
 
+@cache
+def plan_of(time):
+    """The plan as it was at that time, in ns; it may be made anew while this process runs."""
+    return read_plan(Path(rules.plan.output.shards))
+
+
+def planned(wildcards):
+    """How many contents a shard is to encode, and their name; None before it is planned."""
+    file = rules.plan.output.shards
+    plan = Path(file)
+    # A pod is told by the controller.
+    if file.is_storage and workflow.is_main_process and not plan.exists():
+        if file.storage_object.exists():
+            fetch(file)
+    if not plan.exists():
+        return None
+    return plan_of(plan.stat().st_mtime_ns).get(wildcards.shard)
+
+
+def planned_for(wildcards):
+    """The name of what a shard is to encode: by it, it is known which shards changed."""
+    plan = planned(wildcards)
+    return plan and plan.name
+
+
 def outcomes(wildcards):
     """What encode makes, once it is planned: only then it is known which shards changed."""
     checkpoints.plan.get()
@@ -128,10 +176,10 @@ def neighbours(wildcards):
     shards = workflow.group_settings.group_components.get("encode", 1)
     if shards == 1:
         return None
-    source, number = wildcards.shard.rsplit("-", 1)
+    start, number = wildcards.shard[:-2], wildcards.shard[-2:]
     first = int(number) // shards * shards
     last = min(first + shards, len(NUMBERS)) - 1
-    name = f"{source}-{first:04d}-to-{last:04d}"
+    name = f"{start}{first:02d}-to-{start.rsplit('-', 1)[1]}{last:02d}"
     # Snakemake joins jobs of one name only where it finds the number to join under it.
     workflow.parent_groupids[name] = "encode"
     return name

@@ -3,11 +3,11 @@
 
 rule encode:
     input:
-        # The digest is what counts, see plan.
-        digest="results/plan/{shard}.sha256",
-        contents=ancient("results/plan/{shard}.txt"),
+        # Ancient: what is planned is what counts, so that a shard with the same contents as before
+        # is not encoded anew.
         tar=ancient("results/shards/{shard}.tar"),
         manifest=ancient("results/shards/{shard}.csv"),
+        duplicates=ancient("results/plan/duplicates.csv"),
         # Not ancient: Snakemake would leave out shards that are due while a model is exported.
         models=MODELS,
     output:
@@ -28,6 +28,7 @@ rule encode:
         mem_mb=memory_to_encode,
         gpu=int(ENGINE.device == "cuda"),
     params:
+        planned=planned_for,
         engine=ENGINE,
         fingerprint=ENGINE.fingerprint(),
         seconds=config["max_seconds"],

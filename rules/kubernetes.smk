@@ -31,7 +31,9 @@ if workflow.storage_settings.default_storage_provider:
         )
     # Of inputs in storage, Snakemake compares the content only where it has written them itself;
     # and the photos, or the way to them, may be the controller's alone.
-    workflow.localrules("download", "acquire", "shard", "plan", "export_model")
+    workflow.localrules(
+        "download", "acquire", "divide", "shard", "plan", "export_model"
+    )
     # A target has nothing to read. Snakemake does not fetch its files, and then misses them.
     for target in (known for known in workflow.rules if known.norun):
         for file in target.input:

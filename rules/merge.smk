@@ -5,9 +5,14 @@ rule merge:
     input:
         unpack(outcomes),
         manifests=expand("results/shards/{shard}.csv", shard=SHARDS),
-        plan=expand("results/plan/{shard}.sha256", shard=SHARDS),
-        contents=ancient(expand("results/plan/{shard}.txt", shard=SHARDS)),
-        splits=expand("results/shards/{source}.json", source=SOURCES),
+        skipped=expand(
+            (
+                "results/shards/{source}-00.json"
+                if len(PARTS) == 1
+                else "results/parts/{source}.json"
+            ),
+            source=SOURCES,
+        ),
         sources=expand("results/sources/{source}.json", source=SOURCES),
         models=MODELS,
     output:

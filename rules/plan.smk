@@ -1,14 +1,13 @@
 """Plan which shard encodes which content: identical photos are encoded once."""
 
 
-# A checkpoint: which shards changed is asked after it has run. What encode waits for is the digest
-# of its contents, so that a shard with the same contents as before is not encoded anew.
+# A checkpoint: which shards changed is asked after it has run, see planned_for.
 checkpoint plan:
     input:
         manifests=expand("results/shards/{shard}.csv", shard=SHARDS),
     output:
-        contents=expand("results/plan/{shard}.txt", shard=SHARDS),
-        digests=expand("results/plan/{shard}.sha256", shard=SHARDS),
+        shards="results/plan/shards.csv",
+        duplicates="results/plan/duplicates.csv",
     log:
         "results/logs/plan.log",
     benchmark:

@@ -1,30 +1,31 @@
-"""Split the photos of a source into shards by their paths."""
+"""Split the photos of a source, or of each part of a large one, into shards by their paths."""
 
 
 rule shard:
     input:
-        archive=ancient(archive_of),
+        archive=ancient(undivided),
         source="results/sources/{source}.json",
+        part=part_of,
     output:
         tars=with_pixels(
-            expand("results/shards/{{source}}-{number}.tar", number=NUMBERS)
+            expand("results/shards/{{source}}-{{part}}{number}.tar", number=NUMBERS)
         ),
-        manifests=expand("results/shards/{{source}}-{number}.csv", number=NUMBERS),
-        counts="results/shards/{source}.json",
+        manifests=expand(
+            "results/shards/{{source}}-{{part}}{number}.csv", number=NUMBERS
+        ),
+        counts="results/shards/{source}-{part}.json",
     log:
-        "results/logs/shard/{source}.log",
+        "results/logs/shard/{source}-{part}.log",
     benchmark:
-        "results/benchmarks/shard/{source}.tsv"
+        "results/benchmarks/shard/{source}-{part}.tsv"
     conda:
         "../envs/meanface.yaml"
     params:
         folder=folder_of,
         prefix=prefix_of,
-        suffixes=config["suffixes"],
-        max_bytes=config["max_bytes"],
-        max_total_bytes=config["max_total_bytes"],
-        max_ratio=config["max_ratio"],
+        reading=READING,
+        parts=len(PARTS),
     message:
-        "Splitting {input.archive}{params.folder} into shards"
+        "Splitting {input.archive}{params.folder}{input.part} into shards"
     script:
         "../scripts/shard.py"

@@ -11,6 +11,7 @@ from meanface.encode import encode_shard
 from meanface.files import file_digest
 from meanface.isolate import encode_isolated
 from meanface.job import job
+from meanface.plan import contents_of
 from meanface.summary import write_json
 
 with job(snakemake.log[0], snakemake.output):
@@ -29,8 +30,7 @@ with job(snakemake.log[0], snakemake.output):
         encode,
         Path(given.tar),
         Path(given.manifest),
-        Path(given.contents),
-        Path(given.digest),
+        contents_of(Path(given.manifest), Path(given.duplicates)),
         cache=cache,
         batch=config["batch"],
         embeddings=Path(made.embeddings),

@@ -11,6 +11,7 @@ from meanface.engine import versions
 from meanface.files import file_digest
 from meanface.job import job
 from meanface.merge import ShardFiles, merge
+from meanface.plan import contents_by_shard, name_of
 from meanface.records import check_digest
 from meanface.summary import read_json, write_json
 
@@ -39,8 +40,8 @@ with job(snakemake.log[0], snakemake.output):
     new = sum(shard["newly_encoded"] for shard in encoded if shard["run"] == run)
     seconds = sum(shard["seconds"] for shard in encoded)
     skipped = Counter()
-    for split in given.splits:
-        skipped.update(read_json(Path(split)))
+    for counts_of_source in given.skipped:
+        skipped.update(read_json(Path(counts_of_source)))
     del skipped["photos"]
     summary = asdict(counts) | {
         "newly_encoded": new,
@@ -57,8 +58,6 @@ with job(snakemake.log[0], snakemake.output):
     logging.info("%s", counts)
     write_json(Path(made.summary), summary)
     if snakemake.config["cache"]:
-        shards = {
-            Path(digest).read_text().strip(): Path(contents).read_text().split()
-            for digest, contents in zip(given.plan, given.contents, strict=True)
-        }
+        planned = contents_by_shard([Path(manifest) for manifest in given.manifests])
+        shards = {name_of(contents): contents for contents in planned}
         Cache(snakemake.config["cache"], snakemake.params.fingerprint).tidy(shards)

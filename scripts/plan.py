@@ -1,4 +1,4 @@
-"""Plan which shard encodes which content: per shard a list of sha256, and its digest."""
+"""Plan which shard encodes which content: a table of the shards, and one of the duplicates."""
 
 import logging
 from pathlib import Path
@@ -9,7 +9,7 @@ from meanface.plan import plan
 with job(snakemake.log[0], snakemake.output):
     total = plan(
         [Path(manifest) for manifest in snakemake.input.manifests],
-        [Path(contents) for contents in snakemake.output.contents],
-        [Path(digest) for digest in snakemake.output.digests],
+        shards=Path(snakemake.output.shards),
+        duplicates=Path(snakemake.output.duplicates),
     )
     logging.info("%d different photos", total)

@@ -1,21 +1,19 @@
-"""Split the photos of a source into tar shards, each with a manifest; count what was skipped."""
+"""Split the photos of a source, or of a part of it, into tar shards, each with a manifest."""
 
 from pathlib import Path
 
 from meanface.job import job
-from meanface.shards import split
+from meanface.shards import split, split_part
 from meanface.summary import write_json
 
 with job(snakemake.log[0], snakemake.output):
-    (photos,) = [*snakemake.input.archive, *snakemake.params.folder]
-    counts = split(
-        Path(photos),
-        [Path(tar) for tar in snakemake.output.tars],
-        [Path(manifest) for manifest in snakemake.output.manifests],
-        prefix=snakemake.params.prefix,
-        suffixes=frozenset(snakemake.params.suffixes),
-        max_bytes=snakemake.params.max_bytes,
-        max_total_bytes=snakemake.params.max_total_bytes,
-        max_ratio=snakemake.params.max_ratio,
-    )
-    write_json(Path(snakemake.output.counts), counts)
+    given, made = snakemake.input, snakemake.output
+    shards = [Path(tar) for tar in made.tars], [Path(manifest) for manifest in made.manifests]
+    if given.part:
+        counts = split_part(*map(Path, given.part), *shards, parts=snakemake.params.parts)
+    else:
+        (photos,) = [*given.archive, *snakemake.params.folder]
+        counts = split(
+            Path(photos), *shards, prefix=snakemake.params.prefix, **snakemake.params.reading
+        )
+    write_json(Path(made.counts), counts)

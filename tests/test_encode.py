@@ -29,7 +29,7 @@ from meanface.models import export
 from meanface.outcomes import EncodedFace, Failure
 from meanface.photo import decode
 from meanface.pipeline import Engine
-from meanface.plan import plan
+from meanface.plan import contents_of, plan
 from meanface.shards import Photo, read_manifest, split
 
 Pixels = NDArray[np.uint8]
@@ -344,18 +344,17 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Shard:
-    """A tar of photos, its manifest, and the plan to encode all of it."""
+    """A tar of photos, its manifest, and the table of what other shards encode: nothing."""
 
     tar: Path
     manifest: Path
-    contents: Path
-    digest: Path
+    duplicates: Path
 
 
 def make_shard(folder: Path, source: Path, max_bytes: int = 10**8) -> Shard:
-    shard = Shard(*(folder / f"0000.{kind}" for kind in ("tar", "csv", "txt", "sha256")))
+    shard = Shard(*(folder / name for name in ("0000.tar", "0000.csv", "duplicates.csv")))
     split(source, [shard.tar], [shard.manifest], suffixes=SUFFIXES, max_bytes=max_bytes)
-    plan([shard.manifest], [shard.contents], [shard.digest])
+    plan([shard.manifest], folder / "plan.csv", shard.duplicates)
     return shard
 
 
@@ -367,8 +366,7 @@ def encode(engine: Engine, shard: Shard, folder: Path, batch: int = 16) -> Encod
         lambda batches: map(engine.encode, batches),
         shard.tar,
         shard.manifest,
-        shard.contents,
-        shard.digest,
+        contents_of(shard.manifest, shard.duplicates),
         cache=None,
         batch=batch,
         embeddings=npy,
@@ -494,9 +492,9 @@ def test_a_photo_that_breaks_a_library_fails_alone_and_leaves_its_trace_in_the_l
 
 
 def test_a_shard_without_photos_gives_empty_results(engine: Open, tmp_path: Path) -> None:
-    shard = Shard(*(tmp_path / f"0000.{kind}" for kind in ("tar", "csv", "txt", "sha256")))
+    shard = Shard(*(tmp_path / name for name in ("0000.tar", "0000.csv", "duplicates.csv")))
     shard.manifest.write_text("path,size,sha256\n")
-    plan([shard.manifest], [shard.contents], [shard.digest])
+    plan([shard.manifest], tmp_path / "plan.csv", shard.duplicates)
     done = encode(engine(), shard, tmp_path / "out")
     assert (done.embeddings.dtype, done.embeddings.shape) == (np.float32, (0, 128))
     assert done.faces == done.failures == []

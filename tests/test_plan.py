@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from meanface.errors import AccountingError
-from meanface.plan import plan
+from meanface.plan import contents_by_shard, contents_of, plan, read_plan
 
 
 def digest(content: str) -> str:
@@ -18,19 +18,23 @@ def digest(content: str) -> str:
 def planned(folder: Path, *shards: Mapping[str, str]) -> list[list[str]]:
     """Plan for shards, given as the contents of photos by their paths; "" was not read."""
     folder.mkdir(exist_ok=True)
-    files = [
-        [folder / f"{number}.{kind}" for number in range(len(shards))]
-        for kind in ("csv", "txt", "sha256")
-    ]
-    for manifest, photos in zip(files[0], shards, strict=True):
+    manifests = [folder / f"{number}.csv" for number in range(len(shards))]
+    for manifest, photos in zip(manifests, shards, strict=True):
         rows = [f"{p},1,{c and digest(c)}\n" for p, c in sorted(photos.items())]
         manifest.write_text("".join(["path,size,sha256\n", *rows]))
-    total = plan(*files)
-    contents = [path.read_text().split() for path in files[1]]
+    table, duplicates = folder / "shards.csv", folder / "duplicates.csv"
+    total = plan(manifests, table, duplicates)
+    contents = [contents_of(manifest, duplicates) for manifest in manifests]
     assert total == sum(map(len, contents))
-    for path, said in zip(files[1], files[2], strict=True):
-        told = subprocess.run(["sha256sum", path], capture_output=True, text=True, check=True)
-        assert said.read_text().split() == told.stdout.split()[:1]
+    assert list(contents_by_shard(manifests)) == contents
+    told = read_plan(table)
+    assert [told[manifest.stem].contents for manifest in manifests] == list(map(len, contents))
+    for manifest, theirs in zip(manifests, contents, strict=True):
+        lines = "".join(f"{content}\n" for content in theirs)
+        done = subprocess.run(
+            ["sha256sum"], input=lines, capture_output=True, text=True, check=True
+        )
+        assert told[manifest.stem].name == done.stdout.split()[0]
     return contents
 
 
@@ -56,5 +60,22 @@ def test_a_damaged_manifest_is_named(tmp_path: Path) -> None:
     manifest = tmp_path / "0.csv"
     manifest.write_text("path,size,sha256\na.jpg,1\n")
     with pytest.raises(AccountingError, match=r"0\.csv is damaged"):
-        plan([manifest], [tmp_path / "0.txt"], [tmp_path / "0.sha256"])
+        plan([manifest], tmp_path / "shards.csv", tmp_path / "duplicates.csv")
     assert [path.name for path in tmp_path.iterdir()] == ["0.csv"]
+
+
+@pytest.mark.parametrize("text", ["", "shard,content\n", "shard,sha256\n0\n", 'shard,sha256\n"0'])
+def test_damaged_duplicates_are_named(text: str, tmp_path: Path) -> None:
+    planned(tmp_path, {"1.jpg": "A"})
+    duplicates = tmp_path / "duplicates.csv"
+    duplicates.write_text(text)
+    with pytest.raises(AccountingError, match=r"duplicates\.csv is damaged"):
+        contents_of(tmp_path / "0.csv", duplicates)
+
+
+@pytest.mark.parametrize("text", ["", "shard,contents,name\n0,one,x\n", "shard,contents,name\n0\n"])
+def test_a_damaged_plan_is_named(text: str, tmp_path: Path) -> None:
+    table = tmp_path / "shards.csv"
+    table.write_text(text)
+    with pytest.raises(AccountingError, match=r"shards\.csv is damaged"):
+        read_plan(table)

@@ -23,7 +23,16 @@ from PIL import Image
 
 from meanface import shards
 from meanface.errors import AccountingError, UserError
-from meanface.shards import Photo, is_photo, read_manifest, read_shard, shard_of, split
+from meanface.shards import (
+    Photo,
+    is_photo,
+    layout,
+    read_manifest,
+    read_shard,
+    shard_of,
+    split,
+    split_part,
+)
 
 ROOT = Path(__file__).parents[1]
 SUFFIXES = frozenset({".jpg", ".jpeg"})
@@ -126,6 +135,50 @@ def test_the_manifest_is_csv(photos_tar: Path, tmp_path: Path) -> None:
         header, *rows = csv.reader(stream)
     assert header == ["path", "size", "sha256"]
     assert [row[0] for row in rows] == sorted(PHOTOS)
+
+
+def test_up_to_64_shards_are_one_part_and_few_more_than_asked_for_many() -> None:
+    assert [layout(shards) for shards in (1, 16, 64)] == [(1, 1), (1, 16), (1, 64)]
+    assert [layout(shards) for shards in (65, 100, 128, 10_000)] == [
+        (2, 33),
+        (2, 50),
+        (2, 64),
+        (157, 64),
+    ]
+    for wanted in (*range(1, 3000, 7), *(1 << power for power in range(15))):
+        parts, in_part = layout(wanted)
+        assert wanted <= parts * in_part < wanted + parts
+        assert in_part <= 64
+
+
+def test_parts_split_into_shards_hold_every_photo_once(photos_tar: Path, tmp_path: Path) -> None:
+    """Of a photo too large to be read, the manifest alone tells, there too."""
+    parts, counts = split_into(tmp_path / "parts", photos_tar, count=3, max_bytes=300)
+    assert counts["photos"] == len(PHOTOS)
+    found = {}
+    for number, (tar, manifest) in enumerate(zip(*parts, strict=True)):
+        made = shards_in(tmp_path / f"{number}", 4)
+        assert split_part(tar, manifest, *made, parts=3)["photos"] == len(read_manifest(manifest))
+        assert {photo.path: photo.data for photo in made.photos()} == {
+            photo.path: photo.data for photo in read_shard(tar, manifest)
+        }
+        rows = [read_manifest(shard) for shard in made.manifests]
+        assert sorted(row for shard in rows for row in shard) == read_manifest(manifest)
+        for shard, theirs in enumerate(rows):
+            found |= {row.path: (number, shard) for row in theirs}
+    assert found.keys() == PHOTOS.keys()
+    assert len(set(found.values())) == 12, "every shard has photos"
+    assert all(found[path] == (shard_of(path, 3), shard_of(path, 4, 3)) for path in found)
+
+
+def test_a_damaged_part_is_noticed(one: Shards, tmp_path: Path) -> None:
+    data = bytearray(one.tars[0].read_bytes())
+    data[1111] ^= 1
+    one.tars[0].write_bytes(data)
+    made = shards_in(tmp_path / "made", 2)
+    with pytest.raises(AccountingError, match=r"0\.tar does not agree with .*0\.csv"):
+        split_part(one.tars[0], one.manifests[0], *made, parts=1)
+    assert not list((tmp_path / "made").iterdir())
 
 
 @pytest.mark.parametrize("source", ["reversed", "pax", "gz", "zip", "folder"])

@@ -1,0 +1,25 @@
+"""Divide a large source into parts: those are split into shards side by side, see shards.layout."""
+
+
+rule divide:
+    input:
+        archive=ancient(archive_of),
+        source="results/sources/{source}.json",
+    output:
+        tars=temp(expand("results/parts/{{source}}-{part}.tar", part=PARTS)),
+        manifests=temp(expand("results/parts/{{source}}-{part}.csv", part=PARTS)),
+        counts="results/parts/{source}.json",
+    log:
+        "results/logs/divide/{source}.log",
+    benchmark:
+        "results/benchmarks/divide/{source}.tsv"
+    conda:
+        "../envs/meanface.yaml"
+    params:
+        folder=folder_of,
+        prefix=prefix_of,
+        reading=READING,
+    message:
+        "Dividing {input.archive}{params.folder} into parts"
+    script:
+        "../scripts/divide.py"

@@ -1,0 +1,18 @@
+"""Divide the photos of a source into parts, tars with manifests; count what was skipped."""
+
+from pathlib import Path
+
+from meanface.job import job
+from meanface.shards import split
+from meanface.summary import write_json
+
+with job(snakemake.log[0], snakemake.output):
+    (photos,) = [*snakemake.input.archive, *snakemake.params.folder]
+    counts = split(
+        Path(photos),
+        [Path(tar) for tar in snakemake.output.tars],
+        [Path(manifest) for manifest in snakemake.output.manifests],
+        prefix=snakemake.params.prefix,
+        **snakemake.params.reading,
+    )
+    write_json(Path(snakemake.output.counts), counts)
