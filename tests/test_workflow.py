@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT, Run, snakemake
 
-from meanface.shards import shard_of
+from meanface.shards import read_manifest, shard_of
 
 SAMPLE = ROOT / "sample/sample.tar.gz"
 FAST = {"detectors": "[hog@0]"}
@@ -92,33 +92,44 @@ def test_the_mean_is_the_same_to_the_last_bit(
         assert (run.results / name).read_bytes() == (sample_run.results / name).read_bytes()
 
 
-def test_so_it_is_where_the_source_is_divided(
+def test_a_source_with_many_shards_is_divided_first(tmp_path: Path) -> None:
+    run = snakemake(tmp_path, "--until", "plan", photos=SAMPLE, shards=65)
+    assert run.code == 0, run.output
+    assert (run.jobs["divide"], run.jobs["shard"], run.jobs["plan"]) == (1, 2, 1)
+    assert [path.name for path in (run.results / "parts").iterdir()] == ["photos.json"]
+    manifests = sorted((run.results / "shards").glob("*.csv"))
+    assert [path.stem for path in manifests] == [
+        f"photos-{part}{number:02d}" for part in ("00", "01") for number in range(33)
+    ]
+    with (ROOT / "sample/expected.csv").open(newline="") as stream:
+        expected = {row["path"] for row in csv.DictReader(stream)}
+    rows = [row for manifest in manifests for row in read_manifest(manifest)]
+    assert len(rows) == len(expected)
+    assert {row.path for row in rows} == expected
+
+
+@pytest.mark.slow
+def test_the_mean_is_the_same_where_the_source_is_divided(
     sample_run: Run, sample_photos: Path, tmp_path: Path
 ) -> None:
-    """Of more than 64 shards; there too, only the shard of a changed photo is encoded again."""
-    folder = shutil.copytree(sample_photos, tmp_path / "sample")
-
-    def run() -> Run:
-        with tarfile.open(tmp_path / "photos.tar", "w") as tar:
-            tar.add(folder, arcname="sample")
-        done = snakemake(tmp_path / "run", photos=tmp_path / "photos.tar", shards=65)
-        assert done.code == 0, done.output
-        return done
-
-    first = run()
-    assert (first.jobs["divide"], first.jobs["shard"], first.jobs["encode"]) == (1, 2, 66)
+    """There too, only the shard of a changed photo is encoded again."""
+    folder = shutil.copytree(sample_photos, tmp_path / "photos/sample")
+    first = snakemake(tmp_path / "run", photos=folder.parent, shards=65)
+    assert first.code == 0, first.output
+    assert first.jobs["encode"] == 66
     for name in ("mean.npy", "embeddings.npy"):
         assert (first.results / name).read_bytes() == (sample_run.results / name).read_bytes()
-    summaries = [
-        json.loads((one.results / "summary.json").read_text()) for one in (first, sample_run)
+    skipped = [
+        json.loads((one.results / "summary.json").read_text())["skipped"]
+        for one in (first, sample_run)
     ]
-    assert summaries[0]["skipped"] == summaries[1]["skipped"]
-    assert [path.name for path in (first.results / "parts").iterdir()] == ["photos.json"]
+    assert skipped[0] == skipped[1]
 
     shutil.copy(
         folder / "Grace_Hopper/Grace_Hopper_0002.jpg", folder / "Grace_Hopper/Grace_Hopper_0001.jpg"
     )
-    changed = run()
+    changed = snakemake(tmp_path / "run", photos=folder.parent, shards=65)
+    assert changed.code == 0, changed.output
     assert changed.jobs["encode"] == 1
     assert json.loads((changed.results / "summary.json").read_text())["newly_encoded"] == 0
 
