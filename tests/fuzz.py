@@ -55,7 +55,7 @@ from meanface.outcomes import (  # noqa: E402
 from meanface.shards import read_manifest, read_shard, split  # noqa: E402
 
 MEMORY = 2 << 30  # bytes
-SECONDS = 60  # for one input
+SECONDS = 60  # of processor time for one input
 
 
 @dataclass(frozen=True)
@@ -389,10 +389,12 @@ TARGETS: dict[str, Callable[[], Target]] = {
 
 def check(target: Target, data: bytes) -> None:
     """Try one input, in a folder of its own."""
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
     with tempfile.TemporaryDirectory() as folder:
-        target.check(data, Path(folder))
-    signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)
+        try:
+            target.check(data, Path(folder))
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def fuzz(target: Target, examples: int, seed: int, keep: Path | None) -> int:
@@ -435,7 +437,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
     parser.add_argument("--keep", type=Path, help="a file for the input that does wrong")
     given = parser.parse_args(None if arguments is None else list(arguments))
     logging.disable()  # the cache tells of every file that it leaves out
-    signal.signal(signal.SIGALRM, too_long)
+    signal.signal(signal.SIGPROF, too_long)
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     for name in TARGETS if "all" in given.targets else given.targets:
         target = TARGETS[name]()
