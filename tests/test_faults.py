@@ -4,6 +4,7 @@ After each fault one more `snakemake` gives the bytes of an undisturbed run, wit
 the message of the one before says.
 """
 
+import csv
 import hashlib
 import io
 import json
@@ -214,10 +215,17 @@ def test_the_clock_may_be_set_back(undisturbed: dict[str, bytes], tmp_path: Path
     """Results from the future are no newer than what is made from them now."""
     source, folder = archive(tmp_path / "party.tar", 1), tmp_path / "run"
     assert run(folder, source).code == 0
-    ahead = 2**31 - 1  # seconds: in 2038
-    for path in (folder / "results").rglob("*.*"):
-        os.utime(path, (ahead, ahead))
     archive(source)
+    ahead = 2**31 - 1  # seconds: in 2038
+    for path in (source, *(folder / "results").rglob("*.*")):
+        os.utime(path, (ahead, ahead))
+    refused = run(folder, source)
+    assert refused.code != 0
+    assert notices(refused) == [
+        f"meanface: {source}: its time is in the future; set the clock or `touch` it "
+        "(details in results/logs/acquire/photos.log)"
+    ]
+    source.touch()
     again = run(folder, source)
     assert again.code == 0, again.output
     assert results(folder) == undisturbed
@@ -319,6 +327,30 @@ def test_a_run_killed_at_each_stage_goes_on(
     assert not notices(done)
     assert results(folder) == undisturbed
     assert not list((folder / "results").rglob("*.part"))
+
+
+def test_photos_that_kill_a_process_fail_alone(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What test_isolate.py tests, in a run: by its limits of time and memory."""
+    faults = {"0": "segfault", "1": "hang", "2": "oom", "3": "exit"}
+    of = {f"person_{int(number) % 2}/{number}.bmp": fault for number, fault in faults.items()}
+    monkeypatch.setenv("MEANFACE_TEST_FAULTS", json.dumps(of))
+    done = run(tmp_path, photos, max_seconds=2, max_pixels=1_000_000, batch=3)
+    assert done.code == 0, done.output
+    with (tmp_path / "results/failures.csv").open() as table:
+        failed = {row["path"]: (row["reason"], row["detail"]) for row in csv.DictReader(table)}
+    assert failed == {
+        "person_0/0.bmp": ("crashed", "signal SIGSEGV"),
+        "person_1/1.bmp": ("timeout", "longer than 2 s"),
+        "person_0/2.bmp": ("out_of_memory", "more than 526 MB"),
+        "person_1/3.bmp": ("crashed", "exit status 3"),
+    }
+    with (tmp_path / "results/faces.csv").open() as table:
+        assert [row["path"] for row in csv.DictReader(table)] == [
+            "person_0/4.bmp",
+            "person_1/5.bmp",
+        ]
 
 
 def test_a_second_run_in_the_folder_is_refused(
