@@ -26,6 +26,8 @@ from conftest import ROOT, Run, snakemake
 from fileserver import FileServer, Reply
 from PIL import Image
 
+from meanface.records import recorded, remove_altered
+
 RESULTS = [
     *("mean.npy", "embeddings.npy", "faces.csv", "faces.parquet", "failures.csv"),
     *("statistics.npz", "identities.csv", "identities.npy", "mean_by_identity.npy"),
@@ -194,6 +196,18 @@ def test_a_copy_of_the_folder_is_not_altered(photos: Path, finished: Path) -> No
     again = run(finished, photos)
     assert not notices(again)
     assert not again.jobs
+
+
+def test_a_job_that_failed_has_no_record_of_what_was_there_before(tmp_path: Path) -> None:
+    made, record = tmp_path / "made", tmp_path / "record.json"
+    made.write_text("whole")
+    with recorded(record, [str(made)]):
+        pass
+    with pytest.raises(KeyError), recorded(record, [str(made)]):
+        made.write_text("something else")
+        raise KeyError
+    assert remove_altered(tmp_path, tmp_path / "seen") == []
+    assert made.exists()
 
 
 def test_merge_itself_looks_at_what_encode_made(photos: Path, finished: Path) -> None:
