@@ -218,6 +218,15 @@ def test_an_archive_has_no_braces_in_its_path_and_a_folder_may(folders: list[Pat
     assert message.startswith(f"config: photos: {folder}/x.zip: rename it")
 
 
+def test_the_results_do_not_lie_among_the_photos(folders: list[Path]) -> None:
+    """Pictures are among them, and would be photos to the next run."""
+    for photos in (".", ".."):
+        assert "is where results go" in source_refusal(folders, photos=photos)
+    assert source(folders, photos="photos").path == folders[0] / "photos"
+    (folders[0] / "results").symlink_to(folders[0] / "photos/2026")
+    assert "is where results go" in source_refusal(folders, photos="photos")
+
+
 @pytest.mark.parametrize(
     ("url", "name"),
     [("%7Bx%7D.tgz", "_x_.tgz"), ("..", "photos"), ("%2e%2e", "photos"), ("a%00%0Ab", "a__b")],

@@ -226,8 +226,9 @@ def test_a_wrong_config_is_one_line_before_any_job(
 
 
 def test_a_folder_that_cannot_be_listed_is_one_line_before_any_job(tmp_path: Path) -> None:
-    nest_folders(tmp_path)
-    run = snakemake(tmp_path / "run", photos=tmp_path, shards=2)
+    (tmp_path / "photos").mkdir()
+    nest_folders(tmp_path / "photos")
+    run = snakemake(tmp_path, photos="photos", shards=2)
     assert run.code != 0
     assert re.search(f"^meanface: {tmp_path}/.*: cannot be listed: File name too", run.output, re.M)
     assert "Traceback" not in run.output
