@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import re
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -223,32 +224,41 @@ def folder_listing_digest(folder: Path) -> str:
     Reads no content. A link counts as itself and is not followed. Raises UserError for a folder
     that cannot be listed.
     """
-    try:
-        entries = sorted(_listing(os.fsencode(folder)))
-    except OSError as error:
-        where = os.fsdecode(error.filename or folder)
-        raise UserError(f"{where}: cannot be listed: {error.strerror}") from error
     digest = hashlib.sha256()
-    for path, size, mtime_ns in entries:
+    for path, size, mtime_ns in sorted(_listing(folder)):
         digest.update(b"%b\0%d\0%d\0" % (path, size, mtime_ns))  # no path holds a NUL
     return digest.hexdigest()
 
 
-def _listing(folder: bytes, prefix: bytes = b"") -> Iterator[tuple[bytes, int, int]]:
-    """Yield relative path, size and mtime_ns of all that is not a folder; names stay bytes."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                yield from _listing(entry.path, prefix + entry.name + b"/")
-            else:
-                status = entry.stat(follow_symlinks=False)
-                yield prefix + entry.name, status.st_size, status.st_mtime_ns
+def _listing(folder: Path) -> Iterator[tuple[bytes, int, int]]:
+    """Yield relative path, size and mtime_ns of all that is not a folder; names stay bytes.
+
+    Raises UserError for a folder that cannot be listed.
+    """
+    root = os.fsencode(folder)
+    todo = [b""]
+    try:
+        while todo:
+            below = todo.pop()
+            with os.scandir(root + b"/" + below) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        todo.append(below + entry.name + b"/")
+                    else:
+                        status = entry.stat(follow_symlinks=False)
+                        yield below + entry.name, status.st_size, status.st_mtime_ns
+    except OSError as error:
+        where = os.fsdecode(error.filename or folder)
+        raise UserError(f"{where}: cannot be listed: {error.strerror}") from error
 
 
 def size_of(path: Path) -> int:
-    """Return the bytes of a file, or of all files below a folder. Raises OSError."""
+    """Return the bytes of a file, or of all files below a folder.
+
+    Raises OSError for a file that is not there, UserError for a folder that cannot be listed.
+    """
     if path.is_dir():
-        return sum(size for _, size, _ in _listing(os.fsencode(path)))
+        return sum(size for _, size, _ in _listing(path))
     return path.stat().st_size
 
 
@@ -256,7 +266,8 @@ def describe(path: Path, checksum: Checksum | None) -> dict[str, object]:
     """Return what identifies the photos of an archive file (verified) or a folder.
 
     `{"kind": "archive", "name", "bytes", "sha256"}` or `{"kind": "folder", "name", "listing"}`.
-    Raises UserError if `path` is missing or unreadable, or has not this checksum.
+    Raises UserError if `path` is missing or unreadable, or has not this checksum, and for an
+    archive from the future: nothing that is made from it now would be newer.
     """
     name = path.absolute().name
     try:
@@ -266,6 +277,10 @@ def describe(path: Path, checksum: Checksum | None) -> dict[str, object]:
             return {"kind": "folder", "name": name, "listing": folder_listing_digest(path)}
         if not path.is_file():
             raise UserError(f"{path}: no such archive or folder, correct photos in the config")
+        if path.stat().st_mtime > time.time():
+            raise UserError(
+                f"{path}: was changed in the future; set the clock, or `touch` the file"
+            )
         sha256 = file_digest(path)
         if checksum is not None and checksum != Checksum("sha256", sha256):
             verify(path, checksum)

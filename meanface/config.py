@@ -31,10 +31,11 @@ class Source:
 
     @property
     def file_name(self) -> str:
-        """The file name of the archive or folder."""
+        """The file name of the archive or folder; of a URL as far as it is a plain one."""
         if self.path:
             return self.path.name
-        return PurePosixPath(unquote(urlsplit(self.urls[0]).path)).name or "photos"
+        name = PurePosixPath(unquote(urlsplit(self.urls[0]).path)).name
+        return re.sub(r"[^\w. -]", "_", name).lstrip(".") or "photos"
 
 
 def _is_number(_: object, value: object) -> bool:
@@ -81,9 +82,11 @@ def sources_of(
 ) -> list[Source]:
     """Give the sources of the photos; a relative path is looked up in `folders`, in order.
 
-    Where there are several, each has a name: its own, or the file's without its ending.
-    Raises UserError for a path that is not there where it `must_exist`, a URL without
-    a checksum, two checksums, two sources of one name.
+    The first of these is the run's own. Where there are several sources, each has a name: its own,
+    or the file's without its ending.
+    Raises UserError for a path that is not there where it `must_exist`, an archive with braces in
+    its path, a folder in which the results lie, a URL without a checksum, two checksums, two
+    sources of one name.
     """
     photos = config["photos"]
     if isinstance(photos, str):
@@ -130,6 +133,13 @@ def _source(
         path = folder / Path(photos).expanduser()
         if path.is_dir() and checksum:
             raise UserError(f"config: {checksum.algorithm}: a folder has none; write null")
+        if (folders[0] / "results").resolve().is_relative_to(path.resolve()):
+            raise UserError(
+                f"config: photos: {path} is where results go, and pictures are among them; run in "
+                "another folder, with --directory"
+            )
+        if path.is_file() and re.search("[{}]", str(path)):
+            raise UserError(f"config: photos: {path}: rename it, braces are Snakemake's wildcards")
         if path.exists():
             return Source(name, prefix, (), path, checksum)
     if must_exist:

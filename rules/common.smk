@@ -50,9 +50,33 @@ def number_of_shards():
     )
 
 
-PARTS, NUMBERS = (
-    [f"{number:02d}" for number in range(count)] for count in layout(number_of_shards())
-)
+@cache
+def state_of(source):
+    """What tells a changed local source from an unchanged one; looked at in every run.
+
+    Of an archive too: Snakemake itself would not see one that is replaced by an older file.
+    """
+    path = SOURCES[source].path
+    if not path:
+        return None
+    if path.is_dir():
+        return folder_listing_digest(path)
+    status = path.stat()
+    return f"{status.st_size} {status.st_mtime_ns}"
+
+
+try:
+    PARTS, NUMBERS = (
+        [f"{number:02d}" for number in range(count)]
+        for count in layout(number_of_shards())
+    )
+    if workflow.is_main_process:
+        # In the parameters of a job it would be too late for an error of one line.
+        for source in SOURCES:
+            state_of(source)
+except UserError as error:
+    sys.exit(f"meanface: {error}")
+
 SHARDS = expand("{source}-{part}{number}", source=SOURCES, part=PARTS, number=NUMBERS)
 # How a source is read, see shards.split.
 READING = {
@@ -97,21 +121,6 @@ def folder_of(wildcards):
     """The path of a source that is a folder."""
     path = SOURCES[wildcards.source].path
     return [str(path)] if path and path.is_dir() else []
-
-
-@cache
-def state_of(source):
-    """What tells a changed local source from an unchanged one; looked at in every run.
-
-    Of an archive too: Snakemake itself would not see one that is replaced by an older file.
-    """
-    path = SOURCES[source].path
-    if not path:
-        return None
-    if path.is_dir():
-        return folder_listing_digest(path)
-    status = path.stat()
-    return f"{status.st_size} {status.st_mtime_ns}"
 
 
 def state_of_source(wildcards):

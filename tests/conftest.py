@@ -1,5 +1,6 @@
 """Runs of the real workflow, as a user starts it."""
 
+import os
 import re
 import subprocess
 import sys
@@ -35,6 +36,20 @@ def snakemake(directory: Path, *arguments: str, **config: object) -> Run:
         command += ["--config", *(f"{key}={value}" for key, value in config.items())]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=directory)
     return Run(done.returncode, done.stdout + done.stderr, directory / "results")
+
+
+def nest_folders(folder: Path) -> None:
+    """Put folders into it so deep that they cannot be listed, whoever tries.
+
+    The system takes no path of more than 4095 bytes.
+    """
+    name, at = "d" * 250, os.open(folder, os.O_RDONLY)
+    for _ in range(17):
+        os.mkdir(name, dir_fd=at)
+        below = os.open(name, os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = below
+    os.close(at)
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from conftest import nest_folders
 from fileserver import FileServer, Reply, closed_port
 from tenacity import RetryCallState, wait_none
 from tenacity.wait import wait_base
@@ -22,6 +23,7 @@ from meanface.acquire import (
     describe,
     download,
     folder_listing_digest,
+    size_of,
     verify,
 )
 from meanface.errors import UserError
@@ -56,7 +58,7 @@ class RecordedWait(wait_base):
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
     with FileServer() as running:
         yield running
 
@@ -132,6 +134,26 @@ def test_redirect(server: FileServer, target: Path) -> None:
     url = server.serve("/a", Reply(status=302, headers={"Location": final}))
     assert fetch(url, target) == url
     assert_whole(target)
+
+
+@pytest.mark.parametrize("content", [PHOTOS, OTHER])
+def test_redirect_to_another_host(server: FileServer, target: Path, content: bytes) -> None:
+    """Followed: what comes from there has to have the checksum as well."""
+    with FileServer() as elsewhere:
+        there = elsewhere.serve("/final", Reply(content)).replace("127.0.0.1", "localhost")
+        url = server.serve("/a", Reply(status=302, headers={"Location": there}))
+        if content is PHOTOS:
+            assert fetch(url, target) == url
+            assert_whole(target)
+        else:
+            assert sha256(OTHER).digest in refused(url, target)
+            assert names(target.parent) == []
+        assert len(elsewhere.requests) == 1
+
+
+def test_redirect_in_a_circle(server: FileServer, target: Path) -> None:
+    circle = Reply(status=302, headers={"Location": server.url("/a")})
+    assert "redirects" in refused(server.serve("/a", circle), target)
 
 
 def test_chunked(server: FileServer, target: Path) -> None:
@@ -586,6 +608,13 @@ def test_describe_archive_with_wrong_checksum(target: Path, checksum: Checksum) 
         describe(target, checksum)
 
 
+def test_describe_archive_from_the_future(target: Path) -> None:
+    target.write_bytes(PHOTOS)
+    os.utime(target, (2**31 - 1, 2**31 - 1))
+    with pytest.raises(UserError, match=r"photos\.tgz: .*future.*`touch`"):
+        describe(target, None)
+
+
 def test_describe_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "party"
     folder.mkdir()
@@ -680,6 +709,24 @@ def test_listing_does_not_follow_links(folder: Path, tmp_path: Path) -> None:
     assert folder_listing_digest(folder) == digest
     (folder / "out").unlink()
     assert folder_listing_digest(folder) != digest
+
+
+def test_listing_of_a_deep_folder(tmp_path: Path) -> None:
+    deep = tmp_path / "photos" / ("d/" * 1200)
+    subprocess.run(["mkdir", "-p", deep], check=True)
+    (deep / "a.jpg").write_bytes(b"12345")
+    try:
+        assert len(folder_listing_digest(tmp_path / "photos")) == 64
+        assert size_of(tmp_path / "photos") == 5
+    finally:  # shutil would give up
+        subprocess.run(["rm", "-rf", tmp_path / "photos"], check=True)
+
+
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path) -> None:
+    nest_folders(tmp_path)
+    for look in (folder_listing_digest, size_of):
+        with pytest.raises(UserError, match=f"{tmp_path}/ddd.*: cannot be listed: File name too"):
+            look(tmp_path)
 
 
 def test_note_holds_url_and_validator(server: FileServer, target: Path) -> None:

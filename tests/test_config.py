@@ -209,6 +209,33 @@ def test_a_path_that_is_not_there_is_named(folders: list[Path]) -> None:
         assert photos in message
 
 
+def test_an_archive_has_no_braces_in_its_path_and_a_folder_may(folders: list[Path]) -> None:
+    folder = folders[0] / "{shard}"
+    folder.mkdir()
+    (folder / "x.zip").touch()
+    assert source(folders, photos="{shard}").path == folder
+    message = source_refusal(folders, photos="{shard}/x.zip")
+    assert message.startswith(f"config: photos: {folder}/x.zip: rename it")
+
+
+def test_the_results_do_not_lie_among_the_photos(folders: list[Path]) -> None:
+    """Pictures are among them, and would be photos to the next run."""
+    for photos in (".", ".."):
+        assert "is where results go" in source_refusal(folders, photos=photos)
+    assert source(folders, photos="photos").path == folders[0] / "photos"
+    (folders[0] / "results").symlink_to(folders[0] / "photos/2026")
+    assert "is where results go" in source_refusal(folders, photos="photos")
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [("%7Bx%7D.tgz", "_x_.tgz"), ("..", "photos"), ("%2e%2e", "photos"), ("a%00%0Ab", "a__b")],
+)
+def test_a_download_has_a_plain_name(url: str, name: str, folders: list[Path]) -> None:
+    photos = f"https://localhost/{url}"
+    assert source(folders, photos=photos, md5=MD5).file_name == name
+
+
 def test_an_archive_may_have_a_checksum_and_a_folder_has_none(folders: list[Path]) -> None:
     checksum = source(folders, photos="both.zip", sha256=SHA256.upper()).checksum
     assert checksum == Checksum("sha256", SHA256)

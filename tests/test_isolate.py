@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
@@ -348,7 +348,7 @@ def test_processes_that_keep_dying_before_the_engine_is_open_end_in_one_line(
 # --- the end of the parent -----------------------------------------------------------------------
 
 PARENT = """
-import sys
+import signal, sys
 from pathlib import Path
 import psutil
 import test_isolate
@@ -362,6 +362,7 @@ def batches():
     print(*(child.pid for child in psutil.Process().children()), flush=True)
     yield [Photo("hang", 0, "", b"")]
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 models = {path.stem: path for path in Path(sys.argv[1]).iterdir()}
 list(encode_isolated(test_isolate.settings(), models, batches(), seconds=600, processes=2))
 """
@@ -380,14 +381,18 @@ def test_a_process_ends_with_its_parent(models: dict[str, Path], how: signal.Sig
     )
     with parent:
         assert parent.stdout
+        assert parent.stderr
         children = [psutil.Process(int(pid)) for pid in parent.stdout.readline().split()]
         assert len(children) == 2
-        if how == signal.SIGINT:  # Ctrl-C reaches all processes at the terminal
-            os.killpg(parent.pid, how)
-        else:
-            parent.send_signal(how)
-        _, alive = psutil.wait_procs(children, timeout=60)
-        assert alive == []
-        assert parent.wait() == -how
-        assert parent.stderr
+        try:
+            if how == signal.SIGINT:  # Ctrl-C reaches all processes at the terminal
+                os.killpg(parent.pid, how)
+            else:
+                parent.send_signal(how)
+            assert parent.wait(60) == -how
+            _, alive = psutil.wait_procs(children, timeout=60)
+            assert alive == []
+        finally:
+            with suppress(ProcessLookupError):  # as it should be
+                os.killpg(parent.pid, signal.SIGKILL)
         assert parent.stderr.read().count("Traceback") == (how == signal.SIGINT)

@@ -101,6 +101,8 @@ def test_what_cannot_be_decoded_has_its_reason() -> None:
     assert reason(b"\0\0\0\x18ftypheic" + bytes(12)) == "unsupported"
     floats = Image.fromarray(np.zeros((2, 2), dtype=np.float32))
     assert reason(saved(floats, "TIFF")) == "unsupported"
+    wide = Image.fromarray(np.full((2, 2), 65536, dtype=np.int32))
+    assert reason(saved(wide, "TIFF")) == "unsupported"
 
 
 def test_plain_fills_up_a_truncated_photo() -> None:

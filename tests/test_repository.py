@@ -98,6 +98,7 @@ def test_every_rule_logs_is_timed_and_says_what_it_does(rule: str) -> None:
     directives = RULES[rule]
     wanted = {"output", "log", "benchmark", "conda", "message", "script"}
     assert wanted - set(directives) == set()
+    assert not {"shell", "run"} & set(directives), "names of files would be part of a command"
     for directive, folder in (("log", "results/logs/"), ("benchmark", "results/benchmarks/")):
         assert directives[directive].startswith(f'"{folder}'), directive
     for directive in ("conda", "script"):
@@ -147,6 +148,23 @@ def test_nothing_is_ever_unpickled(path: Path) -> None:
         assert "pickle" not in function
         if "allow_pickle" in keywords:
             assert ast.literal_eval(keywords["allow_pickle"]) is False, function
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+def test_no_shell_command_and_no_object_is_made_of_text(path: Path) -> None:
+    """Rules have scripts, as is tested above, and no commands."""
+    for function, keywords in calls(ast.parse(path.read_text(encoding="utf-8"))):
+        assert "shell" not in keywords, function
+        assert not re.fullmatch(r"eval|exec|os\.(system|popen)|subprocess\.get\w+", function)
+        assert not re.fullmatch(r"yaml\.(?!safe_)\w+", function)
+
+
+def test_the_table_of_faults_names_tests_that_there_are() -> None:
+    table = (ROOT / "docs/reliability.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(test_\w+)(?:\[\w+\])?`", table))
+    tests = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("tests/test_*.py"))
+    assert named
+    assert named - set(re.findall(r"^def (test_\w+)", tests, re.M)) == set()
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("meanface/*.py")), ids=lambda path: path.name)

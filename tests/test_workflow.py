@@ -5,6 +5,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
 import tarfile
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from threading import Thread
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, Run, snakemake
+from conftest import ROOT, Run, nest_folders, snakemake
 
 from meanface.shards import read_manifest, shard_of
 
@@ -264,6 +265,15 @@ def test_a_wrong_config_is_one_line_before_any_job(
     assert "Traceback" not in run.output
     assert len(run.output.splitlines()) <= 3
     assert not run.jobs
+
+
+def test_a_folder_that_cannot_be_listed_is_one_line_before_any_job(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    nest_folders(tmp_path / "photos")
+    run = snakemake(tmp_path, photos="photos", shards=2)
+    assert run.code != 0
+    assert re.search(f"^meanface: {tmp_path}/.*: cannot be listed: File name too", run.output, re.M)
+    assert "Traceback" not in run.output
 
 
 @pytest.fixture
