@@ -27,7 +27,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import hypothesis
@@ -52,6 +52,7 @@ from meanface.outcomes import (  # noqa: E402
     read_outcomes,
     write_outcomes,
 )
+from meanface.plan import contents_of, plan, read_plan  # noqa: E402
 from meanface.shards import read_manifest, read_shard, split  # noqa: E402
 
 MEMORY = 2 << 30  # bytes
@@ -195,6 +196,7 @@ def archives() -> Target:
 # --- shards and tables --------------------------------------------------------------------------
 
 
+@cache
 def shard() -> tuple[bytes, bytes]:
     """A tar and its manifest."""
     with tempfile.TemporaryDirectory() as name:
@@ -213,6 +215,41 @@ def check_manifest(data: bytes, folder: Path) -> None:
     else:
         paths = [row.path for row in rows]
         assert paths == sorted(set(paths))
+
+
+PLANNED = [f"{name}.jpg,1,{name * 64}\n" for name in "abc"]
+
+
+@cache
+def plan_files() -> tuple[bytes, bytes]:
+    """What two shards are to encode, and what not."""
+    with tempfile.TemporaryDirectory() as name:
+        manifests = [Path(name) / part for part in ("0.csv", "1.csv")]
+        for manifest in manifests:
+            manifest.write_text("".join(["path,size,sha256\n", *PLANNED]))
+        paths = Path(name) / "shards", Path(name) / "duplicates"
+        plan(manifests, *paths)
+        shards, duplicates = (path.read_bytes() for path in paths)
+        return shards, duplicates
+
+
+def check_plan(data: bytes, folder: Path) -> None:
+    (folder / "plan").write_bytes(data)
+    with suppress(AccountingError):
+        read_plan(folder / "plan")
+
+
+def check_duplicates(data: bytes, folder: Path) -> None:
+    manifest, duplicates = folder / "1.csv", folder / "duplicates"
+    manifest.write_text("".join(["path,size,sha256\n", *PLANNED]))
+    duplicates.write_bytes(data)
+    try:
+        contents = contents_of(manifest, duplicates)
+    except AccountingError as error:
+        assert str(duplicates) in str(error)
+    else:
+        assert contents == sorted(set(contents))
+        assert set(contents) <= {name * 64 for name in "abc"}
 
 
 def check_shard(manifest: bytes, data: bytes, folder: Path) -> None:
@@ -241,6 +278,7 @@ OUTCOMES: dict[str, Outcome] = {
 }
 
 
+@cache
 def outcome_files() -> tuple[bytes, bytes, bytes]:
     with tempfile.TemporaryDirectory() as name:
         paths = [Path(name) / part for part in ("embeddings", "faces", "failures")]
@@ -281,6 +319,7 @@ def check_table(data: bytes, folder: Path) -> None:
 ENGINE, SHARD, OTHER = "a" * 64, "b" * 64, "c" * 64
 
 
+@cache
 def cache_files() -> tuple[bytes, bytes]:
     """A shard's file and the index."""
     with tempfile.TemporaryDirectory() as name:
@@ -373,6 +412,8 @@ def landmark_files() -> Target:
 TARGETS: dict[str, Callable[[], Target]] = {
     "archive": archives,
     "manifest": lambda: Target([shard()[1]], check_manifest),
+    "plan": lambda: Target([plan_files()[0]], check_plan),
+    "duplicates": lambda: Target([plan_files()[1]], check_duplicates),
     "shard": lambda: Target([shard()[0]], partial(check_shard, shard()[1])),
     "embeddings": lambda: Target([outcome_files()[0]], partial(check_outcomes, 0)),
     "faces": lambda: Target([outcome_files()[1]], partial(check_outcomes, 1)),
