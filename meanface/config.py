@@ -143,7 +143,7 @@ def _found(photos: str, folders: Sequence[Path]) -> Path | None:
         paths = [folder / Path(photos).expanduser() for folder in folders]
         path = next((path for path in paths if path.exists()), None)
         if path and (folders[0] / "results").resolve().is_relative_to(path.resolve()):
-            raise UserError(f"config: photos: results go to {path}; write --directory and another")
+            raise UserError(f"config: photos: results go into {path}; name another by --directory")
         if path and path.is_file() and re.search("[{}]", str(path)):
             raise UserError(f"config: photos: rename {path}: braces are Snakemake's wildcards")
     except (OSError, ValueError, RuntimeError) as error:  # such as too long, no such user

@@ -228,10 +228,10 @@ def test_an_archive_has_no_braces_in_its_path_and_a_folder_may(folders: list[Pat
 def test_the_results_do_not_lie_among_the_photos(folders: list[Path]) -> None:
     """Pictures are among them, and would be photos to the next run."""
     for photos in (".", ".."):
-        assert "results go to" in source_refusal(folders, photos=photos)
+        assert "results go into" in source_refusal(folders, photos=photos)
     assert source(folders, photos="photos").path == folders[0] / "photos"
     (folders[0] / "results").symlink_to(folders[0] / "photos/2026")
-    assert "results go to" in source_refusal(folders, photos="photos")
+    assert "results go into" in source_refusal(folders, photos="photos")
 
 
 @pytest.mark.parametrize(
