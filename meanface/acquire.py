@@ -279,9 +279,7 @@ def describe(path: Path, checksum: Checksum | None) -> dict[str, object]:
         if not path.is_file():
             raise UserError(f"{path}: no such archive or folder, correct photos in the config")
         if path.stat().st_mtime > time.time() + SKEW:
-            raise UserError(
-                f"{path}: was changed in the future; set the clock, or `touch` the file"
-            )
+            raise UserError(f"{path}: its time is in the future; set the clock or `touch` it")
         sha256 = file_digest(path)
         if checksum is not None and checksum != Checksum("sha256", sha256):
             verify(path, checksum)
