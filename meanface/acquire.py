@@ -28,6 +28,7 @@ from meanface.files import file_digest
 
 BACK_OFF = wait_exponential_jitter(initial=1, max=60, jitter=1)  # seconds: 1, 2, 4, ... plus 0 to 1
 BLOCK = 64 * 1024  # bytes read from the network at a time
+SKEW = 60  # seconds that the clock of a file server may be ahead
 HEX_DIGITS = {"sha256": 64, "md5": 32}
 
 log = logging.getLogger(__name__)
@@ -277,10 +278,8 @@ def describe(path: Path, checksum: Checksum | None) -> dict[str, object]:
             return {"kind": "folder", "name": name, "listing": folder_listing_digest(path)}
         if not path.is_file():
             raise UserError(f"{path}: no such archive or folder, correct photos in the config")
-        if path.stat().st_mtime > time.time():
-            raise UserError(
-                f"{path}: was changed in the future; set the clock, or `touch` the file"
-            )
+        if path.stat().st_mtime > time.time() + SKEW:
+            raise UserError(f"{path}: its time is in the future; set the clock or `touch` it")
         sha256 = file_digest(path)
         if checksum is not None and checksum != Checksum("sha256", sha256):
             verify(path, checksum)

@@ -129,19 +129,23 @@ def _source(
                 f"config: sha256: missing for the URL {photos}; write the archive's sha256 or md5"
             )
         return Source(name, prefix, (photos, *config["mirrors"]), None, checksum)
-    for folder in folders:
-        path = folder / Path(photos).expanduser()
-        if path.is_dir() and checksum:
-            raise UserError(f"config: {checksum.algorithm}: a folder has none; write null")
-        if (folders[0] / "results").resolve().is_relative_to(path.resolve()):
-            raise UserError(
-                f"config: photos: {path} is where results go, and pictures are among them; run in "
-                "another folder, with --directory"
-            )
-        if path.is_file() and re.search("[{}]", str(path)):
-            raise UserError(f"config: photos: {path}: rename it, braces are Snakemake's wildcards")
-        if path.exists():
-            return Source(name, prefix, (), path, checksum)
-    if must_exist:
-        raise UserError(f"config: photos: no such file or folder: {photos}")
-    return Source(name, prefix, (), Path(photos), checksum)
+    path = _found(photos, folders)
+    if path is None and must_exist:
+        raise UserError(f"config: photos: no such file or folder: {photos!r}")
+    if path and path.is_dir() and checksum:
+        raise UserError(f"config: {checksum.algorithm}: a folder has none; write null")
+    return Source(name, prefix, (), path or Path(photos), checksum)
+
+
+def _found(photos: str, folders: Sequence[Path]) -> Path | None:
+    """Look a path up in the folders, of which the first is the run's. UserError: it won't do."""
+    try:
+        paths = [folder / Path(photos).expanduser() for folder in folders]
+        path = next((path for path in paths if path.exists()), None)
+        if path and (folders[0] / "results").resolve().is_relative_to(path.resolve()):
+            raise UserError(f"config: photos: results go into {path}; name another by --directory")
+        if path and path.is_file() and re.search("[{}]", str(path)):
+            raise UserError(f"config: photos: rename {path}: braces are Snakemake's wildcards")
+    except (OSError, ValueError, RuntimeError) as error:  # such as too long, no such user
+        raise UserError(f"config: photos: {photos!r} will not do: {error}") from error
+    return path

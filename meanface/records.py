@@ -56,13 +56,13 @@ def remove_altered(records: Path, seen: Path) -> list[str]:
                 f"{file} is not what was made, or cannot be read: {error.strerror}; delete it"
             ) from error
         states[file] = state
-    _write(seen, states)
+    _keep(seen, states)
     return altered
 
 
 def note_states(records: Path, seen: Path) -> None:
     """Keep the states of all files on record, as they are after a run."""
-    _write(seen, {file: _state(file) for file, _ in _recorded(records)})
+    _keep(seen, {file: _state(file) for file, _ in _recorded(records)})
 
 
 def check_digest(file: Path, sha256: str) -> None:
@@ -95,6 +95,11 @@ def _read(source: Path) -> dict[str, Any]:
         if isinstance(content, dict):
             return content
     return {}
+
+
+def _keep(seen: Path, states: dict[str, State | None]) -> None:
+    with suppress(OSError):  # a full disk: the next run reads more, and whatever fails tells
+        _write(seen, states)
 
 
 def _write(target: Path, content: dict[str, Any]) -> None:

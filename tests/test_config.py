@@ -209,22 +209,29 @@ def test_a_path_that_is_not_there_is_named(folders: list[Path]) -> None:
         assert photos in message
 
 
+@pytest.mark.parametrize("photos", ["x" * 5000, "zero\0byte", "~nobody-of-this-name/x", "s\ud800"])
+def test_a_path_that_cannot_be_is_named(photos: str, folders: list[Path]) -> None:
+    message = source_refusal(folders, photos=photos)
+    assert message.startswith("config: photos: ")
+    assert repr(photos) in message
+
+
 def test_an_archive_has_no_braces_in_its_path_and_a_folder_may(folders: list[Path]) -> None:
     folder = folders[0] / "{shard}"
     folder.mkdir()
     (folder / "x.zip").touch()
     assert source(folders, photos="{shard}").path == folder
     message = source_refusal(folders, photos="{shard}/x.zip")
-    assert message.startswith(f"config: photos: {folder}/x.zip: rename it")
+    assert message.startswith(f"config: photos: rename {folder}/x.zip")
 
 
 def test_the_results_do_not_lie_among_the_photos(folders: list[Path]) -> None:
     """Pictures are among them, and would be photos to the next run."""
     for photos in (".", ".."):
-        assert "is where results go" in source_refusal(folders, photos=photos)
+        assert "results go into" in source_refusal(folders, photos=photos)
     assert source(folders, photos="photos").path == folders[0] / "photos"
     (folders[0] / "results").symlink_to(folders[0] / "photos/2026")
-    assert "is where results go" in source_refusal(folders, photos="photos")
+    assert "results go into" in source_refusal(folders, photos="photos")
 
 
 @pytest.mark.parametrize(

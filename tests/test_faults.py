@@ -26,7 +26,7 @@ from conftest import ROOT, Run, snakemake
 from fileserver import FileServer, Reply
 from PIL import Image
 
-from meanface.records import recorded, remove_altered
+from meanface.records import note_states, recorded, remove_altered
 
 RESULTS = [
     *("mean.npy", "embeddings.npy", "faces.csv", "faces.parquet", "failures.csv"),
@@ -208,6 +208,18 @@ def test_a_job_that_failed_has_no_record_of_what_was_there_before(tmp_path: Path
         raise KeyError
     assert remove_altered(tmp_path, tmp_path / "seen") == []
     assert made.exists()
+
+
+def test_what_is_remembered_of_a_run_is_no_reason_to_fail(tmp_path: Path) -> None:
+    """Where it cannot be written, the next run reads more."""
+    made = tmp_path / "made"
+    with recorded(tmp_path / "record.json", [str(made)]):
+        made.write_text("whole")
+    seen = tmp_path / "absent" / "seen"
+    note_states(tmp_path, seen)
+    assert remove_altered(tmp_path, seen) == []
+    made.write_text("other")
+    assert remove_altered(tmp_path, seen) == [str(made)]
 
 
 def test_merge_itself_looks_at_what_encode_made(photos: Path, finished: Path) -> None:

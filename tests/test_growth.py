@@ -181,7 +181,7 @@ def test_a_part_with_a_wrong_checksum_is_named(photos: Path, tmp_path: Path) -> 
         ({"photos": "[sample]", "md5": "f" * 32}, "md5: write it beside each of the photos"),
         ({"photos": "[{name: x}]"}, "config: photos:"),
         ({"photos": "[{photos: sample, name: ../x}]"}, "config: photos:"),
-        ({"photos": "[sample, /nowhere]"}, "no such file or folder: /nowhere"),
+        ({"photos": "[sample, /nowhere]"}, "no such file or folder: '/nowhere'"),
     ],
 )
 def test_a_wrong_list_is_one_line(tmp_path: Path, config: dict[str, str], message: str) -> None:

@@ -250,7 +250,7 @@ def test_no_face_at_all_gives_a_message_and_no_mean(tmp_path: Path, sample_photo
         ),
         ({"shards": "many"}, "config: shards: 'many' will not do; write auto, or a whole number"),
         ({"detectors": "[hog]"}, "config: detectors: ['hog'] will not do; write a list of"),
-        ({"photos": "/nowhere.zip"}, "config: photos: no such file or folder: /nowhere.zip"),
+        ({"photos": "/nowhere.zip"}, "config: photos: no such file or folder: '/nowhere.zip'"),
         ({"photos": "https://localhost/x.tgz"}, "config: sha256: missing for the URL"),
         ({"photos": "ftp://localhost/x.tgz"}, "write a URL with http:// or https://"),
         ({"sha256": "abc"}, "config: sha256: 'abc' will not do; write 64 hexadecimal digits"),
