@@ -139,10 +139,10 @@ def neighbours(wildcards):
 
 def memory_to_encode(wildcards, attempt):
     """In MB: decoding and turning a photo takes up to 26 bytes per pixel, all else 500 MB for each
-    process that encodes, and 100 MB for the job.
+    process that encodes, and 350 MB for the job: its script 100, the Snakemake that runs it 250.
     """
     processes = config["threads"]
-    return attempt * (100 + processes * (500 + 26 * config["max_pixels"] // 1000000))
+    return attempt * (350 + processes * (500 + 26 * config["max_pixels"] // 1000000))
 
 
 def pairs_file(wildcards):
