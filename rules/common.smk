@@ -175,11 +175,12 @@ def finish():
     if not config["pictures"]:
         remove_photos(Path("results"), PICTURES_OF_PHOTOS)
     summary = rules.merge.output.summary
+    folder = Path(summary).parent.resolve()
     if summary.is_storage and summary.storage_object.exists():
         fetch(summary)
-    summary = Path(summary)
-    if summary.exists():
-        print(summary_text(read_json(summary), summary.parent.resolve()))
+        folder = summary.storage_object.query.rpartition("/")[0]
+    if Path(summary).exists():
+        print(summary_text(read_json(Path(summary)), folder))
 
 
 def print_report():
