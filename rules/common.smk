@@ -195,7 +195,7 @@ def encode_counts(wildcards):
     return outcomes(wildcards)["counts"]
 
 
-def picture_files(wildcards):
+def picture_files():
     """What the target pictures asks for; with `pictures: false` nothing that shows a photo."""
     of_photos = PICTURES_OF_PHOTOS if config["pictures"] else []
     of_numbers = ["dimensions", "settling", "distances", "map", "detectors", "speed"]
