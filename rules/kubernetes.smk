@@ -7,7 +7,9 @@ submitted Jobs is done here.
 """
 
 from dataclasses import dataclass
+from inspect import unwrap
 
+from snakemake.io import _IOFile
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 
 
@@ -32,6 +34,10 @@ if workflow.storage_settings.default_storage_provider:
     # Of inputs in storage, Snakemake compares the content only where it has written them itself;
     # and the photos, or the way to them, may be the controller's alone.
     workflow.localrules("download", "acquire", "shard", "plan", "export_model")
+    # Whether a file has a copy here is looked at, not remembered: once Snakemake 9.27 has listed one
+    # folder of the copies, it takes all others for empty, and so, unable to compare the content,
+    # digests that did not change for changed ones.
+    _IOFile.exists_local = unwrap(_IOFile.exists_local)
     # A target has nothing to read. Snakemake does not fetch its files, and then misses them.
     for target in (known for known in workflow.rules if known.norun):
         for file in target.input:
@@ -85,12 +91,23 @@ def use_our_executor():
     from kubernetes.client.rest import ApiException
     from kubernetes.config import ConfigException
     from snakemake_executor_plugin_kubernetes import Executor, get_uuid
+    from tenacity import retry, retry_if_exception, stop_after_delay, wait_exponential
     from urllib3.exceptions import HTTPError
 
     def one_line(error):
         if isinstance(error, ApiException):
             return f"{error.status} {error.reason}"
         return " ".join(str(error).split())
+
+    def is_away(error):
+        """Whether the API server may do a little later what it did not do now."""
+        if isinstance(error, ApiException):
+            return error.status == 429 or error.status >= 500
+        return isinstance(error, HTTPError)
+
+    def say_is_away(attempt):
+        executor, error = attempt.args[0], attempt.outcome.exception()
+        executor.say(f"kubernetes: asked again later: {one_line(error)}")
 
     class KubernetesExecutor(Executor):
         """Looks after submitted Jobs: asks again, says why a pod failed, leaves nothing behind."""
@@ -106,13 +123,41 @@ def use_our_executor():
         def register_secret(self):
             # Of a run with nothing to do, Snakemake would leave the Secret behind.
             if len(self.workflow.dag):
-                super().register_secret()
+                self._kubernetes_retry(super().register_secret)
+
+        def unregister_secret(self):
+            try:
+                super().unregister_secret()
+            except (ApiException, HTTPError) as error:
+                self.say(
+                    f"kubernetes: Secret {self.run_namespace} could not be removed:"
+                    f" {one_line(error)}"
+                )
 
         def run_job(self, job):
             # Before it is submitted: a run may be stopped while the API server answers.
             name = get_uuid(f"{self.run_namespace}-{job.jobid}-{job.attempt}")
             self.submitted.add(f"snakejob-{name}")
-            super().run_job(job)
+            try:
+                super().run_job(job)
+            except HTTPError as error:
+                raise WorkflowError(f"kubernetes: cannot be used: {one_line(error)}")
+
+        @retry(
+            retry=retry_if_exception(is_away),
+            wait=wait_exponential(),
+            stop=stop_after_delay(60),
+            before_sleep=say_is_away,
+            reraise=True,
+        )
+        def _kubernetes_retry(self, call):
+            """Create or remove something; the plugin does so through this."""
+            try:
+                return call()
+            except ApiException as error:
+                # It is there: its name is of this run alone, so the answer to the last try was lost.
+                if error.status != 409:
+                    raise
 
         async def check_active_jobs(self, active_jobs):
             for job_info in active_jobs:
