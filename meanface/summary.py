@@ -20,8 +20,8 @@ def read_json(source: Path) -> dict[str, Any]:
     return content
 
 
-def summary_text(summary: Mapping[str, Any], results: Path) -> str:
-    """Give the lines shown at the end of a run; `results` is the folder that holds them."""
+def summary_text(summary: Mapping[str, Any], results: Path | str) -> str:
+    """Give the lines shown at the end of a run; `results` is the folder or address of its files."""
     skipped = sum(count for kind, count in summary["skipped"].items() if kind != "directory")
     lines = [
         (
@@ -33,8 +33,9 @@ def summary_text(summary: Mapping[str, Any], results: Path) -> str:
         ("speed", f"{summary['photos_per_second']:,.1f} photos per second and worker"),
         ("results", f"{results}/ (mean.npy, embeddings.npy, faces.csv, failures.csv)"),
     ]
-    if (results / "report.html").exists():
-        lines.append(("report", str(results / "report.html")))
+    report = Path(results, "report.html")
+    if report.exists():
+        lines.append(("report", str(report)))
     return "\n".join(f"{name:>8}  {value}" for name, value in lines)
 
 

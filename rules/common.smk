@@ -196,10 +196,10 @@ def neighbours(wildcards):
 
 def memory_to_encode(wildcards, attempt):
     """In MB: decoding and turning a photo takes up to 26 bytes per pixel, all else 500 MB for each
-    process that encodes, and 100 MB for the job.
+    process that encodes, and 350 MB for the job: its script 100, the Snakemake that runs it 250.
     """
     processes = config["threads"]
-    return attempt * (100 + processes * (500 + 26 * config["max_pixels"] // 1000000))
+    return attempt * (350 + processes * (500 + 26 * config["max_pixels"] // 1000000))
 
 
 def pairs_file(wildcards):
@@ -232,11 +232,12 @@ def finish():
     if not config["pictures"]:
         remove_photos(Path("results"), PICTURES_OF_PHOTOS)
     summary = rules.merge.output.summary
+    folder = Path(summary).parent.resolve()
     if summary.is_storage and summary.storage_object.exists():
         fetch(summary)
-    summary = Path(summary)
-    if summary.exists():
-        print(summary_text(read_json(summary), summary.parent.resolve()))
+        folder = summary.storage_object.query.rpartition("/")[0]
+    if Path(summary).exists():
+        print(summary_text(read_json(Path(summary)), folder))
 
 
 def print_report():
@@ -251,7 +252,7 @@ def encode_counts(wildcards):
     return outcomes(wildcards)["counts"]
 
 
-def picture_files(wildcards):
+def picture_files():
     """What the target pictures asks for; with `pictures: false` nothing that shows a photo."""
     of_photos = PICTURES_OF_PHOTOS if config["pictures"] else []
     of_numbers = ["dimensions", "settling", "distances", "map", "detectors", "speed"]

@@ -25,8 +25,9 @@ rule encode:
         "../envs/meanface.yaml"
     threads: config["threads"]
     resources:
+        # Not gpu=0: that would let a pod of Kubernetes onto the nodes that are for GPUs alone.
+        **({"gpu": 1} if ENGINE.device == "cuda" else {}),
         mem_mb=memory_to_encode,
-        gpu=int(ENGINE.device == "cuda"),
     params:
         planned=planned_for,
         engine=ENGINE,

@@ -29,8 +29,7 @@ if workflow.storage_settings.default_storage_provider:
         sys.exit(
             "meanface: config: shards: write a number; pods can't look at the photos"
         )
-    # Of inputs in storage, Snakemake compares the content only where it has written them itself;
-    # and the photos, or the way to them, may be the controller's alone.
+    # The photos, or the way to them, may be the controller's alone.
     workflow.localrules(
         "download", "acquire", "divide", "shard", "plan", "export_model"
     )
@@ -87,12 +86,23 @@ def use_our_executor():
     from kubernetes.client.rest import ApiException
     from kubernetes.config import ConfigException
     from snakemake_executor_plugin_kubernetes import Executor, get_uuid
+    from tenacity import retry, retry_if_exception, stop_after_delay, wait_exponential
     from urllib3.exceptions import HTTPError
 
     def one_line(error):
         if isinstance(error, ApiException):
             return f"{error.status} {error.reason}"
         return " ".join(str(error).split())
+
+    def is_away(error):
+        """Whether the API server may do a little later what it did not do now."""
+        if isinstance(error, ApiException):
+            return error.status == 429 or error.status >= 500
+        return isinstance(error, HTTPError)
+
+    def say_is_away(attempt):
+        executor, error = attempt.args[0], attempt.outcome.exception()
+        executor.say(f"kubernetes: asked again later: {one_line(error)}")
 
     class KubernetesExecutor(Executor):
         """Looks after submitted Jobs: asks again, says why a pod failed, leaves nothing behind."""
@@ -108,13 +118,41 @@ def use_our_executor():
         def register_secret(self):
             # Of a run with nothing to do, Snakemake would leave the Secret behind.
             if len(self.workflow.dag):
-                super().register_secret()
+                self._kubernetes_retry(super().register_secret)
+
+        def unregister_secret(self):
+            try:
+                super().unregister_secret()
+            except (ApiException, HTTPError) as error:
+                self.say(
+                    f"kubernetes: Secret {self.run_namespace} could not be removed:"
+                    f" {one_line(error)}"
+                )
 
         def run_job(self, job):
             # Before it is submitted: a run may be stopped while the API server answers.
             name = get_uuid(f"{self.run_namespace}-{job.jobid}-{job.attempt}")
             self.submitted.add(f"snakejob-{name}")
-            super().run_job(job)
+            try:
+                super().run_job(job)
+            except HTTPError as error:
+                raise WorkflowError(f"kubernetes: cannot be used: {one_line(error)}")
+
+        @retry(
+            retry=retry_if_exception(is_away),
+            wait=wait_exponential(),
+            stop=stop_after_delay(60),
+            before_sleep=say_is_away,
+            reraise=True,
+        )
+        def _kubernetes_retry(self, call):
+            """Create or remove something; the plugin does so through this."""
+            try:
+                return call()
+            except ApiException as error:
+                # It is there: its name is of this run alone, so the answer to the last try was lost.
+                if error.status != 409:
+                    raise
 
         async def check_active_jobs(self, active_jobs):
             for job_info in active_jobs:

@@ -3,7 +3,7 @@
 
 rule pictures:
     input:
-        picture_files,
+        picture_files(),
     localrule: True
 
 

@@ -22,7 +22,7 @@ with job(snakemake.log[0], snakemake.output):
         snakemake.params.engine,
         {Path(model).stem: Path(model) for model in given.models},
         seconds=snakemake.params.seconds,
-        memory=1_000_000 * (snakemake.resources.mem_mb - 100) // snakemake.threads,
+        memory=1_000_000 * (snakemake.resources.mem_mb - 350) // snakemake.threads,
         processes=snakemake.threads,
     )
     cache = config["cache"] and Cache(config["cache"], snakemake.params.fingerprint)

@@ -17,11 +17,12 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import distribution
 from pathlib import Path
 from threading import RLock, Thread
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
 import yaml
@@ -52,10 +53,12 @@ class Cluster:
     url: str = ""
     controller: int = 0
     fault: Callable[[str], Fault | None] = lambda command: None
+    # Requests, such as "create jobs", that fail once: before or after they are done.
+    away: dict[str, Literal["before", "after"]] = field(default_factory=dict)
     jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
     pods: dict[str, dict[str, Any]] = field(default_factory=dict)
     secrets: dict[str, dict[str, Any]] = field(default_factory=dict)
-    commands: list[str] = field(default_factory=list)
+    submitted: list[dict[str, Any]] = field(default_factory=list)
     forbidden: list[str] = field(default_factory=list)
     processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
     lock: Any = field(default_factory=RLock)
@@ -65,9 +68,11 @@ class Cluster:
         """The names of all objects that there are."""
         return [*self.jobs, *self.pods, *self.secrets]
 
-    def rules_of(self) -> list[str]:
-        """The rules of the jobs that were submitted, in order."""
-        return [re.findall(r"--target-jobs '?(\w+):", one)[0] for one in self.commands]
+    @property
+    def rules(self) -> list[str]:
+        """The rules of the pods that there were, in order."""
+        commands = [" ".join(pod["containers"][0]["args"]) for pod in self.submitted]
+        return [re.findall(r"--target-jobs '?(\w+):", one)[0] for one in commands]
 
     # --- Jobs and pods ----------------------------------------------------------------------------
 
@@ -76,13 +81,12 @@ class Cluster:
         spec = job["spec"]["template"]["spec"]
         (container,) = spec["containers"]
         assert container["workingDir"] == "/workdir"
-        assert spec["serviceAccountName"] == "meanface-worker"
         assert (
             container["resources"]["limits"]["memory"]
             == container["resources"]["requests"]["memory"]
         )
         command = " ".join(container["args"])
-        self.commands.append(command)
+        self.submitted.append(spec)
         self.jobs[name] = job | {"status": {"active": 1}}
         pod = {
             "metadata": {"name": f"{name}-x", "labels": {"job-name": name}},
@@ -188,10 +192,22 @@ class Cluster:
         if not allowed("batch" if "batch" in group else "", kind, verb):
             self.forbidden.append(f"{verb} {kind}")
             return 403, None
-        query = parse_qs(parts.query)
+        fails = self.away.pop(f"{verb} {kind}", None)
+        if fails == "before":
+            return 503, None
+        answer = self.act(verb, kind, name, parse_qs(parts.query), body)
+        return (504, None) if fails else answer
+
+    def act(
+        self, verb: str, kind: str, name: str, query: dict[str, list[str]], body: dict[str, Any]
+    ) -> tuple[int, Any]:
+        """Do what is asked for; as `answer`."""
+        resource = kind.partition("/")[0]
         table = {"jobs": self.jobs, "pods": self.pods, "secrets": self.secrets}[resource]
         if name and name not in table:
             return 404, None
+        if verb == "create" and body["metadata"]["name"] in table:
+            return 409, None
         if kind == "pods" and verb == "list":
             label = query["labelSelector"][0].partition("=")[2]
             found = [
@@ -221,6 +237,7 @@ class Cluster:
         return 200, {"kind": "Status", "metadata": {}, "status": {} if resource == "pods" else None}
 
 
+@cache
 def allowed(group: str, resource: str, verb: str) -> bool:
     """Whether the controller's role allows it."""
     text = (ROOT / "deploy/kubernetes/base/rbac.yaml").read_text(encoding="utf-8")

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -23,8 +24,9 @@ from moto.server import ThreadedMotoServer
 from test_deploy import build, controller
 
 SAMPLE = ROOT / "sample/sample.tar.gz"
+MERGED = "results/mean.npy"  # a target that spares the statistics
 RESULTS = ("mean.npy", "embeddings.npy", "faces.csv", "failures.csv")
-FAST = {"detectors": ["hog@0"], "shards": 2}
+FAST = {"detectors": ["hog@0"], "landmarks": 5, "shards": 2}
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +73,7 @@ def bucket(s3: str, tmp_path: Path) -> Bucket:
 def run(
     here: Cluster, *extra: str, environment: dict[str, str], options: list[str], **config: object
 ) -> Run:
-    """Run what the controller's Job runs, in a folder laid out as its init container does."""
+    """Run Snakemake in a folder laid out as the init container of the controller's Job does."""
     folder = here.folder / "workdir"
     shutil.copytree(here.folder / "image", folder, dirs_exist_ok=True)
     (folder / "config/cluster.yaml").write_text(yaml.safe_dump(config))
@@ -92,16 +94,35 @@ def run(
     return Run(process.returncode, output, folder / "results")
 
 
-def given(overlay: str, values: dict[str, str]) -> list[str]:
-    """The arguments of the controller in an overlay, with these values put in."""
-    objects = build(ROOT / "deploy/kubernetes/overlays" / overlay)
-    text = "\n".join(controller(objects)["args"])
+def deployed(overlay: str) -> list[str]:
+    """The arguments of the controller's Job in an overlay."""
+    arguments = controller(build(ROOT / "deploy/kubernetes/overlays" / overlay))["args"]
+    return replaced(arguments, {"$(MEANFACE_IMAGE)": "meanface:test"})
+
+
+def documented(provider: str) -> list[str]:
+    """The arguments with which docs/kubernetes.md has a run started from one's own machine."""
+    text = (ROOT / "docs/kubernetes.md").read_text(encoding="utf-8").replace("\\\n", " ")
+    (line,) = re.findall(rf"^    snakemake (.*-provider {provider} .*)$", text, re.M)
+    return [*shlex.split(line), "--configfile", "config/cluster.yaml"]
+
+
+def replaced(arguments: list[str], values: dict[str, str]) -> list[str]:
+    """The arguments with these values put in."""
+    text = "\n".join(arguments)
     for old, new in values.items():
         text = text.replace(old, new)
     return text.split("\n")
 
 
-def run_s3(here: Cluster, bucket: Bucket, *extra: str, key: str = "test", **config: object) -> Run:
+def run_s3(
+    here: Cluster,
+    bucket: Bucket,
+    *extra: str,
+    key: str = "test",
+    arguments: list[str] | None = None,
+    **config: object,
+) -> Run:
     prefix = f"s3://{bucket.name}/meanface"
     environment = {}
     for name in ("AWS_", "SNAKEMAKE_STORAGE_S3_"):
@@ -114,9 +135,8 @@ def run_s3(here: Cluster, bucket: Bucket, *extra: str, key: str = "test", **conf
         "SNAKEMAKE_STORAGE_S3_ACCESS_KEY": key,
         "SNAKEMAKE_STORAGE_S3_SECRET_KEY": key,
     }
-    options = given(
-        "cloud", {"$(MEANFACE_S3_PREFIX)": prefix, "$(MEANFACE_IMAGE)": "meanface:test"}
-    )
+    values = {"$(MEANFACE_S3_PREFIX)": prefix, "s3://my-bucket/meanface": prefix}
+    options = replaced(arguments or deployed("cloud"), values)
     config = {"photos": str(SAMPLE), "cache": f"{prefix}/cache"} | config
     return run(here, *extra, environment=environment, options=options, **config)
 
@@ -124,7 +144,7 @@ def run_s3(here: Cluster, bucket: Bucket, *extra: str, key: str = "test", **conf
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sample's results on this machine alone."""
-    done = snakemake(tmp_path_factory.mktemp("local"), shards=2, detectors="[hog@0]")
+    done = snakemake(tmp_path_factory.mktemp("local"), MERGED, **FAST)
     assert done.code == 0, done.output
     return done.results
 
@@ -139,13 +159,15 @@ def pack(photos: Path, archive: Path) -> None:
         tar.add(photos / "sample", arcname="sample")
 
 
-def run_volume(here: Cluster, **config: object) -> Run:
+def run_volume(
+    here: Cluster, *extra: str, arguments: list[str] | None = None, **config: object
+) -> Run:
     """Run with the volume as storage."""
     data = here.folder / "data"
     data.mkdir()
-    values = {"/data": str(data), "$(MEANFACE_IMAGE)": "meanface:test"}
+    options = replaced(arguments or deployed("one-node"), {"/data": str(data)})
     config = {"photos": str(SAMPLE), "cache": str(data / "cache")} | FAST | config
-    return run(here, environment={}, options=given("one-node", values), **config)
+    return run(here, *extra, environment={}, options=options, **config)
 
 
 def test_the_sample_with_s3(here: Cluster, bucket: Bucket, local: Path) -> None:
@@ -159,18 +181,26 @@ def test_the_sample_with_s3(here: Cluster, bucket: Bucket, local: Path) -> None:
     done = run_s3(here, bucket, photos=str(archive), **FAST)
     assert done.code == 0, done.output
     assert not here.forbidden
-    assert here.rules_of() == ["encode"] * 4 + ["merge", "statistics"]
+    assert here.rules == ["encode"] * 4 + ["merge", "statistics"]
     assert "OOMKilled" in done.output
     assert "its pod was deleted" in done.output
-    assert "encoded  " in done.output, "the summary"
+    assert f" results  s3://{bucket.name}/meanface/results/ (mean.npy" in done.output, "the summary"
     for name in RESULTS:
         assert bucket.read(f"results/{name}") == (local / name).read_bytes()
     assert not here.left_behind
 
-    # Nothing is to be done again.
-    again = run_s3(here, bucket, photos=str(archive), **FAST)
+    # One photo is another: its shard alone is encoded.
+    shutil.copy(photo(photos, "Grace_Hopper_0002.jpg"), photo(photos, "Grace_Hopper_0001.jpg"))
+    pack(photos, archive)
+    changed = run_s3(here, bucket, MERGED, photos=str(archive), **FAST)
+    assert changed.code == 0, changed.output
+    assert here.rules[6:] == ["encode", "merge"]
+    assert not here.left_behind
+
+    # Nothing is to be done again, although the plan is newer than what was encoded before.
+    again = run_s3(here, bucket, MERGED, photos=str(archive), **FAST)
     assert again.code == 0, again.output
-    assert len(here.commands) == 6
+    assert len(here.submitted) == 8
     assert "encoded  " in again.output
     assert not here.left_behind
 
@@ -178,32 +208,33 @@ def test_the_sample_with_s3(here: Cluster, bucket: Bucket, local: Path) -> None:
     table = bucket.objects.Object("meanface/results/encoded/photos-0001.faces.csv")
     faces = table.get()["Body"].read()
     table.put(Body=faces[: faces.rindex(b"\n", 0, -1) + 1])
-    few = run_s3(here, bucket, "--forcerun=merge", "--retries=0", photos=str(archive), **FAST)
+    options = ("--forcerun=merge", "--retries=0")
+    few = run_s3(here, bucket, MERGED, *options, photos=str(archive), **FAST)
     assert few.code != 0
     assert re.search(r"message: its pod ended with 1: meanface: .*photos-0001", few.output)
-    assert here.rules_of()[6:] == ["merge"]
-    assert not here.left_behind
-    table.put(Body=faces)
-
-    # One photo is another: its shard alone is encoded.
-    shutil.copy(photo(photos, "Grace_Hopper_0002.jpg"), photo(photos, "Grace_Hopper_0001.jpg"))
-    pack(photos, archive)
-    changed = run_s3(here, bucket, photos=str(archive), **FAST)
-    assert changed.code == 0, changed.output
-    assert here.rules_of()[7:] == ["encode", "merge", "statistics"]
+    assert here.rules[8:] == ["merge"]
     assert not here.left_behind
     assert not here.forbidden
 
 
 def test_the_sample_with_a_volume(here: Cluster, local: Path) -> None:
-    """The same bytes; a pod is evicted and the Job of another is deleted."""
-    faults = [Fault("evicted"), Fault("forgotten")]
+    """The same bytes; a pod is evicted, the Job of another deleted, the API server away twice."""
+    here.away = {"create secrets": "before", "create jobs": "after"}
+    faults = [Fault("forgotten"), Fault("evicted")]
     here.fault = lambda command: faults.pop() if faults and "encode:" in command else None
-    done = run_volume(here)
+    done = run_volume(here, MERGED)
     assert done.code == 0, done.output
-    assert here.rules_of() == ["encode"] * 4 + ["merge", "statistics"]
+    assert here.rules == ["encode"] * 4 + ["merge"]
     assert "its pod failed: Evicted: The node was low on resource: memory." in done.output
     assert "its Job was deleted" in done.output
+    assert "kubernetes: asked again later: 503 " in done.output
+    assert "kubernetes: asked again later: 504 " in done.output
+    for pod in here.submitted:
+        assert pod["serviceAccountName"] == "meanface-worker"
+        assert pod["containers"][0]["image"] == "meanface:test"
+        assert "tolerations" not in pod
+        limits = pod["containers"][0]["resources"]["limits"]
+        assert set(limits) == {"cpu", "memory", "ephemeral-storage"}
     for name in RESULTS:
         found = here.folder / "data/results" / name
         assert found.read_bytes() == (local / name).read_bytes()
@@ -212,10 +243,15 @@ def test_the_sample_with_a_volume(here: Cluster, local: Path) -> None:
 
 
 def test_nothing_is_left_of_a_run_that_is_stopped(here: Cluster) -> None:
+    """Started by the documentation's command; and with device: cuda, a pod asks for a GPU."""
     here.fault = lambda command: os.kill(here.controller, signal.SIGINT)
-    done = run_volume(here)
+    values = {"/data/party.zip": str(SAMPLE), "shards=64": "shards=2"}
+    done = run_volume(here, arguments=replaced(documented("fs"), values), device="cuda")
     assert done.code != 0
-    assert "encode" in here.rules_of()
+    assert "encode" in here.rules
+    pod = here.submitted[0]
+    assert pod["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    assert [one["key"] for one in pod["tolerations"]] == ["nvidia.com/gpu"]
     assert not here.left_behind
     assert not here.forbidden
 
@@ -239,7 +275,7 @@ def test_wrong_credentials_for_s3_are_one_line(here: Cluster, bucket: Bucket) ->
     assert line.startswith(f"meanface: s3://{bucket.name}/meanface: cannot be used")
     assert "403" in line
     assert "Traceback" not in done.output
-    assert not here.commands
+    assert not here.submitted
 
 
 def test_the_number_of_shards_must_be_given(here: Cluster) -> None:
@@ -255,8 +291,17 @@ def test_photos_of_lfw_give_the_same_bytes(
 ) -> None:
     alone = snakemake(tmp_path_factory.mktemp("alone"), photos=lfw_archive(), shards=4)
     assert alone.code == 0, alone.output
-    done = run_s3(here, bucket, photos=str(lfw_archive()), shards=4)
+    values = {"/data/party.zip": str(lfw_archive()), "shards=64": "shards=4"}
+    arguments = replaced(documented("s3"), values)
+    done = run_s3(here, bucket, arguments=arguments)
     assert done.code == 0, done.output
     for name in RESULTS:
         assert bucket.read(f"results/{name}") == (alone.results / name).read_bytes()
     assert not here.left_behind
+
+    # The pictures are drawn by the controller, which need not have any of the files.
+    shutil.rmtree(here.folder / "workdir/.snakemake/storage")
+    pictures = run_s3(here, bucket, "pictures", arguments=arguments)
+    assert pictures.code == 0, pictures.output
+    assert bucket.read("results/pictures/mean_face.png").startswith(b"\x89PNG")
+    assert here.rules == ["encode"] * 4 + ["merge", "statistics"]

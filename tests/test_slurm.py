@@ -163,7 +163,7 @@ def test_sample_gives_the_bytes_of_the_local_run(
     assert all(job["JobName"].startswith("meanface_") for job in run.jobs)
     # One after the other: a core and the memory of one, the time of both.
     assert encode["NumCPUs"] == "1"
-    assert encode["MinMemoryNode"] == "1900M"
+    assert encode["MinMemoryNode"] == "2150M"
     assert minutes(encode) >= 2 * 6
     # Quick rules, and those that need the internet, are not submitted.
     assert not [comment for comment in comments if re.search("export_model|download", comment)]
@@ -217,7 +217,7 @@ def test_a_job_over_its_time_gets_more_time_and_memory(
     first, second = run.attempts(ENCODE_0000)
     assert (first["JobState"], second["JobState"]) == ("TIMEOUT", "COMPLETED")
     assert minutes(second) == 2 * minutes(job)
-    assert (first["MinMemoryNode"], second["MinMemoryNode"]) == ("1900M", "3800M")
+    assert (first["MinMemoryNode"], second["MinMemoryNode"]) == ("2150M", "4300M")
 
 
 def test_a_job_over_its_memory_gets_more(
