@@ -124,6 +124,10 @@ def _source(
     if "://" in photos:
         if not photos.startswith(("http://", "https://")):
             raise UserError(f"config: photos: {photos!r}; write a URL with http:// or https://")
+        try:
+            urlsplit(photos)
+        except ValueError as error:
+            raise UserError(f"config: photos: {photos!r} will not do: {error}") from error
         if checksum is None:
             raise UserError(
                 f"config: sha256: missing for the URL {photos}; write the archive's sha256 or md5"

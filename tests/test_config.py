@@ -267,6 +267,11 @@ def test_a_url_comes_with_its_mirrors_and_a_checksum(folders: list[Path]) -> Non
     assert URL in message
 
 
+def test_a_url_that_cannot_be_is_named(folders: list[Path]) -> None:
+    message = source_refusal(folders, photos="https://[::1/x.tgz", sha256=SHA256)
+    assert message.startswith("config: photos: 'https://[::1/x.tgz' will not do: ")
+
+
 def test_other_schemes_are_refused(folders: list[Path]) -> None:
     for photos in ("ftp://localhost/x.tgz", "s3://bucket/x.tgz", "file:///x.tgz"):
         message = source_refusal(folders, photos=photos, sha256=SHA256)
