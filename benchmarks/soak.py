@@ -4,7 +4,8 @@
 
 Each run starts in an empty folder. All its processes are killed (SIGKILL) at a moment drawn from
 the time that an undisturbed run takes; then it is started again, and killed again at a moment drawn
-from twice that time, until a start is through before its moment comes. After a kill, what
+from twice that time, until a start is through before its moment comes. One that was through before
+its first begins anew. After a kill, what
 Snakemake's message says is done (--unlock).
 Status 1: a run failed, or its results are not those of the undisturbed run, byte for byte.
 """
@@ -12,6 +13,7 @@ Status 1: a run failed, or its results are not those of the undisturbed run, byt
 import argparse
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -67,8 +69,10 @@ def killed_until_done(folder: Path, photos: Path, moments: random.Random, usual:
         status = start(folder, photos, seconds=moments.uniform(0, longest))
         if status is None:
             kills += 1
-        elif status == 0:
+        elif status == 0 and kills:
             return kills
+        elif status == 0:
+            shutil.rmtree(folder)
         elif "--unlock" in (folder / "output.log").read_text():
             start(folder, photos, "--unlock")
         else:
