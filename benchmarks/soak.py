@@ -5,8 +5,7 @@
 Each run starts in an empty folder. All its processes are killed (SIGKILL) at a moment drawn from
 the time that an undisturbed run takes; then it is started again, and killed again at a moment drawn
 from twice that time, until a start is through before its moment comes. One that was through before
-its first begins anew. After a kill, what
-Snakemake's message says is done (--unlock).
+its first begins anew. After a kill, what Snakemake's message says is done (--unlock).
 Status 1: a run failed, or its results are not those of the undisturbed run, byte for byte.
 """
 
