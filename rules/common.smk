@@ -9,8 +9,8 @@ from meanface.acquire import folder_listing_digest, size_of
 from meanface.config import check_config, sources_of
 from meanface.engine import EngineSettings, versions
 from meanface.errors import UserError
-from meanface.privacy import remove_photos
 from meanface.plan import read_plan
+from meanface.privacy import remove_photos
 from meanface.shards import layout, shards_for
 from meanface.summary import read_json, summary_text
 
