@@ -32,7 +32,9 @@ from meanface.tables import write_table
 
 MANIFEST = ("path", "size", "sha256")
 
-_IN_PART = 64  # shards at most
+_IN_ONE = 64  # shards that one part may hold where there is no other
+# Snakemake keeps its records of 128 files in memory, and reads the others six times.
+_IN_PART = 32
 _SHARD_SIZE = 8 << 20  # bytes: on one core a job of some ten seconds for photos of 15 kB
 _BUFFER = 64 << 20  # bytes held back before they are appended to the shards
 
@@ -67,10 +69,10 @@ def shards_for(size: int) -> int:
 def layout(shards: int) -> tuple[int, int]:
     """Give the number of parts of a source, and of the shards in each, for `shards` in all.
 
-    Up to 64 are one part; beyond, there may be a few more than `shards`, so that all parts are
-    alike.
+    Up to 64 are one part; beyond, there are at most 32 in each, and there may be a few more than
+    `shards`, so that all parts are alike.
     """
-    parts = -(-shards // _IN_PART)
+    parts = 1 if shards <= _IN_ONE else -(-shards // _IN_PART)
     return parts, -(-shards // parts)
 
 

@@ -96,11 +96,11 @@ def test_the_mean_is_the_same_to_the_last_bit(
 def test_a_source_with_many_shards_is_divided_first(tmp_path: Path) -> None:
     run = snakemake(tmp_path, "--until", "plan", photos=SAMPLE, shards=65)
     assert run.code == 0, run.output
-    assert (run.jobs["divide"], run.jobs["shard"], run.jobs["plan"]) == (1, 2, 1)
+    assert (run.jobs["divide"], run.jobs["shard"], run.jobs["plan"]) == (1, 3, 1)
     assert [path.name for path in (run.results / "parts").iterdir()] == ["photos.json"]
     manifests = sorted((run.results / "shards").glob("*.csv"))
     assert [path.stem for path in manifests] == [
-        f"photos-{part}{number:02d}" for part in ("00", "01") for number in range(33)
+        f"photos-{part}{number:02d}" for part in ("00", "01", "02") for number in range(22)
     ]
     with (ROOT / "sample/expected.csv").open(newline="") as stream:
         expected = {row["path"] for row in csv.DictReader(stream)}
