@@ -462,7 +462,8 @@ def test_a_bomb_ends_a_run_with_one_line(key: str, limits: dict[str, int], tmp_p
     source = tmp_path / "bomb"
     files = [(f"{i}.jpg", bytes(MB)) for i in range(8)]
     source.write_bytes(zip_bytes(*files) if limits else gzip.compress(tar_bytes(*files)))
-    run = snakemake(tmp_path / "run", photos=source, max_bytes=MB, shards=1, **limits)
+    settings = {"encoder": "stub", "shards": 1, "max_bytes": MB, **limits}
+    run = snakemake(tmp_path / "run", photos=source, **settings)
     assert run.code != 0
     lines = [line for line in run.output.splitlines() if "if you trust it" in line]
     assert lines, run.output
