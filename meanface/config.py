@@ -69,12 +69,24 @@ def check_config(config: Mapping[str, Any], schema: Path) -> None:
             raise UserError(f"config: unknown key {key!r}; {hint}")
     error = jsonschema.exceptions.best_match(_Validator(rules).iter_errors(config))
     if error is None:
+        _check_cache(str(config["cache"]), rules["properties"]["cache"]["description"])
         return
     if not error.absolute_path:
         raise UserError(f"config: {error.message}; config/config.yaml has all keys")
     key = str(error.absolute_path[0])
     description = rules["properties"][key]["description"]
     raise UserError(f"config: {key}: {config[key]!r} will not do; write {description}")
+
+
+def _check_cache(cache: str, description: str) -> None:
+    protocol, is_address, _ = cache.partition("://")
+    if is_address:
+        from fsspec import available_protocols  # a fifth of a second, that most runs need not spend
+
+        if protocol not in available_protocols():
+            raise UserError(
+                f"config: cache: {protocol!r} is no protocol that fsspec knows; write {description}"
+            )
 
 
 def sources_of(

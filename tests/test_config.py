@@ -118,6 +118,13 @@ def test_a_wrong_value_is_named_with_what_to_write(key: str, wrong: object) -> N
     assert message.endswith(KEYS[key]["description"])
 
 
+def test_a_cache_that_nothing_can_open_is_named() -> None:
+    message = refusal(DEFAULTS | {"cache": "nosuch://bucket/cache"})
+    assert message.startswith("config: cache: 'nosuch' is no protocol")
+    assert message.endswith(KEYS["cache"]["description"])
+    check_config(DEFAULTS | {"cache": "memory://cache"}, SCHEMA)
+
+
 @pytest.mark.parametrize(
     ("key", "right"),
     [
