@@ -165,7 +165,7 @@ def benchmarked(folder: Path) -> Iterator[tuple[str, float]]:
 def kept(results: Path) -> dict[str, int]:
     """Give the bytes of the files that stay, by what they are."""
     final = [path for path in results.glob("*") if path.is_file()]
-    folders = ("shards", "plan", "encoded", "cache")
+    folders = ("shards", "contents", "plan", "encoded", "cache")
     sizes = {name: size_of((results / name).rglob("*")) for name in folders}
     sizes |= {path.name: path.stat().st_size for path in sorted(final)}
     return sizes | {

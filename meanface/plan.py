@@ -3,7 +3,8 @@
 import csv
 import hashlib
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from itertools import chain, groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,28 +12,42 @@ from meanface.errors import AccountingError
 from meanface.shards import read_manifest
 from meanface.tables import write_table
 
+CONTENTS = ("shard", "sha256")
 SHARDS = ("shard", "contents", "name")
-DUPLICATES = ("shard", "sha256")
 
 
-def plan(manifests: Sequence[Path], shards: Path, duplicates: Path) -> int:
+def write_contents(manifests: Sequence[Path], target: Path) -> None:
+    """Write the contents of shards to the table `target`, by their manifests.
+
+    A photo that was too large to be read has no known content. Raises AccountingError where a
+    manifest is damaged.
+    """
+    rows = (
+        (manifest.stem, content)
+        for manifest in manifests
+        for content in sorted({row.sha256 for row in read_manifest(manifest) if row.sha256})
+    )
+    write_table(target, CONTENTS, rows)
+
+
+def plan(tables: Sequence[Path], shards: Path, duplicates: Path) -> int:
     """Write what each shard is to encode, and what it is not; give the number of contents.
 
-    The table `shards` has a row per manifest: how many `contents` the shard encodes, and their
-    name, by which a shard that is to be encoded anew is told from one that is not. The table
-    `duplicates` names the contents of a shard that one before it encodes. Takes 130 bytes of memory
-    per content.
+    `tables` are from write_contents. The table `shards` has a row per shard with contents: how many
+    `contents` the shard encodes, and their name, by which a shard that is to be encoded anew is
+    told from one that is not. The table `duplicates` names the contents of a shard that one before
+    it encodes. Takes 130 bytes of memory per content.
 
-    Raises AccountingError where a manifest is damaged.
+    Raises AccountingError where a table is damaged.
     """
     rows: list[tuple[str, int, str]] = []
 
     def others() -> Iterator[tuple[str, str]]:
-        for manifest, contents, known in _planned(manifests):
-            rows.append((manifest.stem, len(contents), name_of(contents)))
-            yield from ((manifest.stem, content) for content in known)
+        for shard, contents, known in _planned(tables):
+            rows.append((shard, len(contents), name_of(contents)))
+            yield from ((shard, content) for content in known)
 
-    write_table(duplicates, DUPLICATES, others())
+    write_table(duplicates, CONTENTS, others())
     write_table(shards, SHARDS, rows)
     return sum(count for _, count, _ in rows)
 
@@ -53,9 +68,9 @@ def read_plan(shards: Path) -> dict[str, Planned]:
         raise AccountingError(f"{shards} is damaged: {error}") from error
 
 
-def contents_by_shard(manifests: Sequence[Path]) -> Iterator[list[str]]:
-    """Give for each shard the contents that it encodes, as contents_of does."""
-    return (contents for _, contents, _ in _planned(manifests))
+def contents_by_shard(tables: Sequence[Path]) -> Iterator[list[str]]:
+    """Give for each shard with contents those that it encodes, as contents_of does."""
+    return (contents for _, contents, _ in _planned(tables))
 
 
 def contents_of(manifest: Path, duplicates: Path) -> list[str]:
@@ -65,7 +80,7 @@ def contents_of(manifest: Path, duplicates: Path) -> list[str]:
 
     Raises AccountingError where a file is damaged.
     """
-    others = {content for shard, content in _read(duplicates, DUPLICATES) if shard == manifest.stem}
+    others = {content for shard, content in _read(duplicates, CONTENTS) if shard == manifest.stem}
     return sorted({row.sha256 for row in read_manifest(manifest) if row.sha256} - others)
 
 
@@ -75,15 +90,23 @@ def name_of(contents: Sequence[str]) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def _planned(manifests: Sequence[Path]) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """Give each manifest, the contents that its shard encodes, and those that one before does."""
+def _planned(tables: Sequence[Path]) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Give each shard, the contents that it encodes, and those that one before it does."""
     before: set[bytes] = set()
-    for manifest in manifests:
-        found = {bytes.fromhex(row.sha256) for row in read_manifest(manifest) if row.sha256}
-        new = found - before
-        known = found - new
-        before |= new
-        yield manifest, _in_hex(new), _in_hex(known)
+    for table in tables:
+        for shard, rows in groupby(_read(table, CONTENTS), key=itemgetter(0)):
+            found = {_digest(table, content) for _, content in rows}
+            new = found - before
+            known = found - new
+            before |= new
+            yield shard, _in_hex(new), _in_hex(known)
+
+
+def _digest(table: Path, content: str) -> bytes:
+    try:
+        return bytes.fromhex(content)
+    except ValueError as error:
+        raise AccountingError(f"{table} is damaged: {error}") from error
 
 
 def _in_hex(contents: set[bytes]) -> list[str]:

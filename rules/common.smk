@@ -78,6 +78,7 @@ except UserError as error:
     sys.exit(f"meanface: {error}")
 
 SHARDS = expand("{source}-{part}{number}", source=SOURCES, part=PARTS, number=NUMBERS)
+CONTENTS = expand("results/contents/{source}-{part}.csv", source=SOURCES, part=PARTS)
 # How a source is read, see shards.split.
 READING = {
     key: config[key]

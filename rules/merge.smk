@@ -5,6 +5,7 @@ rule merge:
     input:
         unpack(outcomes),
         manifests=expand("results/shards/{shard}.csv", shard=SHARDS),
+        contents=CONTENTS,
         skipped=expand(
             (
                 "results/shards/{source}-00.json"

@@ -4,7 +4,7 @@
 # A checkpoint: which shards changed is asked after it has run, see planned_for.
 checkpoint plan:
     input:
-        manifests=expand("results/shards/{shard}.csv", shard=SHARDS),
+        CONTENTS,
     output:
         shards="results/plan/shards.csv",
         duplicates="results/plan/duplicates.csv",

@@ -70,7 +70,8 @@ class ProgressHandler(logging.Handler):
 
 def photos_of(job):
     """How many photos an encode job has to encode."""
-    return planned(job.wildcards).contents
+    plan = planned(job.wildcards)
+    return plan.contents if plan else 0
 
 
 if workflow.is_main_process and not workflow.output_settings.dryrun:

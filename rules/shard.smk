@@ -13,6 +13,8 @@ rule shard:
         manifests=expand(
             "results/shards/{{source}}-{{part}}{number}.csv", number=NUMBERS
         ),
+        # For plan, whose inputs would be as many as the shards.
+        contents="results/contents/{source}-{part}.csv",
         counts="results/shards/{source}-{part}.json",
     log:
         "results/logs/shard/{source}-{part}.log",

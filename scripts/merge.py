@@ -58,6 +58,6 @@ with job(snakemake.log[0], snakemake.output):
     logging.info("%s", counts)
     write_json(Path(made.summary), summary)
     if snakemake.config["cache"]:
-        planned = contents_by_shard([Path(manifest) for manifest in given.manifests])
+        planned = contents_by_shard([Path(table) for table in given.contents])
         shards = {name_of(contents): contents for contents in planned}
         Cache(snakemake.config["cache"], snakemake.params.fingerprint).tidy(shards)

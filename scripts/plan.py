@@ -8,7 +8,7 @@ from meanface.plan import plan
 
 with job(snakemake.log[0], snakemake.output):
     total = plan(
-        [Path(manifest) for manifest in snakemake.input.manifests],
+        [Path(table) for table in snakemake.input],
         shards=Path(snakemake.output.shards),
         duplicates=Path(snakemake.output.duplicates),
     )

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from meanface.job import job
+from meanface.plan import write_contents
 from meanface.shards import split, split_part
 from meanface.summary import write_json
 
@@ -16,4 +17,5 @@ with job(snakemake.log[0], snakemake.output):
         counts = split(
             Path(photos), *shards, prefix=snakemake.params.prefix, **snakemake.params.reading
         )
+    write_contents(shards[1], Path(made.contents))
     write_json(Path(made.counts), counts)

@@ -52,7 +52,7 @@ from meanface.outcomes import (  # noqa: E402
     read_outcomes,
     write_outcomes,
 )
-from meanface.plan import contents_of, plan, read_plan  # noqa: E402
+from meanface.plan import contents_of, plan, read_plan, write_contents  # noqa: E402
 from meanface.shards import read_manifest, read_shard, split  # noqa: E402
 
 MEMORY = 2 << 30  # bytes
@@ -228,7 +228,8 @@ def plan_files() -> tuple[bytes, bytes]:
         for manifest in manifests:
             manifest.write_text("".join(["path,size,sha256\n", *PLANNED]))
         paths = Path(name) / "shards", Path(name) / "duplicates"
-        plan(manifests, *paths)
+        write_contents(manifests, Path(name) / "contents")
+        plan([Path(name) / "contents"], *paths)
         shards, duplicates = (path.read_bytes() for path in paths)
         return shards, duplicates
 

@@ -29,7 +29,7 @@ from meanface.models import export
 from meanface.outcomes import EncodedFace, Failure
 from meanface.photo import decode
 from meanface.pipeline import Engine
-from meanface.plan import contents_of, plan
+from meanface.plan import contents_of, plan, write_contents
 from meanface.shards import Photo, read_manifest, split
 
 Pixels = NDArray[np.uint8]
@@ -351,10 +351,17 @@ class Shard:
     duplicates: Path
 
 
+def plan_alone(shard: Shard) -> None:
+    """Plan as if there were no other shard."""
+    contents = shard.tar.with_name("contents.csv")
+    write_contents([shard.manifest], contents)
+    plan([contents], shard.tar.with_name("plan.csv"), shard.duplicates)
+
+
 def make_shard(folder: Path, source: Path, max_bytes: int = 10**8) -> Shard:
     shard = Shard(*(folder / name for name in ("0000.tar", "0000.csv", "duplicates.csv")))
     split(source, [shard.tar], [shard.manifest], suffixes=SUFFIXES, max_bytes=max_bytes)
-    plan([shard.manifest], folder / "plan.csv", shard.duplicates)
+    plan_alone(shard)
     return shard
 
 
@@ -494,7 +501,7 @@ def test_a_photo_that_breaks_a_library_fails_alone_and_leaves_its_trace_in_the_l
 def test_a_shard_without_photos_gives_empty_results(engine: Open, tmp_path: Path) -> None:
     shard = Shard(*(tmp_path / name for name in ("0000.tar", "0000.csv", "duplicates.csv")))
     shard.manifest.write_text("path,size,sha256\n")
-    plan([shard.manifest], tmp_path / "plan.csv", shard.duplicates)
+    plan_alone(shard)
     done = encode(engine(), shard, tmp_path / "out")
     assert (done.embeddings.dtype, done.embeddings.shape) == (np.float32, (0, 128))
     assert done.faces == done.failures == []

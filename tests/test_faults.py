@@ -141,7 +141,7 @@ def test_what_was_altered_is_found_and_made_again(
 ) -> None:
     made = [
         path
-        for folder in (".", "sources", "shards", "plan", "encoded")
+        for folder in (".", "sources", "shards", "contents", "plan", "encoded")
         for path in (finished / "results" / folder).iterdir()
         if path.is_file()
     ]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from meanface.errors import AccountingError
-from meanface.plan import contents_by_shard, contents_of, plan, read_plan
+from meanface.plan import contents_by_shard, contents_of, plan, read_plan, write_contents
 
 
 def digest(content: str) -> str:
@@ -22,14 +22,20 @@ def planned(folder: Path, *shards: Mapping[str, str]) -> list[list[str]]:
     for manifest, photos in zip(manifests, shards, strict=True):
         rows = [f"{p},1,{c and digest(c)}\n" for p, c in sorted(photos.items())]
         manifest.write_text("".join(["path,size,sha256\n", *rows]))
+    parts = [folder / f"contents{part}.csv" for part in range(2)]
+    for part, some in zip(parts, (manifests[:2], manifests[2:]), strict=True):
+        write_contents(some, part)
     table, duplicates = folder / "shards.csv", folder / "duplicates.csv"
-    total = plan(manifests, table, duplicates)
+    total = plan(parts, table, duplicates)
     contents = [contents_of(manifest, duplicates) for manifest in manifests]
     assert total == sum(map(len, contents))
-    assert list(contents_by_shard(manifests)) == contents
     told = read_plan(table)
-    assert [told[manifest.stem].contents for manifest in manifests] == list(map(len, contents))
-    for manifest, theirs in zip(manifests, contents, strict=True):
+    filled = [manifest for manifest in manifests if shards[int(manifest.stem)]]
+    assert list(told) == [manifest.stem for manifest in filled]
+    assert list(contents_by_shard(parts)) == [contents[int(shard)] for shard in told]
+    for manifest in filled:
+        theirs = contents[int(manifest.stem)]
+        assert told[manifest.stem].contents == len(theirs)
         lines = "".join(f"{content}\n" for content in theirs)
         done = subprocess.run(
             ["sha256sum"], input=lines, capture_output=True, text=True, check=True
@@ -60,8 +66,17 @@ def test_a_damaged_manifest_is_named(tmp_path: Path) -> None:
     manifest = tmp_path / "0.csv"
     manifest.write_text("path,size,sha256\na.jpg,1\n")
     with pytest.raises(AccountingError, match=r"0\.csv is damaged"):
-        plan([manifest], tmp_path / "shards.csv", tmp_path / "duplicates.csv")
+        write_contents([manifest], tmp_path / "contents.csv")
     assert [path.name for path in tmp_path.iterdir()] == ["0.csv"]
+
+
+@pytest.mark.parametrize("row", ["0", "0,zz", '"0'])
+def test_a_damaged_table_of_contents_is_named(row: str, tmp_path: Path) -> None:
+    table = tmp_path / "contents.csv"
+    table.write_text(f"shard,sha256\n{row}\n")
+    with pytest.raises(AccountingError, match=r"contents\.csv is damaged"):
+        plan([table], tmp_path / "shards.csv", tmp_path / "duplicates.csv")
+    assert [path.name for path in tmp_path.iterdir()] == ["contents.csv"]
 
 
 @pytest.mark.parametrize("text", ["", "shard,content\n", "shard,sha256\n0\n", 'shard,sha256\n"0'])
