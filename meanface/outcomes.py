@@ -4,7 +4,6 @@ These files go by content, not by name: the key of a row is the sha256 of the ph
 stay true when photos are renamed, and may be kept for later runs.
 """
 
-import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 
 from meanface.face import Face
 from meanface.files import save_array
-from meanface.tables import write_table
+from meanface.tables import read_rows, write_table
 
 DIMENSIONS = 128  # of an embedding by dlib's network
 
@@ -97,13 +96,7 @@ def read_outcomes(embeddings: BinaryIO, faces: BinaryIO, failures: BinaryIO) -> 
 
 
 def _rows(stream: BinaryIO, columns: Sequence[str]) -> Iterator[list[str]]:
-    rows = csv.reader(io.TextIOWrapper(stream, encoding="utf-8", newline=""), strict=True)
-    try:
-        if tuple(next(rows, ())) != columns:
-            raise ValueError(f"the columns are not {', '.join(columns)}")
-        yield from rows
-    except csv.Error as error:
-        raise ValueError(str(error)) from error
+    return read_rows(io.TextIOWrapper(stream, encoding="utf-8", newline=""), columns)
 
 
 def _face_row(sha256: str, row: EncodedFace) -> tuple[object, ...]:

@@ -1,6 +1,5 @@
 """The plan stage: which shard encodes which content. Identical photos are encoded once."""
 
-import csv
 import hashlib
 from collections.abc import Iterator, Sequence
 from itertools import chain, groupby
@@ -10,7 +9,7 @@ from typing import NamedTuple
 
 from meanface.errors import AccountingError
 from meanface.shards import read_manifest
-from meanface.tables import write_table
+from meanface.tables import read_rows, write_table
 
 CONTENTS = ("shard", "sha256")
 SHARDS = ("shard", "contents", "name")
@@ -113,16 +112,9 @@ def _in_hex(contents: set[bytes]) -> list[str]:
     return sorted(content.hex() for content in contents)
 
 
-def _read(source: Path, columns: Sequence[str]) -> Iterator[list[str]]:
-    """Give the rows of a table of text without line ends."""
-    with source.open(encoding="utf-8", newline="") as stream:
-        rows = csv.reader(stream, strict=True)
+def _read(table: Path, columns: Sequence[str]) -> Iterator[list[str]]:
+    with table.open(encoding="utf-8", newline="") as stream:
         try:
-            if tuple(next(rows, ())) != columns:
-                raise ValueError(f"its columns are not {', '.join(columns)}")
-            for row in rows:
-                if len(row) != len(columns):
-                    raise ValueError(f"a row is {row}")
-                yield row
-        except (ValueError, csv.Error) as error:
-            raise AccountingError(f"{source} is damaged: {error}") from error
+            yield from read_rows(stream, columns)
+        except ValueError as error:
+            raise AccountingError(f"{table} is damaged: {error}") from error

@@ -9,7 +9,6 @@ photo. A photo larger than `max_bytes` lies in the tar as an empty member and ha
 in the manifest beside its true `size`: it is not read, and will fail as `too_large`.
 """
 
-import csv
 import hashlib
 import io
 import math
@@ -28,7 +27,7 @@ from meanface.archive import read_members
 from meanface.errors import AccountingError, UserError
 from meanface.files import replacing
 from meanface.photo import FORMATS
-from meanface.tables import write_table
+from meanface.tables import read_rows, write_table
 
 MANIFEST = ("path", "size", "sha256")
 
@@ -267,12 +266,10 @@ class _Draft:
 def read_manifest(manifest: Path) -> list[ManifestRow]:
     """Read a manifest. AccountingError: it is damaged."""
     with manifest.open(encoding="utf-8", newline="") as stream:
-        rows = csv.reader(stream, strict=True)
+        rows = read_rows(stream, MANIFEST)
         try:
-            if (header := next(rows, [])) != list(MANIFEST):
-                raise ValueError(f"its columns are {header}, not {list(MANIFEST)}")
             photos = [ManifestRow(path, int(size), sha256) for path, size, sha256 in rows]
-        except (ValueError, csv.Error) as error:
+        except ValueError as error:
             raise AccountingError(f"{manifest} is damaged: {error}") from error
     for before, after in pairwise(photos):
         if before.path >= after.path:

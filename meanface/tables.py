@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 
@@ -70,6 +70,20 @@ def rows_of(table: "pd.DataFrame") -> Iterator[tuple[object, ...]]:
     for start in range(0, len(table), _BATCH):
         some = table.iloc[start : start + _BATCH]
         yield from zip(*(some[name].tolist() for name in some), strict=True)
+
+
+def read_rows(stream: TextIO, columns: Sequence[str]) -> Iterator[list[str]]:
+    """Yield the rows of a CSV table of these columns. ValueError: it is damaged, or another."""
+    rows = csv.reader(stream, strict=True)
+    try:
+        if next(rows, None) != list(columns):
+            raise ValueError(f"its columns are not {', '.join(columns)}")
+        for row in rows:
+            if len(row) != len(columns):
+                raise ValueError(f"a row has {len(row)} columns, not {len(columns)}")
+            yield row
+    except csv.Error as error:
+        raise ValueError(str(error)) from error
 
 
 def read_table(source: Path, columns: list[str] | None = None) -> "pd.DataFrame":
