@@ -17,9 +17,9 @@ import face_recognition_models
 import numpy as np
 from numpy.typing import NDArray
 
+from meanface.arrays import save_array
 from meanface.errors import UserError
 from meanface.face import Face
-from meanface.files import save_array
 
 WEIGHTS = (
     Path(face_recognition_models.pose_predictor_model_location()),

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from meanface import outcomes
 from meanface.accounts import check_accounts
+from meanface.arrays import release, save_array
 from meanface.errors import AccountingError, UserError
-from meanface.files import release, replacing, save_array
+from meanface.files import replacing
 from meanface.mean import ExactSum
 from meanface.outcomes import DIMENSIONS
 from meanface.shards import MANIFEST

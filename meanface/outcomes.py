@@ -13,8 +13,8 @@ from typing import BinaryIO, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from meanface.arrays import save_array
 from meanface.face import Face
-from meanface.files import save_array
 from meanface.tables import read_rows, write_table
 
 DIMENSIONS = 128  # of an embedding by dlib's network

@@ -21,12 +21,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from PIL import Image
-
 from meanface.archive import read_members
 from meanface.errors import AccountingError, UserError
 from meanface.files import replacing
-from meanface.photo import FORMATS
 from meanface.tables import read_rows, write_table
 
 MANIFEST = ("path", "size", "sha256")
@@ -94,6 +91,10 @@ def is_photo(path: str, data: bytes | None, suffixes: frozenset[str]) -> bool:
         return True
     if data is None:
         return False
+    from PIL import Image  # a fifth of a second that most jobs need not spend
+
+    from meanface.photo import FORMATS
+
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS):
             return True

@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from meanface.arrays import release, save_array
 from meanface.errors import AccountingError
-from meanface.files import release, replacing, save_array
+from meanface.files import replacing
 from meanface.mean import ExactSum
 from meanface.outcomes import DIMENSIONS
 from meanface.tables import read_table, write_table

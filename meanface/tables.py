@@ -7,8 +7,6 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-import numpy as np
-
 from meanface.errors import AccountingError
 from meanface.files import replacing
 
@@ -129,7 +127,6 @@ def read_tables(sources: Sequence[Path], columns: Sequence[str]) -> "pd.DataFram
                 raise ValueError(f"its columns are not {', '.join(columns)}")
         except (pa.ArrowException, ValueError) as error:
             raise AccountingError(f"{source} is damaged: {error}") from error
-        shard = pa.array(np.full(len(table), number))
-        tables.append(table.append_column("shard", shard))
+        tables.append(table.append_column("shard", pa.repeat(number, len(table))))
     joined: pd.DataFrame = pa.concat_tables(tables).combine_chunks().to_pandas()
     return joined

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from meanface.files import replacing, save_array
+from meanface.arrays import save_array
+from meanface.files import replacing
 
 
 def test_what_is_written_is_seen_when_it_is_whole(tmp_path: Path) -> None:
