@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from meanface.acquire import Checksum, download
+from meanface.acquire import Checksum
+from meanface.download import download
 from meanface.job import job
 
 with job(snakemake.log[0], snakemake.output):

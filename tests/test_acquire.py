@@ -16,16 +16,8 @@ from fileserver import FileServer, Reply, closed_port
 from tenacity import RetryCallState, wait_none
 from tenacity.wait import wait_base
 
-from meanface.acquire import (
-    BACK_OFF,
-    BLOCK,
-    Checksum,
-    describe,
-    download,
-    folder_listing_digest,
-    size_of,
-    verify,
-)
+from meanface.acquire import Checksum, describe, folder_listing_digest, size_of, verify
+from meanface.download import BACK_OFF, BLOCK, download
 from meanface.errors import UserError
 from meanface.files import file_digest
 
@@ -378,7 +370,8 @@ def test_run_after_a_killed_one_resumes(server: FileServer, target: Path) -> Non
     stalled = Reply(PHOTOS, headers=TAG, cut=CUT, stall=True)
     url = server.serve("/a", stalled, Reply(PHOTOS, headers=TAG))
     code = (
-        "import sys; from pathlib import Path; from meanface.acquire import Checksum, download;"
+        "import sys; from pathlib import Path; from meanface.acquire import Checksum;"
+        "from meanface.download import download;"
         "download([sys.argv[1]], Path(sys.argv[2]), Checksum('sha256', sys.argv[3]))"
     )
     part = target.with_name("photos.tgz.part")
