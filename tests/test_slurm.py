@@ -41,7 +41,9 @@ class ClusterRun:
         directory.mkdir(exist_ok=True)
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
         command += ["--workflow-profile", "slurm", "--nocolor"]
-        command += ["--slurm-init-seconds-before-status-checks", "2"]  # jobs are short here
+        # Jobs are short here.
+        command += ["--slurm-init-seconds-before-status-checks", "1"]
+        command += ["--max-status-checks-per-second", "1"]
         command += ["--directory", str(directory), *arguments]
         if config:
             command += ["--config", *(f"{key}={value}" for key, value in config.items())]
@@ -250,7 +252,7 @@ exit 1
 """)
     squeue.chmod(0o755)
     try:
-        run = start(unfinished, *ONE_SHARD, "--max-status-checks-per-second", "1", **SAMPLE)
+        run = start(unfinished, *ONE_SHARD, **SAMPLE)
         done = run.finish()
     finally:
         squeue.unlink()
