@@ -42,7 +42,7 @@ class ClusterRun:
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
         command += ["--workflow-profile", "slurm", "--nocolor"]
         # Jobs are short here.
-        command += ["--slurm-init-seconds-before-status-checks", "1"]
+        command += ["--slurm-init-seconds-before-status-checks", "4"]
         command += ["--max-status-checks-per-second", "1"]
         command += ["--directory", str(directory), *arguments]
         if config:
@@ -155,7 +155,7 @@ def minutes(job: dict[str, str]) -> int:
 def test_sample_gives_the_bytes_of_the_local_run(
     start: Callable[..., ClusterRun], local: Run, tmp_path: Path
 ) -> None:
-    run = start(tmp_path / "run", **SAMPLE)
+    run = start(tmp_path / "run", *(f"results/{name}" for name in RESULTS), **SAMPLE)
     done = run.finish()
     assert done.code == 0, done.output
     assert same_bytes(done, local, *RESULTS)
