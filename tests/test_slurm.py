@@ -25,8 +25,7 @@ pytestmark = [
 
 RESULTS = ("mean.npy", "faces.csv", "failures.csv")
 SECONDS = 900
-# The bundled sample, in jobs that are soon over.
-SAMPLE = {"shards": 2, "detectors": "[hog@0]", "landmarks": 5}
+SAMPLE = {"shards": 2}
 # One shard as one job, and how SLURM knows that job.
 ONE_SHARD = ("results/encoded/photos-0000.npy", "--group-components", "encode=1")
 ENCODE_0000 = "rule_encode_wildcards_photos-0000"
