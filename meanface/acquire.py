@@ -1,7 +1,6 @@
 """Verify the photos, an archive or a folder, and say what was read."""
 
 import hashlib
-import logging
 import os
 import re
 import time
@@ -14,8 +13,6 @@ from meanface.files import file_digest
 
 SKEW = 60  # seconds that the clock of a file server may be ahead
 HEX_DIGITS = {"sha256": 64, "md5": 32}
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)

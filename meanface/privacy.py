@@ -8,11 +8,16 @@ _PNG_IN_REPORT = b'"mime_type": "image/png"'
 
 
 def remove_photos(results: Path, pictures: Iterable[str]) -> None:
-    """Remove shards, downloads, the `pictures` of these names, and a report that holds some.
+    """Remove parts, shards, downloads, the `pictures` of these names, and a report that holds some.
 
     They may be an earlier run's. Where there are none, nothing happens.
     """
-    patterns = ["shards/*.tar*", "download/*/*", *(f"pictures/{name}.*" for name in pictures)]
+    patterns = [
+        "parts/*.tar*",
+        "shards/*.tar*",
+        "download/*/*",
+        *(f"pictures/{name}.*" for name in pictures),
+    ]
     found = [path for pattern in patterns for path in results.glob(pattern)]
     report = results / "report.html"
     if report.exists() and _PNG_IN_REPORT in report.read_bytes():

@@ -18,13 +18,9 @@ from meanface import landmarks
 from meanface.errors import UserError
 from meanface.face import Face
 from meanface.landmarks import Landmarks, export_landmarks
-from tests.lfw import lfw_archive, lfw_photos
+from tests.lfw import lfw_photos, needs_lfw
 
 Image8 = NDArray[np.uint8]
-
-needs_lfw = pytest.mark.skipif(
-    lfw_archive() is None, reason="needs the LFW photos beside the checkout"
-)
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from onnxruntime import InferenceSession
 from meanface import models
 from meanface.encoder import open_session
 from meanface.errors import UserError
-from tests.lfw import lfw_archive, lfw_photos
+from tests.lfw import lfw_photos, needs_lfw
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_encoder_and_dlib_agree_at_the_edges(session: InferenceSession) -> None:
     np.testing.assert_allclose(encode(session, chips), dlib_encode(chips), rtol=0, atol=5e-6)
 
 
-@pytest.mark.skipif(lfw_archive() is None, reason="needs the LFW photos beside the checkout")
+@needs_lfw
 def test_encoder_gives_dlib_s_embeddings_of_lfw(session: InferenceSession) -> None:
     chips = face_chips([photo for _, photo in lfw_photos(20)])
     assert len(chips) >= 18
