@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, sync_
 
 from meanface.tables import identity_of
 
+pytestmark = pytest.mark.xdist_group("report")  # its runs are for all tests
 CHROMIUM = shutil.which("chromium")
 needs_chromium = pytest.mark.skipif(
     CHROMIUM is None, reason="needs chromium (apt-get install chromium)"
@@ -179,12 +180,17 @@ def test_without_pictures_those_of_an_earlier_run_go(
     run = tmp_path / "run"
     shutil.copytree(full.results.parent, run)
     # What another number of shards, another URL and a run that was killed leave.
-    for old in ("shards/photos-0099.tar", "shards/photos-0001.tar.part", "download/x/old.tgz"):
+    for old in (
+        "shards/photos-0099.tar",
+        "shards/photos-0001.tar.part",
+        "parts/photos-01.tar",
+        "download/x/old.tgz",
+    ):
         target = run / "results" / old
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source, target)
     shutil.copy(run / "results/pictures/mean_face.png", run / "results/pictures/failures.png.part")
-    tars = {path.name for path in (run / "results/shards").glob("*.tar*")}
+    tars = {path.name for path in (run / "results").glob("*/*.tar*")}
     pictures = {f"{name}.{kind}" for name in OF_PHOTOS for kind in ("png", "svg")}
     assert holds_pixels(run) == (tars | pictures | {"failures.png.part", "old.tgz", "report.html"})
     without = snakemake(run, photos=source, **FAST, pictures=False)
