@@ -18,7 +18,7 @@ report: .venv/run
 cluster: .venv/cluster
 
 test: .venv/dev
-	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadgroup
+	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile
 
 test-slow: .venv/dev
 	$(BIN)/python -m pytest -m slow

@@ -79,25 +79,25 @@ def again(tmp_path: Path, photos: Path, fresh: Fresh) -> Refresh:
 def test_added_changed_renamed_and_removed(
     again: Refresh, photos: Path, sample_photos: Path
 ) -> None:
-    assert new_photos(again(**FAST)) == 5
+    assert new_photos(again(**STUB)) == 5
 
     for number in (1, 2, 3):
         shutil.copy(sample_photos / f"Grace_Hopper/Grace_Hopper_000{number}.jpg", photos)
-    assert new_photos(again(**FAST)) == 3
+    assert new_photos(again(**STUB)) == 3
 
     shutil.copy(
         sample_photos / "Grace_Hopper/Grace_Hopper_0007.jpg", photos / "Grace_Hopper_0001.jpg"
     )
-    changed = again(**FAST)
+    changed = again(**STUB)
     assert new_photos(changed) == 1
     assert changed.jobs["encode"] == 1
 
     for path in [*photos.glob("*.jpg"), photos / "Cameraman/none.jpg"]:
         path.rename(path.with_name(f"renamed {path.name}"))
-    assert new_photos(again(**FAST)) == 0
+    assert new_photos(again(**STUB)) == 0
 
     (photos / "renamed Eileen_Collins_0001.jpg").unlink()
-    removed = again(**FAST)
+    removed = again(**STUB)
     assert new_photos(removed) == 0
     assert json.loads((removed.results / "summary.json").read_text())["photos"] == 7
 

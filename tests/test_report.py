@@ -18,7 +18,6 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, sync_
 
 from meanface.tables import identity_of
 
-pytestmark = pytest.mark.xdist_group("report")  # its runs are for all tests
 CHROMIUM = shutil.which("chromium")
 needs_chromium = pytest.mark.skipif(
     CHROMIUM is None, reason="needs chromium (apt-get install chromium)"

@@ -17,13 +17,10 @@ from conftest import ROOT, Run, snakemake
 from lfw import lfw_archive, needs_lfw
 from slurm_cluster import NODES, SlurmCluster, missing_programs, slurm_cluster
 
-pytestmark = [
-    pytest.mark.skipif(
-        bool(missing_programs()),
-        reason="SLURM is not installed: python tests/slurm_cluster.py --install",
-    ),
-    pytest.mark.xdist_group("slurm"),
-]
+pytestmark = pytest.mark.skipif(
+    bool(missing_programs()),
+    reason="SLURM is not installed: python tests/slurm_cluster.py --install",
+)
 
 RESULTS = ("mean.npy", "faces.csv", "failures.csv")
 SECONDS = 900
