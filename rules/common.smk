@@ -195,12 +195,17 @@ def neighbours(wildcards):
     return name
 
 
+# Memory of an encode job beside the processes that encode: its script 100, the Snakemake that runs
+# it 250.
+JOB_MB = 350
+
+
 def memory_to_encode(wildcards, attempt):
     """In MB: decoding and turning a photo takes up to 26 bytes per pixel, all else 500 MB for each
-    process that encodes, and 350 MB for the job: its script 100, the Snakemake that runs it 250.
+    process that encodes.
     """
     processes = config["threads"]
-    return attempt * (350 + processes * (500 + 26 * config["max_pixels"] // 1000000))
+    return attempt * (JOB_MB + processes * (500 + 26 * config["max_pixels"] // 1000000))
 
 
 def pairs_file(wildcards):
@@ -246,6 +251,11 @@ def print_report():
     page = Path("results/report.html").resolve()
     if page.exists():
         print(f"  report  {page}")
+
+
+def shard_tars(wildcards):
+    """All shards; expanded only where they are asked for, as there may be very many."""
+    return expand("results/shards/{shard}.tar", shard=SHARDS)
 
 
 def encode_counts(wildcards):

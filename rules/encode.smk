@@ -33,6 +33,7 @@ rule encode:
         engine=ENGINE,
         fingerprint=ENGINE.fingerprint(),
         seconds=config["max_seconds"],
+        job_mb=JOB_MB,
     message:
         "Encoding shard {wildcards.shard}"
     script:

@@ -10,7 +10,7 @@ rule pictures:
 rule plot_mean_face:
     input:
         faces="results/faces.csv",
-        tars=ancient(expand("results/shards/{shard}.tar", shard=SHARDS)),
+        tars=ancient(shard_tars),
         models=MODELS,
     output:
         png=report(
@@ -39,7 +39,7 @@ rule plot_mean_face:
 rule plot_extremes:
     input:
         faces="results/faces.csv",
-        tars=ancient(expand("results/shards/{shard}.tar", shard=SHARDS)),
+        tars=ancient(shard_tars),
     output:
         png=report(
             "results/pictures/extremes.png",
@@ -67,7 +67,7 @@ rule plot_failures:
     input:
         failures="results/failures.csv",
         summary="results/summary.json",
-        tars=ancient(expand("results/shards/{shard}.tar", shard=SHARDS)),
+        tars=ancient(shard_tars),
     output:
         png=report(
             "results/pictures/failures.png",

@@ -17,12 +17,13 @@ from meanface.summary import write_json
 with job(snakemake.log[0], snakemake.output):
     began = time.perf_counter()
     given, made, config = snakemake.input, snakemake.output, snakemake.config
+    megabytes = snakemake.resources.mem_mb - snakemake.params.job_mb  # of all processes
     encode = partial(
         encode_isolated,
         snakemake.params.engine,
         {Path(model).stem: Path(model) for model in given.models},
         seconds=snakemake.params.seconds,
-        memory=1_000_000 * (snakemake.resources.mem_mb - 350) // snakemake.threads,
+        memory=1_000_000 * megabytes // snakemake.threads,
         processes=snakemake.threads,
     )
     cache = config["cache"] and Cache(config["cache"], snakemake.params.fingerprint)
