@@ -27,6 +27,7 @@ from PIL import Image
 from meanface.cache import Cache
 from meanface.encode import encode_shard
 from meanface.engine import EngineSettings
+from meanface.files import file_digest
 from meanface.plan import contents_of
 from meanface.stub import StubEngine
 from meanface.summary import read_json, write_json
@@ -190,7 +191,7 @@ def print_usage(title: str, usage: Run, count: int, start: Run | None = None) ->
     print(f"\n{title}: {usage.wall:.1f} s")
     rows = []
     for stage, used in usage.stages.items():
-        first = start.stages[stage] if start else None
+        first = start.stages.get(stage) if start else None  # there is nothing to divide
         own = used.cpu - first.cpu / first.jobs * used.jobs if first else used.cpu
         rows.append(
             (
@@ -255,6 +256,11 @@ def encode_here(folder: Path) -> None:
     (results / "encoded").mkdir(exist_ok=True)
     for tar in sorted((results / "shards").glob("*.tar")):
         target = results / "encoded" / tar.stem
+        made = {
+            "embeddings": target.with_suffix(".npy"),
+            "faces": target.with_suffix(".faces.csv"),
+            "failures": target.with_suffix(".failures.csv"),
+        }
         counts = encode_shard(
             lambda batches: map(engine.encode, batches),
             tar,
@@ -262,11 +268,11 @@ def encode_here(folder: Path) -> None:
             contents_of(tar.with_suffix(".csv"), results / "plan/duplicates.csv"),
             cache=cache,
             batch=config["batch"],
-            embeddings=target.with_suffix(".npy"),
-            faces=target.with_suffix(".faces.csv"),
-            failures=target.with_suffix(".failures.csv"),
+            **made,
         )
-        write_json(target.with_suffix(".json"), counts | {"seconds": 1.0, "run": ""})
+        sha256 = {name: file_digest(path) for name, path in made.items()}
+        others = {"seconds": 1.0, "run": "", "sha256": sha256}
+        write_json(target.with_suffix(".json"), counts | others)
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ from meanface.tables import read_rows, write_table
 
 MANIFEST = ("path", "size", "sha256")
 
-_IN_ONE = 64  # shards that one part may hold where there is no other
+_IN_ONE = 256  # shards that one part may hold where there is no other: dividing takes as long
 # Snakemake keeps its records of 128 files in memory, and reads the others six times.
 _IN_PART = 32
 _SHARD_SIZE = 8 << 20  # bytes: on one core a job of some ten seconds for photos of 15 kB
@@ -65,7 +65,7 @@ def shards_for(size: int) -> int:
 def layout(shards: int) -> tuple[int, int]:
     """Give the number of parts of a source, and of the shards in each, for `shards` in all.
 
-    Up to 64 are one part; beyond, there are at most 32 in each, and there may be a few more than
+    Up to 256 are one part; beyond, there are at most 32 in each, and there may be a few more than
     `shards`, so that all parts are alike.
     """
     parts = 1 if shards <= _IN_ONE else -(-shards // _IN_PART)

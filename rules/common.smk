@@ -66,10 +66,9 @@ def state_of(source):
 
 
 try:
-    PARTS, NUMBERS = (
-        [f"{number:02d}" for number in range(count)]
-        for count in layout(number_of_shards())
-    )
+    parts, in_part = layout(number_of_shards())
+    PARTS = [f"{part:0{len(str(parts - 1))}}" for part in range(parts)]
+    NUMBERS = [f"{number:03}" for number in range(in_part)]
     if workflow.is_main_process:
         # In the parameters of a job it would be too late for an error of one line.
         for source in SOURCES:
@@ -88,7 +87,7 @@ READING = {
 
 wildcard_constraints:
     source="[A-Za-z0-9_-]+",
-    part="[0-9][0-9]+",
+    part="[0-9]+",
 
 
 def with_pixels(files):
@@ -186,10 +185,10 @@ def neighbours(wildcards):
     shards = workflow.group_settings.group_components.get("encode", 1)
     if shards == 1:
         return None
-    start, number = wildcards.shard[:-2], wildcards.shard[-2:]
+    part, number = wildcards.shard[:-3], wildcards.shard[-3:]
     first = int(number) // shards * shards
     last = min(first + shards, len(NUMBERS)) - 1
-    name = f"{start}{first:02d}-to-{start.rsplit('-', 1)[1]}{last:02d}"
+    name = f"{part}{NUMBERS[first]}-to-{part.rsplit('-', 1)[1]}{NUMBERS[last]}"
     # Snakemake joins jobs of one name only where it finds the number to join under it.
     workflow.parent_groupids[name] = "encode"
     return name

@@ -8,7 +8,7 @@ rule merge:
         contents=CONTENTS,
         skipped=expand(
             (
-                "results/shards/{source}-00.json"
+                "results/shards/{source}-0.json"
                 if len(PARTS) == 1
                 else "results/parts/{source}.json"
             ),

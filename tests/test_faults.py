@@ -430,7 +430,7 @@ def test_a_full_disk_stops_each_stage_with_one_line(
         "merge": "merge",
         "encode": "encode/photos-0001",
         "plan": "plan",
-        "shard": "shard/photos-00",
+        "shard": "shard/photos-0",
         "acquire": "acquire/photos",
     }
     assert stages.keys() == STAGES.keys() - {"download"}  # test_acquire.py: test_full_disk

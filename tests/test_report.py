@@ -182,7 +182,7 @@ def test_without_pictures_those_of_an_earlier_run_go(
     for old in (
         "shards/photos-0099.tar",
         "shards/photos-0001.tar.part",
-        "parts/photos-01.tar",
+        "parts/photos-1.tar",
         "download/x/old.tgz",
     ):
         target = run / "results" / old

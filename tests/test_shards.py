@@ -137,18 +137,18 @@ def test_the_manifest_is_csv(photos_tar: Path, tmp_path: Path) -> None:
     assert [row[0] for row in rows] == sorted(PHOTOS)
 
 
-def test_up_to_64_shards_are_one_part_and_few_more_than_asked_for_many() -> None:
-    assert [layout(shards) for shards in (1, 16, 64)] == [(1, 1), (1, 16), (1, 64)]
-    assert [layout(shards) for shards in (65, 100, 128, 10_000)] == [
-        (3, 22),
-        (4, 25),
-        (4, 32),
+def test_up_to_256_shards_are_one_part_and_few_more_than_asked_for_many() -> None:
+    assert [layout(shards) for shards in (1, 16, 256)] == [(1, 1), (1, 16), (1, 256)]
+    assert [layout(shards) for shards in (257, 300, 512, 10_000)] == [
+        (9, 29),
+        (10, 30),
+        (16, 32),
         (313, 32),
     ]
     for wanted in (*range(1, 3000, 7), *(1 << power for power in range(15))):
         parts, in_part = layout(wanted)
         assert wanted <= parts * in_part < wanted + parts
-        assert in_part <= 64
+        assert in_part <= 256
 
 
 def test_parts_split_into_shards_hold_every_photo_once(photos_tar: Path, tmp_path: Path) -> None:

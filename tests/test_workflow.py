@@ -95,13 +95,13 @@ def test_the_mean_is_the_same_to_the_last_bit(
 
 
 def test_a_source_with_many_shards_is_divided_first(tmp_path: Path) -> None:
-    run = snakemake(tmp_path, "--until", "plan", photos=SAMPLE, shards=65)
+    run = snakemake(tmp_path, "--until", "plan", photos=SAMPLE, shards=257)
     assert run.code == 0, run.output
-    assert (run.jobs["divide"], run.jobs["shard"], run.jobs["plan"]) == (1, 3, 1)
+    assert (run.jobs["divide"], run.jobs["shard"], run.jobs["plan"]) == (1, 9, 1)
     assert [path.name for path in (run.results / "parts").iterdir()] == ["photos.json"]
     manifests = sorted((run.results / "shards").glob("*.csv"))
     assert [path.stem for path in manifests] == [
-        f"photos-{part}{number:02d}" for part in ("00", "01", "02") for number in range(22)
+        f"photos-{part}{number:03}" for part in range(9) for number in range(29)
     ]
     with (ROOT / "sample/expected.csv").open(newline="") as stream:
         expected = {row["path"] for row in csv.DictReader(stream)}
@@ -111,26 +111,27 @@ def test_a_source_with_many_shards_is_divided_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_mean_is_the_same_where_the_source_is_divided(
-    sample_run: Run, sample_photos: Path, tmp_path: Path
+def test_the_results_are_the_same_where_the_source_is_divided(
+    sample_photos: Path, tmp_path: Path
 ) -> None:
     """There too, only the shard of a changed photo is encoded again."""
     folder = shutil.copytree(sample_photos, tmp_path / "photos/sample")
-    first = snakemake(tmp_path / "run", photos=folder.parent, shards=65)
-    assert first.code == 0, first.output
-    assert first.jobs["encode"] == 66
+    few = snakemake(tmp_path / "few", photos=folder.parent, shards=1, **STUB)
+    many = snakemake(tmp_path / "many", photos=folder.parent, shards=257, **STUB)
+    for run in (few, many):
+        assert run.code == 0, run.output
+    assert many.jobs["encode"] == 261
     for name in ("mean.npy", "embeddings.npy"):
-        assert (first.results / name).read_bytes() == (sample_run.results / name).read_bytes()
-    skipped = [
-        json.loads((one.results / "summary.json").read_text())["skipped"]
-        for one in (first, sample_run)
-    ]
-    assert skipped[0] == skipped[1]
+        assert (many.results / name).read_bytes() == (few.results / name).read_bytes()
+    skipped, expected = (
+        json.loads((run.results / "summary.json").read_text())["skipped"] for run in (many, few)
+    )
+    assert skipped == expected
 
     shutil.copy(
         folder / "Grace_Hopper/Grace_Hopper_0002.jpg", folder / "Grace_Hopper/Grace_Hopper_0001.jpg"
     )
-    changed = snakemake(tmp_path / "run", photos=folder.parent, shards=65)
+    changed = snakemake(tmp_path / "many", photos=folder.parent, shards=257, **STUB)
     assert changed.code == 0, changed.output
     assert changed.jobs["encode"] == 1
     assert json.loads((changed.results / "summary.json").read_text())["newly_encoded"] == 0
