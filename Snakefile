@@ -65,6 +65,10 @@ rule all:
 include: "rules/kubernetes.smk"
 
 
+onstart:
+    look_only_when_a_job_ends()
+
+
 onsuccess:
     finish()
     note_results()

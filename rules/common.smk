@@ -223,6 +223,17 @@ def pairs_file(wildcards):
 PICTURES_OF_PHOTOS = ["mean_face", "extremes", "failures"]
 
 
+def look_only_when_a_job_ends():
+    """Have Snakemake look for jobs to start when one has ended.
+
+    For its limit of 100 started in a second, where no other is set, it looks once more in every
+    second for each that has ended: a core's work before long.
+    """
+    limit = workflow.scheduling_settings.max_jobs_per_timespan
+    if limit and (limit.max_jobs, limit.timespan) == (100, 1):
+        workflow.scheduler.job_rate_limiter = None
+
+
 def fetch(file):
     """Copy a file from storage to where it is expected here."""
     file.storage_object.local_path().parent.mkdir(parents=True, exist_ok=True)

@@ -194,6 +194,12 @@ def test_only_the_shard_of_a_changed_photo_is_encoded_again(
     assert run(face="largest", pairs="pairs.txt").jobs["encode"] == 0
 
 
+def test_snakemake_looks_for_jobs_to_start_when_one_has_ended(tmp_path: Path, photos: Path) -> None:
+    run = snakemake(tmp_path / "run", "--verbose", photos=photos, shards=8, **STUB)
+    assert run.code == 0, run.output
+    assert run.output.count("Ready jobs: ") <= sum(run.jobs.values()) + 1
+
+
 def test_a_folder_is_scanned_at_every_run(
     tmp_path: Path, photos: Path, sample_photos: Path
 ) -> None:
