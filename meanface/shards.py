@@ -28,8 +28,8 @@ from meanface.tables import read_rows, write_table
 
 MANIFEST = ("path", "size", "sha256")
 
-# Shards that one part may hold where there is no other: more of them cost Snakemake more time to
-# look at than another pass over the photos, here 5 s for 512 and half a second for 256.
+# Shards that one part may hold where there is no other: the time in which Snakemake looks at them
+# grows with their square.
 _IN_ONE = 256
 # Snakemake keeps its records of 128 files in memory, and reads the others six times.
 _IN_PART = 32
