@@ -258,8 +258,7 @@ def encode_here(folder: Path) -> None:
         target = results / "encoded" / tar.stem
         made = {
             "embeddings": target.with_suffix(".npy"),
-            "faces": target.with_suffix(".faces.csv"),
-            "failures": target.with_suffix(".failures.csv"),
+            "outcomes": target.with_suffix(".csv"),
         }
         counts = encode_shard(
             lambda batches: map(engine.encode, batches),
@@ -268,7 +267,8 @@ def encode_here(folder: Path) -> None:
             contents_of(tar.with_suffix(".csv"), results / "plan/duplicates.csv"),
             cache=cache,
             batch=config["batch"],
-            **made,
+            embeddings=made["embeddings"],
+            table=made["outcomes"],
         )
         sha256 = {name: file_digest(path) for name, path in made.items()}
         others = {"seconds": 1.0, "run": "", "sha256": sha256}

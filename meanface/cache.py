@@ -1,7 +1,7 @@
 """What earlier runs found out about photos, by their content: nothing is encoded twice.
 
 A cache lies in a folder or at any other address that fsspec knows (`s3://bucket/cache`). Each
-engine (its fingerprint) has a folder of its own, with a zip file for each shard, of the three files
+engine (its fingerprint) has a folder of its own, with a zip file for each shard, of the two files
 that encode writes, and an index, by which the photos of a shard that has changed are found. Files
 are named for the contents of their shard, so that none changes while others may look into it.
 A file that is damaged or missing costs time and nothing else.
@@ -30,7 +30,7 @@ ENGINES = 4
 # Failures that another machine, or another hour, may not see.
 _PASSING = frozenset({"crashed", "error", "out_of_memory", "timeout"})
 
-_MEMBERS = ("embeddings.npy", "faces.csv", "failures.csv")
+_MEMBERS = ("embeddings.npy", "outcomes.csv")
 
 
 class Cache:
@@ -55,11 +55,11 @@ class Cache:
                 known |= self._read(other, missing)
         return known
 
-    def keep(self, name: str, embeddings: Path, faces: Path, failures: Path) -> None:
-        """Keep the three files of a shard, as write_outcomes wrote them."""
+    def keep(self, name: str, embeddings: Path, table: Path) -> None:
+        """Keep the two files of a shard, as write_outcomes wrote them."""
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w") as archive:
-            for member, path in zip(_MEMBERS, (embeddings, faces, failures), strict=True):
+            for member, path in zip(_MEMBERS, (embeddings, table), strict=True):
                 archive.write(path, member)
         self._write(self._path(name), packed.getvalue())
 

@@ -1,4 +1,4 @@
-"""The encode stage: the contents planned for a shard become embeddings, faces and failures."""
+"""The encode stage: the contents planned for a shard become embeddings and a table of outcomes."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
@@ -24,10 +24,9 @@ def encode_shard(
     cache: Cache | None,
     batch: int,
     embeddings: Path,
-    faces: Path,
-    failures: Path,
+    table: Path,
 ) -> dict[str, int]:
-    """Encode what is planned of a shard, `batch` photos at a time, and write its three results.
+    """Encode what is planned of a shard, `batch` photos at a time, and write its two results.
 
     `planned` is from plan.contents_of, the results are described in write_outcomes. `encode` gives
     the outcomes of batches, in order. What the cache knows is taken from there.
@@ -41,9 +40,9 @@ def encode_shard(
     outcomes = known | _encoded(encode, read_shard(tar, manifest), new, batch)
     check_accounts(str(manifest), planned, outcomes, ())
     in_order = {sha256: outcomes[sha256] for sha256 in planned}
-    write_outcomes(in_order, embeddings, faces, failures)
+    write_outcomes(in_order, embeddings, table)
     if cache and planned:
-        cache.keep(name, embeddings, faces, failures)
+        cache.keep(name, embeddings, table)
     failed = sum(isinstance(outcome, Failure) for outcome in in_order.values())
     return {
         "contents": len(planned),

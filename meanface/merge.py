@@ -11,13 +11,12 @@ import pyarrow.parquet as pq
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from meanface import outcomes
 from meanface.accounts import check_accounts
 from meanface.arrays import release, save_array
 from meanface.errors import AccountingError, UserError
 from meanface.files import replacing
 from meanface.mean import ExactSum
-from meanface.outcomes import DIMENSIONS
+from meanface.outcomes import DIMENSIONS, read_tables_of_outcomes
 from meanface.shards import MANIFEST
 from meanface.statistics import distances
 from meanface.tables import FACES, FAILURES, identity_of, read_tables, rows_of, write_table
@@ -31,8 +30,7 @@ class ShardFiles:
 
     manifest: Path
     embeddings: Path
-    faces: Path
-    failures: Path
+    outcomes: Path
 
 
 @dataclass(frozen=True)
@@ -70,9 +68,8 @@ def merge(
     Raises AccountingError where a photo is lost or counted twice, UserError where there is no
     embedding at all; then no result is written.
     """
-    photos = read_tables([shard.manifest for shard in shards], MANIFEST)
-    found = read_tables([shard.faces for shard in shards], outcomes.FACES)
-    failed = read_tables([shard.failures for shard in shards], outcomes.FAILURES)
+    photos = read_tables([shard.manifest for shard in shards], MANIFEST).to_pandas()
+    found, failed = read_tables_of_outcomes([shard.outcomes for shard in shards])
     unread = (photos["sha256"] == "").to_numpy()
     names = _number_contents(photos, found, failed)
     _check_outcomes(shards, photos, unread, found, failed, names)
@@ -142,7 +139,9 @@ def _check_outcomes(
             names[table.loc[table["shard"] == number, "content"]]
             for table in (expected, found, failed)
         )
-        check_accounts(str(shard.faces), planned, encoded, others, lambda one: paths.get(one, one))
+        check_accounts(
+            str(shard.outcomes), planned, encoded, others, lambda one: paths.get(one, one)
+        )
 
 
 def _failures(
@@ -174,7 +173,7 @@ def _embeddings_of(shard: ShardFiles, rows: int) -> NDArray[np.float32]:
     if embeddings.dtype != np.float32 or embeddings.shape != (rows, DIMENSIONS):
         raise AccountingError(
             f"{shard.embeddings}: {embeddings.dtype} {embeddings.shape} for {rows} rows of "
-            f"{shard.faces}"
+            f"{shard.outcomes}"
         )
     if not np.isfinite(embeddings).all():
         raise AccountingError(f"{shard.embeddings}: an embedding is not finite")

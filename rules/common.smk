@@ -2,6 +2,7 @@
 
 from functools import cache
 from pathlib import Path
+from threading import RLock
 
 from snakemake.exceptions import WorkflowError
 
@@ -171,8 +172,7 @@ def outcomes(wildcards):
     checkpoints.plan.get()
     return {
         "embeddings": expand("results/encoded/{shard}.npy", shard=SHARDS),
-        "faces": expand("results/encoded/{shard}.faces.csv", shard=SHARDS),
-        "failures": expand("results/encoded/{shard}.failures.csv", shard=SHARDS),
+        "outcomes": expand("results/encoded/{shard}.csv", shard=SHARDS),
         "counts": expand("results/encoded/{shard}.json", shard=SHARDS),
     }
 
@@ -232,6 +232,15 @@ def look_only_when_a_job_ends():
     limit = workflow.scheduling_settings.max_jobs_per_timespan
     if limit and (limit.max_jobs, limit.timespan) == (100, 1):
         workflow.scheduler.job_rate_limiter = None
+
+
+def end_when_asked():
+    """Have SIGTERM end the run at any moment.
+
+    Snakemake takes a lock when the signal comes, and would wait for ever where its own main thread
+    holds it, as it does whenever a job has ended.
+    """
+    workflow.scheduler._lock = RLock()
 
 
 def fetch(file):

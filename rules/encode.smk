@@ -1,4 +1,4 @@
-"""Encode what is planned for one shard: photos become embeddings, faces and failures."""
+"""Encode what is planned for one shard: photos become embeddings and a table of outcomes."""
 
 
 rule encode:
@@ -12,15 +12,14 @@ rule encode:
         models=MODELS,
     output:
         embeddings="results/encoded/{shard}.npy",
-        faces="results/encoded/{shard}.faces.csv",
-        failures="results/encoded/{shard}.failures.csv",
+        outcomes="results/encoded/{shard}.csv",
         counts="results/encoded/{shard}.json",
     log:
         "results/logs/encode/{shard}.log",
     benchmark:
         "results/benchmarks/encode/{shard}.tsv"
     group:
-        neighbours
+        neighbours if workflow.group_settings.group_components else None
     conda:
         "../envs/meanface.yaml"
     threads: config["threads"]

@@ -1,4 +1,4 @@
-"""Encode one shard: embeddings float32 (n, 128), tables of faces and failures, counts."""
+"""Encode one shard: embeddings float32 (n, 128), a table of outcomes, counts."""
 
 import logging
 import os
@@ -35,13 +35,11 @@ with job(snakemake.log[0], snakemake.output):
         cache=cache,
         batch=config["batch"],
         embeddings=Path(made.embeddings),
-        faces=Path(made.faces),
-        failures=Path(made.failures),
+        table=Path(made.outcomes),
     )
     seconds = round(time.perf_counter() - began, 3)
     logging.info("%s in %s seconds", counts, seconds)
     run = os.environ["MEANFACE_RUN"]
     # By which merge knows that it reads what was written here.
-    results = ("embeddings", "faces", "failures")
-    sha256 = {name: file_digest(Path(made[name])) for name in results}
+    sha256 = {name: file_digest(Path(made[name])) for name in ("embeddings", "outcomes")}
     write_json(Path(made.counts), counts | {"seconds": seconds, "run": run, "sha256": sha256})

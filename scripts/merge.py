@@ -18,15 +18,13 @@ from meanface.summary import read_json, write_json
 with job(snakemake.log[0], snakemake.output):
     given, made = snakemake.input, snakemake.output
     encoded = [read_json(Path(shard)) for shard in given.counts]
-    for name in ("embeddings", "faces", "failures"):
+    for name in ("embeddings", "outcomes"):
         for file, shard in zip(given[name], encoded, strict=True):
             check_digest(Path(file), shard["sha256"][name])
     counts = merge(
         [
             ShardFiles(*map(Path, files))
-            for files in zip(
-                given.manifests, given.embeddings, given.faces, given.failures, strict=True
-            )
+            for files in zip(given.manifests, given.embeddings, given.outcomes, strict=True)
         ],
         deduplicate=snakemake.config["deduplicate"],
         mean=Path(made.mean),

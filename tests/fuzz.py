@@ -45,11 +45,12 @@ from meanface.cache import Cache  # noqa: E402
 from meanface.errors import AccountingError, UserError  # noqa: E402
 from meanface.face import Face  # noqa: E402
 from meanface.outcomes import (  # noqa: E402
-    FACES,
+    COLUMNS,
     EncodedFace,
     Failure,
     Outcome,
     read_outcomes,
+    read_tables_of_outcomes,
     write_outcomes,
 )
 from meanface.plan import contents_of, plan, read_plan, write_contents  # noqa: E402
@@ -280,12 +281,12 @@ OUTCOMES: dict[str, Outcome] = {
 
 
 @cache
-def outcome_files() -> tuple[bytes, bytes, bytes]:
+def outcome_files() -> tuple[bytes, bytes]:
     with tempfile.TemporaryDirectory() as name:
-        paths = [Path(name) / part for part in ("embeddings", "faces", "failures")]
+        paths = [Path(name) / part for part in ("embeddings", "table")]
         write_outcomes(OUTCOMES, *paths)
-        embeddings, faces, failures = (path.read_bytes() for path in paths)
-        return embeddings, faces, failures
+        embeddings, table = (path.read_bytes() for path in paths)
+        return embeddings, table
 
 
 def check_outcomes(which: int, data: bytes, folder: Path) -> None:
@@ -302,15 +303,17 @@ def check_outcomes(which: int, data: bytes, folder: Path) -> None:
 
 
 def check_table(data: bytes, folder: Path) -> None:
-    source = folder / "faces.csv"
+    source = folder / "outcomes.csv"
     source.write_bytes(data)
     try:
-        table = tables.read_tables([source, source], FACES)
+        faces, failures = read_tables_of_outcomes([source, source])
     except AccountingError as error:
         assert str(source) in str(error)
     else:
-        assert table.columns.tolist() == [*FACES, "shard"]
-        assert len(table) % 2 == 0
+        assert {*faces.columns, *failures.columns} == {*COLUMNS, "shard"}
+        assert not faces.isna().any(axis=None)
+        for rows in (faces, failures):
+            assert rows["shard"].tolist() == [0] * (len(rows) // 2) + [1] * (len(rows) // 2)
     with suppress(ValueError):
         tables.read_table(source)
 
@@ -324,7 +327,7 @@ ENGINE, SHARD, OTHER = "a" * 64, "b" * 64, "c" * 64
 def cache_files() -> tuple[bytes, bytes]:
     """A shard's file and the index."""
     with tempfile.TemporaryDirectory() as name:
-        paths = [Path(name) / part for part in ("embeddings", "faces", "failures")]
+        paths = [Path(name) / part for part in ("embeddings", "table")]
         write_outcomes(OUTCOMES, *paths)
         cache = Cache(f"{name}/cache", ENGINE)
         cache.keep(SHARD, *paths)
@@ -417,8 +420,7 @@ TARGETS: dict[str, Callable[[], Target]] = {
     "duplicates": lambda: Target([plan_files()[1]], check_duplicates),
     "shard": lambda: Target([shard()[0]], partial(check_shard, shard()[1])),
     "embeddings": lambda: Target([outcome_files()[0]], partial(check_outcomes, 0)),
-    "faces": lambda: Target([outcome_files()[1]], partial(check_outcomes, 1)),
-    "failures": lambda: Target([outcome_files()[2]], partial(check_outcomes, 2)),
+    "outcomes": lambda: Target([outcome_files()[1]], partial(check_outcomes, 1)),
     "table": lambda: Target([outcome_files()[1]], check_table),
     "cache": lambda: Target([*cache_files()], check_cache),
     "network": networks,

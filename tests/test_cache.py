@@ -38,7 +38,7 @@ def outcome(name: str) -> Outcome:
 
 
 def keep(cache: Cache, folder: Path, name: str, photos: Iterable[str]) -> None:
-    files = [folder / f"{name}.{kind}" for kind in ("npy", "faces", "failures")]
+    files = [folder / f"{name}.{kind}" for kind in ("npy", "csv")]
     write_outcomes({content(photo): outcome(photo) for photo in photos}, *files)
     cache.keep(name, *files)
 
@@ -146,7 +146,7 @@ def swap_a_table(path: Path) -> None:
     """A sound zip, whose tables do not agree."""
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
-    members["faces.csv"] = members["faces.csv"].partition(b"\n")[0] + b"\n"
+    members["outcomes.csv"] = members["outcomes.csv"].partition(b"\n")[0] + b"\n"
     with zipfile.ZipFile(path, "w") as archive:
         for name, data in members.items():
             archive.writestr(name, data)

@@ -368,7 +368,7 @@ def make_shard(folder: Path, source: Path, max_bytes: int = 10**8) -> Shard:
 def encode(engine: Engine, shard: Shard, folder: Path, batch: int = 16) -> Encoded:
     """Encode a shard; the rows of the tables get the paths of their photos, and their order."""
     folder.mkdir(exist_ok=True)
-    npy, faces, failures = (folder / name for name in ("e.npy", "faces.csv", "failures.csv"))
+    npy, table = folder / "e.npy", folder / "outcomes.csv"
     counts = encode_shard(
         lambda batches: map(engine.encode, batches),
         shard.tar,
@@ -377,23 +377,21 @@ def encode(engine: Engine, shard: Shard, folder: Path, batch: int = 16) -> Encod
         cache=None,
         batch=batch,
         embeddings=npy,
-        faces=faces,
-        failures=failures,
+        table=table,
     )
-    assert {path.name for path in folder.iterdir()} == {"e.npy", "faces.csv", "failures.csv"}
+    assert {path.name for path in folder.iterdir()} == {"e.npy", "outcomes.csv"}
     embeddings = np.load(npy, allow_pickle=False)
     paths = {row.sha256: row.path for row in read_manifest(shard.manifest)}
-    tables = []
-    for table in (faces, failures):
-        with table.open(encoding="utf-8", newline="") as stream:
-            tables.append([row | {"path": paths[row["sha256"]]} for row in csv.DictReader(stream)])
-    order = sorted(range(len(tables[0])), key=lambda i: tables[0][i]["path"])
+    with table.open(encoding="utf-8", newline="") as stream:
+        rows = [row | {"path": paths[row["sha256"]]} for row in csv.DictReader(stream)]
+    faces = [row for row in rows if not row["reason"]]
+    order = sorted(range(len(faces)), key=lambda i: faces[i]["path"])
     return Encoded(
         {name: counts[name] for name in ("contents", "encoded", "failed", "faces")},
-        tuple(path.read_bytes() for path in (npy, faces, failures)),
+        tuple(path.read_bytes() for path in (npy, table)),
         embeddings[order],
-        [tables[0][i] for i in order],
-        sorted(tables[1], key=lambda row: row["path"]),
+        [faces[i] for i in order],
+        sorted((row for row in rows if row["reason"]), key=lambda row: row["path"]),
     )
 
 

@@ -39,7 +39,7 @@ STAGES = {
     "acquire": "results/sources/photos.json",
     "shard": "results/shards/photos-0000.csv",
     "plan": "results/plan/shards.csv",
-    "encode": "results/encoded/photos-0001.faces.csv",
+    "encode": "results/encoded/photos-0001.csv",
     "merge": "results/faces.csv",
     "statistics": "results/identities.csv",
 }
@@ -353,6 +353,36 @@ def test_a_run_killed_at_each_stage_goes_on(
     assert not notices(done)
     assert results(folder) == undisturbed
     assert not list((folder / "results").rglob("*.part"))
+
+
+TERMINATE = """
+import os, signal, sys
+
+def terminate(event, arguments):
+    if event == "open" and "/.snakemake/metadata/" in str(arguments[0]) and arguments[1] == "w":
+        os.kill(os.getpid(), signal.SIGTERM)
+
+sys.addaudithook(terminate)
+"""
+
+
+def test_a_run_asked_to_end_while_it_notes_a_job_ends(
+    undisturbed: dict[str, bytes],
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hook = tmp_path / "hook"
+    hook.mkdir()
+    (hook / "sitecustomize.py").write_text(TERMINATE)
+    with monkeypatch.context() as context:
+        context.setenv("PYTHONPATH", str(hook))
+        asked = run(tmp_path / "run", photos)
+    assert asked.code != 0
+    assert sum(asked.jobs.values()) == 1
+    done = run(tmp_path / "run", photos)
+    assert done.code == 0, done.output
+    assert results(tmp_path / "run") == undisturbed
 
 
 def test_photos_that_kill_a_process_fail_alone(

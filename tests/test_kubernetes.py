@@ -205,7 +205,7 @@ def test_the_sample_with_s3(here: Cluster, bucket: Bucket, local: Path) -> None:
     assert not here.left_behind
 
     # Merge takes no fewer photos than the manifests name, and the pod's words reach the user.
-    table = bucket.objects.Object("meanface/results/encoded/photos-0001.faces.csv")
+    table = bucket.objects.Object("meanface/results/encoded/photos-0001.csv")
     faces = table.get()["Body"].read()
     table.put(Body=faces[: faces.rindex(b"\n", 0, -1) + 1])
     options = ("--forcerun=merge", "--retries=0")

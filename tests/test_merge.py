@@ -58,9 +58,7 @@ def shard(
         embeddings = np.array([vector(path, i) for i, path in enumerate(faces)], np.float32)
         embeddings = embeddings.reshape(len(faces), 128)
     folder.mkdir(exist_ok=True)
-    files = ShardFiles(
-        *(folder / f"{name}{end}" for end in (".csv", ".npy", ".faces.csv", ".failures.csv"))
-    )
+    files = ShardFiles(*(folder / f"{name}{end}" for end in (".csv", ".npy", ".outcomes.csv")))
     manifest = [
         (path, 77, "" if path.startswith("large") else content(path))
         for path in sorted(set(photos))
@@ -70,9 +68,9 @@ def shard(
         (content(path), list(faces).count(path), i, 2, 30, 40, 1.234567, "hog@0")
         for i, path in enumerate(faces)
     ]
-    write_csv(files.faces, ("sha256", "faces", *FACES[3:9]), rows)
-    failures = [(content(path), reason, "why, and how") for path, reason in failed.items()]
-    write_csv(files.failures, ("sha256", "reason", "detail"), failures)
+    failures = [(content(path), *[""] * 7, why, "why, and how") for path, why in failed.items()]
+    columns = ("sha256", "faces", *FACES[3:9], "reason", "detail")
+    write_csv(files.outcomes, columns, [(*row, "", "") for row in rows] + failures)
     np.save(files.embeddings, embeddings, allow_pickle=False)
     return files
 
@@ -269,7 +267,11 @@ def assert_refused(
 def test_a_lost_photo_is_named_and_there_is_no_result(tmp_path: Path) -> None:
     good = shard(tmp_path / "in", "0", ["a"])
     bad = shard(tmp_path / "in", "1", ["b"], {"c": "no_face"}, photos=["b", "c", "lost"])
-    said = (str(bad.faces), "3 photos, but 2 accounted for", "'lost' is neither encoded nor failed")
+    said = (
+        str(bad.outcomes),
+        "3 photos, but 2 accounted for",
+        "'lost' is neither encoded nor failed",
+    )
     assert_refused([good, bad], tmp_path / "out", AccountingError, *said)
 
 
@@ -280,25 +282,42 @@ def test_an_extra_photo_is_named_and_there_is_no_result(tmp_path: Path) -> None:
             shard(tmp_path / "in", "1", ["a"], {"extra": "no_face"}, photos=["a"]),
         )
     ):
-        said = (str(files.faces), f"'{content('extra')}' is counted twice or belongs to no photo")
+        said = (
+            str(files.outcomes),
+            f"'{content('extra')}' is counted twice or belongs to no photo",
+        )
         assert_refused([files], tmp_path / f"out{number}", AccountingError, *said)
 
 
 def test_a_photo_that_stands_for_a_lost_one_is_noticed(tmp_path: Path) -> None:
     bad = shard(tmp_path / "in", "0", ["a", "extra"], photos=["a", "lost"])
-    assert_refused([bad], tmp_path / "out", AccountingError, str(bad.faces), "'lost'")
+    assert_refused([bad], tmp_path / "out", AccountingError, str(bad.outcomes), "'lost'")
 
 
 def test_a_photo_both_encoded_and_failed_is_named(tmp_path: Path) -> None:
     bad = shard(tmp_path / "in", "0", ["a", "twice"], {"twice": "no_face"})
-    assert_refused([bad], tmp_path / "out", AccountingError, str(bad.faces), "'twice' is counted")
+    assert_refused(
+        [bad], tmp_path / "out", AccountingError, str(bad.outcomes), "'twice' is counted"
+    )
 
 
 def test_a_photo_that_failed_twice_is_named(tmp_path: Path) -> None:
     bad = shard(tmp_path / "in", "0", ["a"], {"b": "no_face"})
-    with bad.failures.open("a") as stream:
-        stream.write(f"{content('b')},truncated,again\n")
-    assert_refused([bad], tmp_path / "out", AccountingError, str(bad.faces), "'b' is counted twice")
+    with bad.outcomes.open("a") as stream:
+        stream.write(f"{content('b')},,,,,,,,truncated,again\n")
+    assert_refused(
+        [bad], tmp_path / "out", AccountingError, str(bad.outcomes), "'b' is counted twice"
+    )
+
+
+def test_a_face_that_lacks_a_value_is_a_damaged_table(tmp_path: Path) -> None:
+    good = shard(tmp_path / "in", "0", ["a"], {"c": "no_face"})
+    bad = shard(tmp_path / "in", "1", ["b"], {"d": "no_face"})
+    whole = bad.outcomes.read_text()
+    assert ",30,40," in whole
+    bad.outcomes.write_text(whole.replace(",30,40,", ",30,,"))
+    said = (str(bad.outcomes), "damaged")
+    assert_refused([good, bad], tmp_path / "out", AccountingError, *said)
 
 
 @pytest.mark.parametrize("failed", [False, True])
@@ -318,7 +337,7 @@ def test_embeddings_that_do_not_match_the_table_are_named(
 ) -> None:
     good = shard(tmp_path / "in", "0", ["c"])
     bad = shard(tmp_path / "in", "1", ["a", "b"], embeddings=np.zeros(shape, np.float32))
-    said = (str(bad.embeddings), str(bad.faces), str(shape))
+    said = (str(bad.embeddings), str(bad.outcomes), str(shape))
     assert_refused([good, bad], tmp_path / "out", AccountingError, *said)
 
 

@@ -28,7 +28,7 @@ SAMPLE = {"shards": 2}
 # One shard as one job, and how SLURM knows that job.
 ONE_SHARD = ("results/encoded/photos-0000.npy", "--group-components", "encode=1")
 ENCODE_0000 = "rule_encode_wildcards_photos-0000"
-ENCODED_0000 = ("encoded/photos-0000.npy", "encoded/photos-0000.faces.csv")
+ENCODED_0000 = ("encoded/photos-0000.npy", "encoded/photos-0000.csv")
 
 
 class ClusterRun:

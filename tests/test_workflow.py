@@ -223,14 +223,14 @@ def test_a_folder_is_scanned_at_every_run(
 def test_a_lost_photo_fails_the_run(tmp_path: Path, photos: Path) -> None:
     run = snakemake(tmp_path / "run", photos=photos, shards=1, **STUB)
     assert run.code == 0, run.output
-    faces = run.results / "encoded/photos-0000.faces.csv"
-    lines = faces.read_text().splitlines(keepends=True)
-    faces.write_text("".join(lines[:-1]))
+    outcomes = run.results / "encoded/photos-0000.csv"
+    lines = outcomes.read_text().splitlines(keepends=True)
+    outcomes.write_text("".join(lines[:-1]))
     # As if encode itself had lost it: else it is found to be altered.
     (run.results / "logs/encode/photos-0000.json").unlink()
     counts = run.results / "encoded/photos-0000.json"
     told = json.loads(counts.read_text())
-    told["sha256"]["faces"] = hashlib.sha256(faces.read_bytes()).hexdigest()
+    told["sha256"]["outcomes"] = hashlib.sha256(outcomes.read_bytes()).hexdigest()
     counts.write_text(json.dumps(told))
     (run.results / "mean.npy").unlink()
     broken = snakemake(tmp_path / "run", photos=photos, shards=1, **STUB)
