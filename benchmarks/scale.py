@@ -12,6 +12,8 @@ import hashlib
 import io
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -21,6 +23,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import psutil
 import yaml
 from PIL import Image
 
@@ -36,6 +39,7 @@ ROOT = Path(__file__).parents[1]
 STAGES = ("acquire", "divide", "shard", "plan", "encode", "merge", "write_statistics", "snakemake")
 FEW = 64  # photos: what a run on so few costs is its start-up
 PER_PERSON = 5  # photos
+PLANNED = 5  # times: a machine shared with others is now fast, now slow
 
 # Snakemake samples a job's memory, twice a minute in the long run, and misses its peak and its end.
 # So each process notes, as it ends, what the kernel counted: of its own and of its children.
@@ -115,17 +119,21 @@ def make_archive(target: Path, count: int) -> None:
     part.replace(target)
 
 
+def command(folder: Path, archive: Path, shards: int, *arguments: str) -> list[str]:
+    """Give the command that runs the workflow in `folder` with the stub as its engine."""
+    start = [sys.executable, "-m", "snakemake", "--cores", "2", "--directory", str(folder)]
+    start += ["--snakefile", str(ROOT / "Snakefile"), *arguments]
+    return [*start, "--config", f"photos={archive}", f"shards={shards}", "encoder=stub"]
+
+
 def run(folder: Path, archive: Path, shards: int, *arguments: str) -> Run:
-    """Run the workflow in `folder` with the stub as its engine."""
+    """Run the workflow, and give what it took."""
     folder.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as notes, (folder / "output.log").open("a") as output:
         Path(notes, "sitecustomize.py").write_text(NOTE_USAGE)
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", "--directory", str(folder)]
-        command += ["--snakefile", str(ROOT / "Snakefile"), *arguments]
-        command += ["--config", f"photos={archive}", f"shards={shards}", "encoder=stub"]
         began = time.perf_counter()
         subprocess.run(
-            command,
+            command(folder, archive, shards, *arguments),
             env=os.environ | {"PYTHONPATH": notes, "MEANFACE_USAGE": notes},
             stdout=output,
             stderr=output,
@@ -146,6 +154,29 @@ def run(folder: Path, archive: Path, shards: int, *arguments: str) -> Run:
                 written=sum(note["written"] for note in ours),
             )
     return Run(wall, stages)
+
+
+def plan_alone(folder: Path, archive: Path, shards: int) -> Run:
+    """Start the workflow, end it when Snakemake is about to start its first job, and give what
+    planning took.
+    """
+    began = time.perf_counter()
+    with subprocess.Popen(
+        command(folder, archive, shards),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as planning:
+        lines = planning.stderr or ()
+        if not any(line.startswith("Select jobs to execute") for line in lines):
+            raise RuntimeError(f"{folder}: there was no job to start")
+        wall = time.perf_counter() - began
+        snakemake = psutil.Process(planning.pid)
+        cpu, rss = sum(snakemake.cpu_times()[:2]), snakemake.memory_info().rss
+        os.killpg(planning.pid, signal.SIGKILL)
+    shutil.rmtree(folder / ".snakemake/locks")
+    return Run(wall, {"snakemake": Usage(jobs=1, wall=wall, cpu=cpu, rss=rss, written=0)})
 
 
 def benchmarked(folder: Path) -> Iterator[tuple[str, float]]:
@@ -238,6 +269,8 @@ def measure_shards(work: Path, count: int, shards: int) -> dict[str, object]:
     make_archive(archive, count)
     runs = {"dry run before the first": run(folder, archive, shards, "--dry-run", "--quiet", "all")}
     runs["up to plan"] = run(folder, archive, shards, "--until", "plan")
+    for number in range(PLANNED):
+        runs[f"planning, all to encode ({number + 1})"] = plan_alone(folder, archive, shards)
     runs["dry run with all to encode"] = run(folder, archive, shards, "--dry-run", "--quiet", "all")
     encode_here(folder)
     runs["merge and statistics"] = run(folder, archive, shards)
