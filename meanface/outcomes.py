@@ -112,7 +112,8 @@ def read_tables_of_outcomes(sources: Sequence[Path]) -> "tuple[pd.DataFrame, pd.
             number = faces.filter(pc.is_null(column))["shard"][0].as_py()
             raise AccountingError(f"{sources[number]} is damaged: a face lacks a value")
     failures = table.filter(pc.invert(is_face)).select(["sha256", *_OF_FAILURES, "shard"])
-    return faces.to_pandas(), failures.to_pandas()
+    del table  # what remains are copies
+    return faces.combine_chunks().to_pandas(), failures.combine_chunks().to_pandas()
 
 
 def _rows_of(outcomes: Mapping[str, Outcome]) -> Iterator[tuple[object, ...]]:

@@ -131,4 +131,4 @@ def read_tables(
         except (pa.ArrowException, ValueError) as error:
             raise AccountingError(f"{source} is damaged: {error}") from error
         tables.append(table.append_column("shard", pa.repeat(number, len(table))))
-    return pa.concat_tables(tables).combine_chunks()
+    return pa.concat_tables(tables)
