@@ -23,7 +23,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import psutil
 import yaml
 from PIL import Image
 
@@ -39,7 +38,8 @@ ROOT = Path(__file__).parents[1]
 STAGES = ("acquire", "divide", "shard", "plan", "encode", "merge", "write_statistics", "snakemake")
 FEW = 64  # photos: what a run on so few costs is its start-up
 PER_PERSON = 5  # photos
-PLANNED = 5  # times: a machine shared with others is now fast, now slow
+READY = "Select jobs to execute"  # is printed when planning has come to an end
+STARTS = 5  # a machine shared with others is now fast, now slow
 
 # Snakemake samples a job's memory, twice a minute in the long run, and misses its peak and its end.
 # So each process notes, as it ends, what the kernel counted: of its own and of its children.
@@ -156,10 +156,13 @@ def run(folder: Path, archive: Path, shards: int, *arguments: str) -> Run:
     return Run(wall, stages)
 
 
-def plan_alone(folder: Path, archive: Path, shards: int) -> Run:
-    """Start the workflow, end it when Snakemake is about to start its first job, and give what
-    planning took.
+def moments(folder: Path, archive: Path, shards: int, *marks: str) -> list[float]:
+    """Run the workflow until it has printed all `marks`, in this order; give the seconds of each.
+
+    Then everything is killed.
     """
+    folder.mkdir(exist_ok=True)
+    remaining, seconds = list(marks), []
     began = time.perf_counter()
     with subprocess.Popen(
         command(folder, archive, shards),
@@ -167,16 +170,18 @@ def plan_alone(folder: Path, archive: Path, shards: int) -> Run:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-    ) as planning:
-        lines = planning.stderr or ()
-        if not any(line.startswith("Select jobs to execute") for line in lines):
-            raise RuntimeError(f"{folder}: there was no job to start")
-        wall = time.perf_counter() - began
-        snakemake = psutil.Process(planning.pid)
-        cpu, rss = sum(snakemake.cpu_times()[:2]), snakemake.memory_info().rss
-        os.killpg(planning.pid, signal.SIGKILL)
+    ) as running:
+        for line in running.stderr or ():
+            if remaining[0] in line:
+                seconds.append(time.perf_counter() - began)
+                del remaining[0]
+            if not remaining:
+                break
+        else:
+            raise RuntimeError(f"{folder}: no {remaining[0]!r} in what Snakemake prints")
+        os.killpg(running.pid, signal.SIGKILL)
     shutil.rmtree(folder / ".snakemake/locks")
-    return Run(wall, {"snakemake": Usage(jobs=1, wall=wall, cpu=cpu, rss=rss, written=0)})
+    return seconds
 
 
 def benchmarked(folder: Path) -> Iterator[tuple[str, float]]:
@@ -268,16 +273,18 @@ def measure_shards(work: Path, count: int, shards: int) -> dict[str, object]:
     archive, folder = work / f"{count}.tar", work / f"shards-{count}-{shards}"
     make_archive(archive, count)
     runs = {"dry run before the first": run(folder, archive, shards, "--dry-run", "--quiet", "all")}
-    runs["up to plan"] = run(folder, archive, shards, "--until", "plan")
-    for number in range(PLANNED):
-        runs[f"planning, all to encode ({number + 1})"] = plan_alone(folder, archive, shards)
+    begun, planned, again = moments(folder, archive, shards, READY, "Rule: plan)", READY)
+    print(f"planning in a run: {begun:.1f} s, and {again - planned:.1f} s when the plan is made")
+    starts = [moments(folder, archive, shards, READY)[0] for _ in range(STARTS)]
+    print("a start with all to encode:", ", ".join(f"{seconds:.1f}" for seconds in starts), "s")
     runs["dry run with all to encode"] = run(folder, archive, shards, "--dry-run", "--quiet", "all")
     encode_here(folder)
     runs["merge and statistics"] = run(folder, archive, shards)
     runs["nothing to do"] = run(folder, archive, shards)
     for title, usage in runs.items():
         print_usage(title, usage, count)
-    return {title: asdict(usage) for title, usage in runs.items()}
+    planning = {"run": [begun, again - planned], "starts": starts}
+    return {title: asdict(usage) for title, usage in runs.items()} | {"planning": planning}
 
 
 def encode_here(folder: Path) -> None:

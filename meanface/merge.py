@@ -68,7 +68,9 @@ def merge(
     Raises AccountingError where a photo is lost or counted twice, UserError where there is no
     embedding at all; then no result is written.
     """
-    photos = read_tables([shard.manifest for shard in shards], MANIFEST).combine_chunks().to_pandas()
+    photos = (
+        read_tables([shard.manifest for shard in shards], MANIFEST).combine_chunks().to_pandas()
+    )
     found, failed = read_tables_of_outcomes([shard.outcomes for shard in shards])
     unread = (photos["sha256"] == "").to_numpy()
     names = _number_contents(photos, found, failed)
