@@ -131,7 +131,7 @@ def _check_outcomes(
     if (twice := photos.loc[photos["path"].duplicated(), "path"]).size:
         raise AccountingError(f"{twice.iloc[0]!r} is in two shards")
     key = ["shard", "content"]
-    expected = photos[~unread].drop_duplicates("content")[key]
+    expected = photos.loc[~unread, key].drop_duplicates("content")
     given = pd.concat([found[key].drop_duplicates(), failed[key]])
     if np.array_equal(expected.sort_values(key), given.sort_values(key)):
         return

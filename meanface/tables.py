@@ -34,6 +34,7 @@ _TEXT = dict.fromkeys(
 )
 
 _BATCH = 1 << 14  # rows in memory as Python's objects
+_TABLES = 256  # of shards, each of which takes 10 kB besides what it holds
 
 
 def identity_of(path: str) -> str:
@@ -119,7 +120,8 @@ def read_tables(
         csv.ConvertOptions(column_types=types, strings_can_be_null=False, null_values=[""] * gaps),
     )
     header = f"{','.join(columns)}\n".encode()
-    tables = [pa.schema([*types.items(), ("shard", pa.int64())]).empty_table()]
+    joined = [pa.schema([*types.items(), ("shard", pa.int64())]).empty_table()]
+    tables: list[pa.Table] = []
     for number, source in enumerate(sources):
         content = source.read_bytes()
         if content == header:
@@ -131,4 +133,7 @@ def read_tables(
         except (pa.ArrowException, ValueError) as error:
             raise AccountingError(f"{source} is damaged: {error}") from error
         tables.append(table.append_column("shard", pa.repeat(number, len(table))))
-    return pa.concat_tables(tables)
+        if len(tables) == _TABLES:
+            joined.append(pa.concat_tables(tables).combine_chunks())
+            tables.clear()
+    return pa.concat_tables([*joined, *tables])
