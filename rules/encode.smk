@@ -19,7 +19,7 @@ rule encode:
     benchmark:
         "results/benchmarks/encode/{shard}.tsv"
     group:
-        neighbours if workflow.group_settings.group_components else None
+        neighbours
     conda:
         "../envs/meanface.yaml"
     threads: config["threads"]
