@@ -165,6 +165,7 @@ class _Child:
         self._memory = memory
         self.is_open = False  # the engine
         self.is_fresh = True  # has not encoded yet
+        self._photos: Sequence[Photo] = ()  # to be sent when it is open
         self.connection, theirs = Pipe()
         # A new interpreter, not a fork: the same on macOS, and whatever the parent has imported
         # or opened does no harm. Its one thread of OpenBLAS spares 40 MB for each core.
@@ -182,8 +183,14 @@ class _Child:
         self._send(settings, models, seconds, memory, logging.getLogger().level)
 
     def send(self, photos: Sequence[Photo]) -> None:
-        """Give it photos to encode, one by one: a batch may be large."""
-        self._send(len(photos), *photos)
+        """Give it photos to encode, when its engine is open: until then it would not take them."""
+        self._photos = photos
+        if self.is_open:
+            self._send_photos()
+
+    def _send_photos(self) -> None:
+        self._send(len(self._photos), *self._photos)  # one by one: there may be many
+        self._photos = ()
 
     def _send(self, *messages: object) -> None:
         with suppress(ConnectionError):  # it is dead, as `receive` will find
@@ -206,6 +213,7 @@ class _Child:
             return None
         if message is None:
             self.is_open = True
+            self._send_photos()
             return None
         self.is_fresh = False
         results: list[Outcome] = message
