@@ -1,8 +1,10 @@
 import gc
 import os
 import sys
+from functools import cache
 from uuid import uuid4
 
+from snakemake import sourcecache
 from snakemake.utils import min_version
 
 min_version("9.20")
@@ -10,6 +12,10 @@ min_version("9.20")
 # The plan of a run is objects by the million, all of which stay: a tenth of the time went into
 # looking for garbage among them.
 gc.set_threshold(100_000)
+
+# For each job its script is looked up, and the script's address parsed, again and again: another
+# tenth.
+sourcecache.parse_uri = cache(sourcecache.parse_uri)
 
 # The jobs' scripts import the library that lies beside this file.
 sys.path.insert(0, workflow.basedir)

@@ -168,9 +168,10 @@ def planned_for(wildcards):
 
 
 def outcomes(wildcards):
-    """What encode makes, once it is planned: only then it is known which shards changed."""
+    """What encode makes, and of what, once it is planned: only then it is known what changed."""
     checkpoints.plan.get()
     return {
+        "manifests": expand("results/shards/{shard}.csv", shard=SHARDS),
         "embeddings": expand("results/encoded/{shard}.npy", shard=SHARDS),
         "outcomes": expand("results/encoded/{shard}.csv", shard=SHARDS),
         "counts": expand("results/encoded/{shard}.json", shard=SHARDS),

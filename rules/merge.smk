@@ -4,7 +4,6 @@
 rule merge:
     input:
         unpack(outcomes),
-        manifests=expand("results/shards/{shard}.csv", shard=SHARDS),
         contents=CONTENTS,
         skipped=expand(
             (
