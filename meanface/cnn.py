@@ -26,16 +26,19 @@ _SMALLER, _LARGER = 5 / 6, 6 / 5
 _LEAST_HEIGHT = 5
 _GAP = 10
 _MARGIN = 11
-_STRIP = 1 << 19  # pixels that the network works on at a time
 _CONTEXT = 128  # rows, a multiple of the stride: a score is seen from 189 rows around its place
 
 
 class CnnDetector:
     """Finds the faces that dlib's CNN detector finds, more than ten times as fast on a CPU."""
 
-    def __init__(self, session: onnxruntime.InferenceSession) -> None:
-        """Detect with `session`, opened on the detector that `meanface.models.export` writes."""
+    def __init__(self, session: onnxruntime.InferenceSession, strip: int) -> None:
+        """Detect with `session`, opened on the detector that `meanface.models.export` writes.
+
+        `strip` is the number of pixels that the network works on at a time.
+        """
         self._session = session
+        self._strip = strip
         settings = json.loads(session.get_modelmeta().custom_metadata_map["detector"])
         self._mean = np.array(settings["mean"], np.float32)
         self._window: list[int] = settings["window"]
@@ -74,7 +77,7 @@ class CnnDetector:
         of the network's stride, so that each score is computed from the same pixels as in one go.
         """
         count, _, rows, columns = pyramids.shape
-        strip = max(1, _STRIP // (count * columns * self._stride)) * self._stride
+        strip = max(1, self._strip // (count * columns * self._stride)) * self._stride
         parts = []
         for start in range(0, rows, strip):
             top, bottom = max(0, start - _CONTEXT), start + strip + _CONTEXT

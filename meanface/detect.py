@@ -24,9 +24,10 @@ Pixels = NDArray[np.uint8]
 # gives the faces found in each, most certain first.
 Search = Callable[[Sequence[Pixels], int], list[list[Face]]]
 
-# Pixels that the CNN detector takes at once: photo by photo is best for a CPU and its caches, a
-# GPU wants more to do.
-_AT_ONCE = {"cpu": 1, "cuda": 1 << 24}
+# Pixels that the CNN detector takes at once, and those of a strip of their pyramids: photo by photo
+# and strip by strip is best for a CPU and its caches, a GPU wants more to do.
+_AT_ONCE = {"cpu": 1, "cuda": 1 << 22}
+_STRIP = {"cpu": 1 << 19, "cuda": 1 << 24}
 
 # The longest side before upsampling. Where dlib resizes, it adds up positions in float32, and
 # writes outside of its memory for sides well beyond twice of this.
@@ -101,7 +102,8 @@ def _hog(settings: EngineSettings, models: Mapping[str, Path]) -> Search:
 
 def _cnn(settings: EngineSettings, models: Mapping[str, Path]) -> Search:
     """dlib's CNN detector, on photos of one size together."""
-    detector = CnnDetector(open_session(models["cnn"], settings.device))
+    session = open_session(models["cnn"], settings.device)
+    detector = CnnDetector(session, _STRIP[settings.device])
 
     def search(photos: Sequence[Pixels], upsample: int) -> list[list[Face]]:
         found: list[list[Face]] = [[]] * len(photos)

@@ -15,7 +15,13 @@ from meanface.engine import EngineSettings
 from meanface.errors import UserError
 from meanface.outcomes import DIMENSIONS
 
+CHIPS = 64  # given to an encoder at once at most: photos of crowds have hundreds
+
 _CUDA = "CUDAExecutionProvider"
+_CUDA_OPTIONS = {
+    "use_tf32": "0",  # it would round the products to 10 bits
+    "cudnn_conv_algo_search": "HEURISTIC",  # trying out takes seconds for each size of a photo
+}
 
 
 def run_session(
@@ -52,9 +58,9 @@ def open_session(model: Path, device: str) -> onnxruntime.InferenceSession:
     if device == "cpu":
         return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
     if _CUDA in onnxruntime.get_available_providers():
-        # TF32 would round the products to 10 bits.
+        onnxruntime.preload_dlls()  # CUDA as pip installs it lies where no loader looks
         session = onnxruntime.InferenceSession(
-            str(model), options, providers=[(_CUDA, {"use_tf32": "0"}), "CPUExecutionProvider"]
+            str(model), options, providers=[(_CUDA, _CUDA_OPTIONS), "CPUExecutionProvider"]
         )
         if session.get_providers()[0] == _CUDA:
             return session
@@ -71,18 +77,27 @@ def open_encoder(settings: EngineSettings, models: Mapping[str, Path]) -> Encode
     """
     if settings.encoder == "dlib":
         return DlibEncoder()
-    return OnnxEncoder(open_session(models["encoder"], settings.device))
+    session = open_session(models["encoder"], settings.device)
+    return OnnxEncoder(session, filled_up=settings.device == "cuda")
 
 
 class OnnxEncoder:
     """dlib's encoder, exported by meanface.models."""
 
-    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+    def __init__(self, session: onnxruntime.InferenceSession, *, filled_up: bool = False) -> None:
+        """Encode with `session`, always CHIPS at once where `filled_up`.
+
+        For another number of them a GPU plans anew, which takes longer than to encode, and may
+        choose other algorithms, with other roundings.
+        """
         self._session = session
+        self._least = CHIPS if filled_up else 0
 
     def __call__(self, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Encode chips; the result for a chip does not depend on the others in the batch."""
-        return run_session(self._session, "chips", chips)
+        missing = max(0, self._least - len(chips))
+        blank = np.zeros((missing, *chips.shape[1:]), np.uint8)
+        return run_session(self._session, "chips", np.concatenate([chips, blank]))[: len(chips)]
 
 
 class DlibEncoder:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanface.detect import Ladder
-from meanface.encoder import open_encoder
+from meanface.encoder import CHIPS, open_encoder
 from meanface.engine import EngineSettings
 from meanface.face import Face, choose
 from meanface.landmarks import Landmarks
@@ -26,7 +26,6 @@ log = logging.getLogger(__name__)
 CHIP_SIZE = 150
 CHIP_PADDING = 0.25
 
-_CHIPS = 64  # given to the encoder at once: photos of crowds have hundreds
 _HELD = 16 << 20  # bytes of photos kept so that their landmarks are found together
 
 
@@ -136,8 +135,8 @@ class Engine:
 
     def _embed(self, chips: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         parts = [
-            self._embed_together(chips[start : start + _CHIPS])
-            for start in range(0, len(chips), _CHIPS)
+            self._embed_together(chips[start : start + CHIPS])
+            for start in range(0, len(chips), CHIPS)
         ]
         return np.concatenate([np.empty((0, DIMENSIONS), dtype=np.float32), *parts])
 

@@ -198,14 +198,14 @@ def neighbours(wildcards):
 # Memory of an encode job beside the processes that encode: its script 100, the Snakemake that runs
 # it 250.
 JOB_MB = 350
+# Of each process that encodes: on a CPU; on a GPU, whose driver and libraries take 2,000 more.
+PROCESS_MB = {"cpu": 500, "cuda": 3500}
 
 
 def memory_to_encode(wildcards, attempt):
-    """In MB: decoding and turning a photo takes up to 26 bytes per pixel, all else 500 MB for each
-    process that encodes.
-    """
-    processes = config["threads"]
-    return attempt * (JOB_MB + processes * (500 + 26 * config["max_pixels"] // 1000000))
+    """In MB: decoding and turning a photo takes up to 26 bytes per pixel, besides all else."""
+    process = PROCESS_MB[ENGINE.device] + 26 * config["max_pixels"] // 1000000
+    return attempt * (JOB_MB + config["threads"] * process)
 
 
 def pairs_file(wildcards):

@@ -5,6 +5,7 @@ from itertools import product
 
 import dlib
 import numpy as np
+import onnxruntime
 import pytest
 import skimage.data
 from matplotlib import cbook
@@ -20,10 +21,15 @@ Image8 = NDArray[np.uint8]
 
 
 @pytest.fixture(scope="module")
-def detector(tmp_path_factory: pytest.TempPathFactory) -> CnnDetector:
+def session(tmp_path_factory: pytest.TempPathFactory) -> onnxruntime.InferenceSession:
     path = tmp_path_factory.mktemp("models") / "cnn.onnx"
     export("cnn", path)
-    return CnnDetector(open_session(path, "cpu"))
+    return open_session(path, "cpu")
+
+
+@pytest.fixture(scope="module")
+def detector(session: onnxruntime.InferenceSession) -> CnnDetector:
+    return CnnDetector(session, strip=1 << 19)
 
 
 @pytest.fixture(scope="module")
@@ -128,13 +134,12 @@ def test_no_face_in_images_on_which_dlib_fails(
 
 
 def test_strips_give_the_faces_of_the_whole(
-    detector: CnnDetector, monkeypatch: pytest.MonkeyPatch
+    detector: CnnDetector, session: onnxruntime.InferenceSession
 ) -> None:
     image = np.vstack([astronaut(), scaled(astronaut(), 120, 230), astronaut()])
     whole = detector(image, 1)
     assert len(whole) > 1
-    monkeypatch.setattr("meanface.cnn._STRIP", 1)
-    assert detector(image, 1) == whole
+    assert CnnDetector(session, strip=1)(image, 1) == whole
 
 
 def test_a_batch_gives_what_its_images_give(detector: CnnDetector) -> None:
