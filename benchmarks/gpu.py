@@ -138,7 +138,8 @@ def main() -> None:
     print(f"{name}, {os.cpu_count()} cores, {len(photos)} photos {given.times} times, {versions()}")
     print("\n| " + " | ".join(COLUMNS) + " |\n|---|---|" + "--:|" * (len(COLUMNS) - 2), flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        models = {file.split(".")[0]: Path(folder, file) for file in defaults.models}
+        files = {*defaults.models, *replace(defaults, device="cuda").models}
+        models = {file.split(".")[0]: Path(folder, file) for file in files}
         for model, target in models.items():
             export(model, target)
         for ladder in LADDERS:

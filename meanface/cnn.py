@@ -7,7 +7,7 @@ image_transforms/image_pyramid.h), and so are the faces found.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import dlib
 import numpy as np
@@ -58,30 +58,45 @@ class CnnDetector:
         Each image is first enlarged to twice its size `upsample` times, which finds smaller faces.
         Boxes are in coordinates of the image as given, the most certain face first.
         """
-        enlarged = [_enlarged(image, upsample) for image in images]
-        tiles, height, width = _layout(*enlarged[0].shape[:2])
+        enlarged = np.stack([_enlarged(image, upsample) for image in images])
+        tiles, height, width = _layout(*enlarged.shape[1:3])
         if min(height, width) < self._smallest:
             return [[] for _ in images]
+        score_rows = self._scorer(enlarged, tiles, height, width)
+        scores = self._scores(score_rows, len(images), height, width)
+        return [list(self._faces(score, tiles, upsample)) for score in scores]
+
+    def _scorer(
+        self, images: NDArray[np.uint8], tiles: Boxes, height: int, width: int
+    ) -> Callable[[int, int], NDArray[np.float32]]:
+        """Give what runs the network over rows of the images' pictures, `height` x `width`."""
         pyramids = np.zeros((len(images), 3, height, width), np.float32)
-        for pyramid, image in zip(pyramids, enlarged, strict=True):
+        for pyramid, image in zip(pyramids, images, strict=True):
             for plane, channel, mean in zip(
                 pyramid, np.moveaxis(image, 2, 0), self._mean, strict=True
             ):
                 _tile(plane, (channel - mean) / np.float32(256), tiles)
-        return [list(self._faces(score, tiles, upsample)) for score in self._scores(pyramids)]
+        return lambda top, bottom: run_session(
+            self._session, {"pyramids": pyramids[:, :, top:bottom]}
+        )
 
-    def _scores(self, pyramids: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Run the network over strips of the pictures, so that large photos need little memory.
+    def _scores(
+        self,
+        score_rows: Callable[[int, int], NDArray[np.float32]],
+        count: int,
+        rows: int,
+        columns: int,
+    ) -> NDArray[np.float32]:
+        """Look at the pictures strip by strip, so that large photos need little memory.
 
         A score depends on no more than _CONTEXT rows above and below it; strips begin at multiples
         of the network's stride, so that each score is computed from the same pixels as in one go.
         """
-        count, _, rows, columns = pyramids.shape
         strip = max(1, self._strip // (count * columns * self._stride)) * self._stride
         parts = []
         for start in range(0, rows, strip):
-            top, bottom = max(0, start - _CONTEXT), start + strip + _CONTEXT
-            scores = run_session(self._session, "pyramids", pyramids[:, :, top:bottom])
+            top, bottom = max(0, start - _CONTEXT), min(rows, start + strip + _CONTEXT)
+            scores = score_rows(top, bottom)
             first = (start - top) // self._stride
             last = first + strip // self._stride if start + strip < rows else None
             parts.append(scores[:, first:last])
@@ -123,6 +138,27 @@ class CnnDetector:
         outer = _area(np.minimum(box[:2], boxes[:, :2]), np.maximum(box[2:], boxes[:, 2:]))
         smaller = np.minimum(_area(box[:2], box[2:]), _area(boxes[:, :2], boxes[:, 2:]))
         return (inner / outer > self._overlap) | (inner / smaller > self._covered)
+
+
+class CudaCnnDetector(CnnDetector):
+    """The same on a GPU, which makes the pyramids too: to bring them there would take longest.
+
+    Between two levels it rounds the places of pixels otherwise than dlib does.
+    """
+
+    def _scorer(
+        self, images: NDArray[np.uint8], tiles: Boxes, height: int, width: int
+    ) -> Callable[[int, int], NDArray[np.float32]]:
+        shape = np.array([len(images), 3, height, width])
+        sizes = np.tile(shape, (len(tiles), 1))
+        sizes[:, 2:] = (tiles[:, 2:] - tiles[:, :2] + 1)[:, ::-1]
+        pads = np.zeros((len(tiles), 8), np.int64)
+        pads[:, 2:4] = tiles[:, 1::-1]
+        pads[:, 6:] = shape[2:] - 1 - tiles[:, :1:-1]
+        inputs = {"images": images, "shape": shape, "sizes": sizes, "pads": pads}
+        return lambda top, bottom: run_session(
+            self._session, inputs | {"rows": np.array([top, bottom])}
+        )
 
 
 def _area(low: NDArray[np.int64], high: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from meanface.cnn import CnnDetector
+from meanface.cnn import CnnDetector, CudaCnnDetector
 from meanface.encoder import open_session
 from meanface.engine import EngineSettings
 from meanface.face import Face
@@ -23,6 +23,8 @@ Pixels = NDArray[np.uint8]
 # Takes photos, RGB uint8 (height, width, 3), and how often to double their size before the search;
 # gives the faces found in each, most certain first.
 Search = Callable[[Sequence[Pixels], int], list[list[Face]]]
+
+_CNN = {"cpu": (CnnDetector, "cnn"), "cuda": (CudaCnnDetector, "cnn_cuda")}
 
 # Pixels that the CNN detector takes at once, and those of a strip of their pyramids: photo by photo
 # and strip by strip is best for a CPU and its caches, a GPU wants more to do.
@@ -102,8 +104,8 @@ def _hog(settings: EngineSettings, models: Mapping[str, Path]) -> Search:
 
 def _cnn(settings: EngineSettings, models: Mapping[str, Path]) -> Search:
     """dlib's CNN detector, on photos of one size together."""
-    session = open_session(models["cnn"], settings.device)
-    detector = CnnDetector(session, _STRIP[settings.device])
+    kind, model = _CNN[settings.device]
+    detector = kind(open_session(models[model], settings.device), _STRIP[settings.device])
 
     def search(photos: Sequence[Pixels], upsample: int) -> list[list[Face]]:
         found: list[list[Face]] = [[]] * len(photos)

@@ -25,14 +25,14 @@ _CUDA_OPTIONS = {
 
 
 def run_session(
-    session: onnxruntime.InferenceSession, name: str, array: NDArray[Any]
+    session: onnxruntime.InferenceSession, inputs: Mapping[str, NDArray[Any]]
 ) -> NDArray[np.float32]:
-    """Give the output, float32, of a model of one input and one output.
+    """Give the output, float32, of a model of one output for its inputs by name.
 
     Raises MemoryError where there is not enough: ONNX Runtime has no class of its own for that.
     """
     try:
-        (result,) = session.run(None, {name: array})
+        (result,) = session.run(None, dict(inputs))
     except Exception as error:
         if re.search("bad_alloc|Failed to allocate memory", str(error)):
             raise MemoryError(str(error)) from error
@@ -97,7 +97,8 @@ class OnnxEncoder:
         """Encode chips; the result for a chip does not depend on the others in the batch."""
         missing = max(0, self._least - len(chips))
         blank = np.zeros((missing, *chips.shape[1:]), np.uint8)
-        return run_session(self._session, "chips", np.concatenate([chips, blank]))[: len(chips)]
+        filled = np.concatenate([chips, blank])
+        return run_session(self._session, {"chips": filled})[: len(chips)]
 
 
 class DlibEncoder:

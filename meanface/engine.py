@@ -57,7 +57,8 @@ class EngineSettings:
         kinds = {name.partition("@")[0] for name in self.detectors}
         needed = {
             "encoder.onnx": self.encoder == "onnx",
-            "cnn.onnx": "cnn" in kinds,
+            "cnn.onnx": "cnn" in kinds and self.device == "cpu",
+            "cnn_cuda.onnx": "cnn" in kinds and self.device == "cuda",
             "hog.svm": "hog" in kinds,
             "front.svm": "hog" in kinds and self.middle_settles,
             "landmarks.npy": self.landmarks == 68,

@@ -9,7 +9,7 @@ fast.
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -45,12 +45,17 @@ def weights_path(model: str) -> Path:
 
 
 def export(model: str, target: Path) -> None:
-    """Write "encoder", "cnn", "hog" or "landmarks" to `target`; the same bytes every time.
+    """Write one of dlib's models to `target`; the same bytes every time.
 
     encoder: ONNX; "chips", uint8 (n, 150, 150, 3) RGB, to "embeddings", float32 (n, 128).
     cnn: ONNX; "pyramids", float32 (n, 3, rows, columns) as `meanface.cnn` makes them, to "scores",
     float32 (n, rows, columns), above zero where there is a face. What else `meanface.cnn` needs is
     in the file's metadata under "detector", as JSON.
+    cnn_cuda: the same, which makes the pyramids as well, so that a GPU gets no more than photos;
+    "images", uint8 (n, height, width, 3) RGB, with int64 inputs: "shape" (4,), that of the
+    pyramids; for each level "sizes" (levels, 4), its shape, and "pads" (levels, 8), the zeros
+    before and behind it in the pyramid; "rows" (2,), the first row to look at and the one behind
+    the last.
     hog: what `dlib.fhog_object_detector` reads; front: the same with one filter of its five.
     landmarks: what `meanface.landmarks` reads.
 
@@ -200,10 +205,12 @@ class _Graph:
         ends = np.array([0, 0, 0, 0, 0, channels, pixels, pixels])
         return self.add("Pad", x, self.constant(ends)) if ends.any() else x
 
-    def model(self, source: onnx.ValueInfoProto, result: onnx.ValueInfoProto) -> onnx.ModelProto:
-        """The model from `source` to `result`, which is the output of the last node."""
+    def model(
+        self, sources: Sequence[onnx.ValueInfoProto], result: onnx.ValueInfoProto
+    ) -> onnx.ModelProto:
+        """The model from `sources` to `result`, which is the output of the last node."""
         self.nodes[-1].output[0] = result.name
-        graph = helper.make_graph(self.nodes, "meanface", [source], [result], self.constants)
+        graph = helper.make_graph(self.nodes, "meanface", sources, [result], self.constants)
         # Old enough for every ONNX Runtime that the project allows.
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
@@ -237,11 +244,11 @@ def _encoder(reader: _Reader) -> onnx.ModelProto:
     graph.add("Flatten", x)
     chips = helper.make_tensor_value_info("chips", TensorProto.UINT8, ["n", 150, 150, 3])
     return graph.model(
-        chips, helper.make_tensor_value_info("embeddings", TensorProto.FLOAT, ["n", 128])
+        [chips], helper.make_tensor_value_info("embeddings", TensorProto.FLOAT, ["n", 128])
     )
 
 
-def _detector(reader: _Reader) -> onnx.ModelProto:
+def _detector(reader: _Reader, *, makes_pyramids: bool) -> onnx.ModelProto:
     """Six convolutions with relu, then one of 9x9 into a single channel, the score."""
     reader.next_layer()
     _, *window = reader.integers(3)
@@ -258,7 +265,11 @@ def _detector(reader: _Reader) -> onnx.ModelProto:
     settings |= {"stride": stride, "offset": offset, "smallest": smallest}
 
     graph = _Graph()
-    x = "pyramids"
+    if makes_pyramids:
+        x, sources = _pyramids(graph, mean)
+    else:
+        x = "pyramids"
+        sources = [helper.make_tensor_value_info(x, TensorProto.FLOAT, ["n", 3, None, None])]
     *convs, last = convs
     for conv in convs:
         x = graph.add("Relu", graph.conv(x, conv))
@@ -268,16 +279,68 @@ def _detector(reader: _Reader) -> onnx.ModelProto:
     x = graph.conv(x, _Conv(columns, np.zeros(9), 1, [last.padding[0], 0]))
     x = graph.conv(x, _Conv(np.eye(9)[None, :, None], last.bias, 1, [0, last.padding[1]]))
     graph.add("Squeeze", x, graph.constant(np.array([1])))
-    pyramids = helper.make_tensor_value_info("pyramids", TensorProto.FLOAT, ["n", 3, None, None])
     scores = helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n", None, None])
-    model = graph.model(pyramids, scores)
+    model = graph.model(sources, scores)
     helper.set_model_props(model, {"detector": json.dumps(settings)})
     return model
 
 
+def _pyramids(graph: _Graph, mean: NDArray[np.float64]) -> tuple[str, list[onnx.ValueInfoProto]]:
+    """Add what makes tiled pyramids of images and cuts rows out; give its result and the inputs.
+
+    A loop makes each level out of the one before, as dlib does.
+    """
+    level = helper.make_tensor_value_info("level", TensorProto.FLOAT, ["n", 3, None, None])
+    pyramid = helper.make_tensor_value_info("pyramid", TensorProto.FLOAT, ["n", 3, None, None])
+    number = helper.make_tensor_value_info("number", TensorProto.INT64, [])
+    goes_on = helper.make_tensor_value_info("goes_on", TensorProto.BOOL, [])
+
+    body = _Graph()
+    size = body.add("Gather", "sizes", "number")
+    smaller = body.add(
+        "Resize",
+        *("level", "", "", size),
+        mode="linear",
+        coordinate_transformation_mode="align_corners",
+    )
+    placed = body.add("Pad", smaller, body.add("Gather", "pads", "number"))
+    added = body.add("Add", "pyramid", placed)
+    still = body.add("Identity", "goes_on")
+    outputs = [
+        helper.make_tensor_value_info(still, TensorProto.BOOL, []),
+        helper.make_tensor_value_info(smaller, TensorProto.FLOAT, ["n", 3, None, None]),
+        helper.make_tensor_value_info(added, TensorProto.FLOAT, ["n", 3, None, None]),
+    ]
+    inputs = [number, goes_on, level, pyramid]
+    one_level = helper.make_graph(body.nodes, "one_level", inputs, outputs, body.constants)
+
+    x = graph.add("Cast", graph.add("Transpose", "images", perm=[0, 3, 1, 2]), to=TensorProto.FLOAT)
+    x = graph.add("Sub", x, graph.constant(mean.astype(np.float32)[:, None, None]))
+    x = graph.add("Div", x, graph.constant(np.array([256], np.float32)))
+    empty = graph.add("ConstantOfShape", "shape")
+    levels = graph.add("Gather", graph.add("Shape", "sizes"), graph.constant(np.array(0)))
+    always = graph.constant(np.array(True))
+    results = ["last_level", "all_levels"]
+    graph.nodes.append(
+        helper.make_node("Loop", [levels, always, x, empty], results, "loop", body=one_level)
+    )
+    first, end = (
+        graph.add("Gather", "rows", graph.constant(np.array([place]))) for place in (0, 1)
+    )
+    x = graph.add("Slice", "all_levels", first, end, graph.constant(np.array([2])))
+    return x, [
+        helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", None, None, 3]),
+        helper.make_tensor_value_info("shape", TensorProto.INT64, [4]),
+        helper.make_tensor_value_info("sizes", TensorProto.INT64, ["levels", 4]),
+        helper.make_tensor_value_info("pads", TensorProto.INT64, ["levels", 8]),
+        helper.make_tensor_value_info("rows", TensorProto.INT64, [2]),
+    ]
+
+
 _EXPORTS: dict[str, Callable[[Path], None]] = {
     "encoder": partial(_export_network, "encoder", _encoder),
-    "cnn": partial(_export_network, "cnn", _detector),
+    "cnn": partial(_export_network, "cnn", partial(_detector, makes_pyramids=False)),
+    "cnn_cuda": partial(_export_network, "cnn", partial(_detector, makes_pyramids=True)),
     "hog": _export_hog,
     "front": _export_front,
     "landmarks": export_landmarks,

@@ -1,7 +1,9 @@
 """The CNN detector against dlib's: the same faces, box for box."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import product
+from pathlib import Path
 
 import dlib
 import numpy as np
@@ -12,7 +14,7 @@ from matplotlib import cbook
 from numpy.typing import NDArray
 from PIL import Image
 
-from meanface.cnn import CnnDetector
+from meanface.cnn import CnnDetector, CudaCnnDetector
 from meanface.encoder import open_session
 from meanface.models import export, weights_path
 from tests.lfw import lfw_photos, needs_lfw
@@ -140,6 +142,24 @@ def test_strips_give_the_faces_of_the_whole(
     whole = detector(image, 1)
     assert len(whole) > 1
     assert CnnDetector(session, strip=1)(image, 1) == whole
+
+
+def test_the_model_for_a_gpu_finds_the_same_faces(detector: CnnDetector, tmp_path: Path) -> None:
+    path = tmp_path / "cnn_cuda.onnx"
+    export("cnn_cuda", path)
+    session = open_session(path, "cpu")
+    images = np.stack([astronaut()[:200], astronaut()[:200, ::-1]])
+    for upsample in (0, 1):
+        expected = detector.batch(images, upsample)
+        assert all(expected)
+        for strip in (1, 1 << 24):
+            found = CudaCnnDetector(session, strip).batch(images, upsample)
+            for faces, others in zip(found, expected, strict=True):
+                assert [replace(face, score=0) for face in faces] == [
+                    replace(face, score=0) for face in others
+                ]
+                scores = [face.score for face in others]
+                assert [face.score for face in faces] == pytest.approx(scores, abs=1e-5)
 
 
 def test_a_batch_gives_what_its_images_give(detector: CnnDetector) -> None:
