@@ -33,8 +33,9 @@ lint: .venv/dev
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 
+# With photos of your own: `make bench ARGS='--photos lfw.tgz --repeat 2'`.
 bench: .venv/run
-	$(BIN)/python benchmarks/compare.py
+	$(BIN)/python benchmarks/compare.py $(ARGS)
 
 # Shows the runs that were started with `--logger snkmt`, at http://127.0.0.1:8001
 monitor: .venv/cluster

@@ -15,7 +15,8 @@ gc.set_threshold(100_000)
 
 # For each job its script is looked up, and the script's address parsed, again and again: another
 # tenth.
-sourcecache.parse_uri = cache(sourcecache.parse_uri)
+if hasattr(sourcecache, "parse_uri"):
+    sourcecache.parse_uri = cache(sourcecache.parse_uri)
 
 # The jobs' scripts import the library that lies beside this file.
 sys.path.insert(0, workflow.basedir)

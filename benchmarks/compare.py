@@ -81,7 +81,7 @@ def _timed(command: list[str]) -> float:
 def difference(pool: Path, compat: Path) -> float:
     """Give the largest difference between the embeddings of face_recognition and compat.yaml.
 
-    Raises SystemExit where not the same photos failed.
+    Raises SystemExit where not the same photos failed, or embeddings differ by more than rounding.
     """
     faces = pd.read_csv(compat / "results/faces.csv", keep_default_na=False)
     paths = (pool / "paths.txt").read_text(encoding="utf-8").splitlines()
@@ -89,7 +89,10 @@ def difference(pool: Path, compat: Path) -> float:
         raise SystemExit("compat.yaml and face_recognition failed on different photos")
     order = sorted(range(len(paths)), key=paths.__getitem__)
     theirs = np.load(pool / "embeddings.npy", allow_pickle=False)[order]
-    return float(np.abs(np.load(compat / "results/embeddings.npy") - theirs).max())
+    largest = float(np.abs(np.load(compat / "results/embeddings.npy") - theirs).max())
+    if largest > 1e-5:
+        raise SystemExit(f"the embeddings of compat.yaml and face_recognition differ by {largest}")
+    return largest
 
 
 def compare(archive: Path, cores: int, repeat: int) -> tuple[list[Measured], float]:

@@ -64,7 +64,7 @@ def measure(archive: Path, count: int) -> None:
         step = max(1, len(files) // count)
         data = [content.read() for file in files[::step] if (content := tar.extractfile(file))]
     config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
-    settings = EngineSettings.of(config)
+    settings = EngineSettings.of(config | {"device": "cpu"})
     with tempfile.TemporaryDirectory() as folder:
         models = {name.split(".")[0]: Path(folder, name) for name in settings.models}
         for name, model in models.items():

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from meanface import __version__
 
-MODELS = ("encoder.onnx", "cnn.onnx", "hog.svm", "front.svm", "landmarks.npy")
+MODELS = ("encoder.onnx", "cnn.onnx", "cnn_cuda.onnx", "hog.svm", "front.svm", "landmarks.npy")
 """Every file that `meanface.engine.EngineSettings.models` can ask for."""
 
 

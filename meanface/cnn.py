@@ -143,7 +143,8 @@ class CnnDetector:
 class CudaCnnDetector(CnnDetector):
     """The same on a GPU, which makes the pyramids too: to bring them there would take longest.
 
-    Between two levels it rounds the places of pixels otherwise than dlib does.
+    Between two levels it rounds the places of pixels otherwise than dlib does. It makes the whole
+    pyramid for each strip: those of photos within the default detect_pixels are one.
     """
 
     def _scorer(

@@ -20,7 +20,7 @@ CHIPS = 64  # given to an encoder at once at most: photos of crowds have hundred
 _CUDA = "CUDAExecutionProvider"
 _CUDA_OPTIONS = {
     "use_tf32": "0",  # it would round the products to 10 bits
-    "cudnn_conv_algo_search": "HEURISTIC",  # trying out takes seconds for each size of a photo
+    "cudnn_conv_algo_search": "HEURISTIC",  # to try them out takes long, for each size of a photo
 }
 
 
@@ -34,7 +34,7 @@ def run_session(
     try:
         (result,) = session.run(None, dict(inputs))
     except Exception as error:
-        if re.search("bad_alloc|Failed to allocate memory", str(error)):
+        if re.search("bad_alloc|Failed to allocate memory|out of memory|ALLOC_FAILED", str(error)):
             raise MemoryError(str(error)) from error
         raise
     return np.asarray(result, dtype=np.float32)
@@ -57,16 +57,28 @@ def open_session(model: Path, device: str) -> onnxruntime.InferenceSession:
     options.log_severity_level = 3
     if device == "cpu":
         return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    reason = "it is installed without CUDA"
     if _CUDA in onnxruntime.get_available_providers():
-        onnxruntime.preload_dlls()  # CUDA as pip installs it lies where no loader looks
-        session = onnxruntime.InferenceSession(
-            str(model), options, providers=[(_CUDA, _CUDA_OPTIONS), "CPUExecutionProvider"]
-        )
+        try:
+            onnxruntime.preload_dlls()  # CUDA as pip installs it lies where no loader looks
+            session = onnxruntime.InferenceSession(
+                str(model),
+                options,
+                providers=[(_CUDA, _CUDA_OPTIONS), "CPUExecutionProvider"],
+                enable_fallback=0,  # which would go on with the CPU
+            )
+        except Exception as error:
+            raise UserError(_no_gpu(str(error))) from error
         if session.get_providers()[0] == _CUDA:
             return session
-    raise UserError(
-        "device: cuda was asked for, but ONNX Runtime finds no usable GPU here; "
-        "install meanface[gpu] and NVIDIA's driver, or write device: cpu"
+        reason = "its CUDA provider or the driver cannot be loaded"
+    raise UserError(_no_gpu(reason))
+
+
+def _no_gpu(reason: str) -> str:
+    return (
+        f"device: cuda was asked for, but ONNX Runtime can use no GPU here: {reason}; "
+        "see GPU in docs/performance.md, or write device: cpu"
     )
 
 

@@ -163,6 +163,7 @@ class _Child:
     ) -> None:
         self._seconds = seconds
         self._memory = memory
+        self._device = settings.device
         self.is_open = False  # the engine
         self.is_fresh = True  # has not encoded yet
         self._photos: Sequence[Photo] = ()  # to be sent when it is open
@@ -232,7 +233,8 @@ class _Child:
             return _Death("timeout", f"longer than {limit:g} s")
         if status == _NO_MEMORY:
             most = f"{self._memory / 1e6:.0f} MB" if self._memory else "there is"
-            return _Death("out_of_memory", f"more than {most}")
+            on_gpu = ", or than the GPU has left" * (self._device == "cuda")
+            return _Death("out_of_memory", f"more than {most}{on_gpu}")
         if status == -signal.SIGKILL:
             return _Death("out_of_memory", "signal SIGKILL, as sent where memory runs out")
         if status < 0:

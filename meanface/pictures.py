@@ -15,7 +15,7 @@ from meanface.errors import AccountingError
 from meanface.face import Face
 from meanface.figures import PALE
 from meanface.photo import decode
-from meanface.pipeline import CHIP_PADDING, CHIP_SIZE, _open_landmarks, bunches
+from meanface.pipeline import CHIP_PADDING, CHIP_SIZE, HELD, _open_landmarks, bunches
 
 Pixels = NDArray[np.uint8]
 
@@ -87,7 +87,7 @@ def mean_faces(
         for path, data in read_photos(wanted, tars)
     )
     sums = np.zeros((len(groups), CHIP_SIZE, CHIP_SIZE, 3), dtype=np.int64)
-    for some in bunches(photos, lambda photo: photo[1].nbytes):
+    for some in bunches(photos, lambda photo: photo[1].nbytes, HELD):
         found = [(row, pixels, face) for faces, pixels in some for row, face in faces]
         chips = cut([(pixels, face) for _, pixels, face in found])
         for (row, _, _), chip in zip(found, chips, strict=True):

@@ -26,7 +26,17 @@ log = logging.getLogger(__name__)
 CHIP_SIZE = 150
 CHIP_PADDING = 0.25
 
-_HELD = 16 << 20  # bytes of photos kept so that their landmarks are found together
+HELD = 16 << 20  # bytes of photos kept so that their landmarks are found together, which is quicker
+# The same for their faces: one photo at a time is best for a CPU, a GPU wants more.
+_DETECTED = {"cpu": 0, "cuda": 256 << 20}
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """A photo, uint8 RGB (height, width, 3)."""
+
+    path: str
+    pixels: NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -65,10 +75,17 @@ class Engine:
 
     def encode(self, photos: Sequence[Photo]) -> list[Outcome]:
         """Give for each photo its faces, or its failure. MemoryError is left to the caller."""
-        # One photo at a time bounds a worker's memory; a GPU wants them together.
-        groups = [photos] if self._settings.device == "cuda" else [[photo] for photo in photos]
-        found = (one for group in groups for one in _one_by_one(self._find, group))
-        cut = [one for some in bunches(found, _held) for one in _one_by_one(self._cut_out, some)]
+        # As iterators: only so many photos are in memory at once as are worked on together.
+        together = _DETECTED[self._settings.device]
+        decoded = (one for photo in photos for one in _one_by_one(self._decode, [photo]))
+        found = (
+            one
+            for some in bunches(decoded, _held, together)
+            for one in _one_by_one(self._find, some)
+        )
+        cut = [
+            one for some in bunches(found, _held, HELD) for one in _one_by_one(self._cut_out, some)
+        ]
         chips = [chip for one in cut if isinstance(one, _Cut) for chip in one.chips]
         embeddings = iter(self._embed(chips))
         return [
@@ -80,23 +97,25 @@ class Engine:
             for one in cut
         ]
 
-    def _find(self, photos: Sequence[Photo]) -> list[_Found | Failure]:
-        decoded = [self._decode(photo) for photo in photos]
-        searched = iter(self._ladder([one for one in decoded if not isinstance(one, Failure)]))
-        return [
-            one if isinstance(one, Failure) else self._choose(photo.path, one, *next(searched))
-            for photo, one in zip(photos, decoded, strict=True)
-        ]
+    def _decode(self, photos: Sequence[Photo]) -> list[_Decoded | Failure]:
+        return [self._decode_one(photo) for photo in photos]
 
-    def _decode(self, photo: Photo) -> NDArray[np.uint8] | Failure:
+    def _decode_one(self, photo: Photo) -> _Decoded | Failure:
         try:
-            return decode(photo.data, self._settings.decode, self._settings.max_pixels)
+            pixels = decode(photo.data, self._settings.decode, self._settings.max_pixels)
         except PhotoError as error:
             return Failure(error.reason, error.detail)
+        return _Decoded(photo.path, pixels)
 
-    def _choose(
-        self, path: str, pixels: NDArray[np.uint8], detector: str, faces: Sequence[Face]
-    ) -> _Found | Failure:
+    def _find(self, photos: Sequence[_Decoded | Failure]) -> list[_Found | Failure]:
+        decoded = [one for one in photos if isinstance(one, _Decoded)]
+        searched = iter(self._ladder([one.pixels for one in decoded]))
+        return [
+            one if isinstance(one, Failure) else self._choose(one, *next(searched))
+            for one in photos
+        ]
+
+    def _choose(self, photo: _Decoded, detector: str, faces: Sequence[Face]) -> _Found | Failure:
         settings = self._settings
         if not faces:
             detail = f"none found by {', '.join(settings.detectors)}"
@@ -109,9 +128,9 @@ class Engine:
         if not strong:
             detail = f"every score is lower than min_score, {settings.min_score}"
             return Failure("weak_face", detail)
-        height, width = pixels.shape[:2]
+        height, width = photo.pixels.shape[:2]
         chosen = choose(strong, settings.face, height, width)
-        return _Found(path, pixels, len(faces), detector, chosen)
+        return _Found(photo.path, photo.pixels, len(faces), detector, chosen)
 
     def _cut_out(self, photos: Sequence[_Found | Failure]) -> list[_Cut | Failure]:
         found = [one for one in photos if isinstance(one, _Found)]
@@ -163,7 +182,7 @@ def _open_landmarks(
     ]
 
 
-_Item = TypeVar("_Item", Photo, _Found | Failure)
+_Item = TypeVar("_Item", Photo, _Decoded | Failure, _Found | Failure)
 _Result = TypeVar("_Result")
 
 
@@ -182,24 +201,24 @@ def _one_by_one(
         return [Failure("error", f"{type(error).__name__}: {error}")]
 
 
-def _held(photo: _Found | Failure) -> int:
-    return photo.pixels.nbytes if isinstance(photo, _Found) else 0
+def _held(photo: _Decoded | _Found | Failure) -> int:
+    return 0 if isinstance(photo, Failure) else photo.pixels.nbytes
 
 
 _Any = TypeVar("_Any")
 
 
-def bunches(photos: Iterable[_Any], size: Callable[[_Any], int]) -> Iterator[list[_Any]]:
-    """Photos in lists whose pixels take little memory together, or which hold one that is large.
+def bunches(photos: Iterable[_Any], size: Callable[[_Any], int], most: int) -> Iterator[list[_Any]]:
+    """Photos in lists, each ended by the photo with which it holds more than `most` bytes.
 
-    `size` gives the bytes that a photo keeps in memory. Landmarks are found quicker together.
+    `size` gives the bytes that a photo keeps in memory.
     """
     bunch: list[_Any] = []
     held = 0
     for photo in photos:
         bunch.append(photo)
         held += size(photo)
-        if held > _HELD:
+        if held > most:
             yield bunch
             bunch, held = [], 0
     yield bunch

@@ -30,9 +30,11 @@ def summary_text(summary: Mapping[str, Any], results: Path | str) -> str:
         ),
         ("encoded", f"{summary['encoded']:,}" + _by(summary["faces_by_detector"])),
         ("failed", f"{summary['failed']:,}" + _by(summary["failed_by_reason"])),
-        ("speed", f"{summary['photos_per_second']:,.1f} photos per second and worker"),
         ("results", f"{results}/ (mean.npy, embeddings.npy, faces.csv, failures.csv)"),
     ]
+    if summary["photos_per_second"]:  # else all outcomes came from the cache
+        speed = f"{summary['photos_per_second']:,.1f} photos per second and worker"
+        lines.insert(3, ("speed", speed))
     report = Path(results, "report.html")
     if report.exists():
         lines.append(("report", str(report)))

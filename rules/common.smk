@@ -198,12 +198,13 @@ def neighbours(wildcards):
 # Memory of an encode job beside the processes that encode: its script 100, the Snakemake that runs
 # it 250.
 JOB_MB = 350
-# Of each process that encodes: on a CPU; on a GPU, whose driver and libraries take 2,000 more.
+# Of each process that encodes, see isolate.py. CUDA maps 2,000 to 2,500 that it hardly uses, and
+# photos are decoded until they have 256 together.
 PROCESS_MB = {"cpu": 500, "cuda": 3500}
 
 
 def memory_to_encode(wildcards, attempt):
-    """In MB: decoding and turning a photo takes up to 26 bytes per pixel, besides all else."""
+    """In MB: decoding and turning a photo takes up to 26 bytes per pixel, beside all else."""
     process = PROCESS_MB[ENGINE.device] + 26 * config["max_pixels"] // 1000000
     return attempt * (JOB_MB + config["threads"] * process)
 
@@ -214,6 +215,8 @@ def pairs_file(wildcards):
         raise WorkflowError(
             "pairs: lfw_accuracy needs the path of a pairs.txt, such as --config pairs=pairs.txt"
         )
+    if not Path(config["pairs"]).exists():
+        raise WorkflowError(f"pairs: there is no file {config['pairs']}")
     if config["face"] == "all":
         raise WorkflowError(
             "face: lfw_accuracy needs one face per photo, such as --config face=central"

@@ -30,6 +30,7 @@ rule merge:
         "../envs/meanface.yaml"
     params:
         config=dict(sorted(config.items())),
+        engine=ENGINE,
         fingerprint=ENGINE.fingerprint(),
     message:
         "Merging the shards"

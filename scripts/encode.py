@@ -26,7 +26,9 @@ with job(snakemake.log[0], snakemake.output):
         memory=1_000_000 * megabytes // snakemake.threads,
         processes=snakemake.threads,
     )
-    cache = config["cache"] and Cache(config["cache"], snakemake.params.fingerprint)
+    # Not params.fingerprint: with --sdm conda, versions here are not those where Snakemake runs.
+    fingerprint = snakemake.params.engine.fingerprint()
+    cache = config["cache"] and Cache(config["cache"], fingerprint)
     counts = encode_shard(
         encode,
         Path(given.tar),

@@ -17,6 +17,7 @@ from meanface.summary import read_json, write_json
 
 with job(snakemake.log[0], snakemake.output):
     given, made = snakemake.input, snakemake.output
+    fingerprint = snakemake.params.engine.fingerprint()  # of the versions here, where jobs run
     encoded = [read_json(Path(shard)) for shard in given.counts]
     for name in ("embeddings", "outcomes"):
         for file, shard in zip(given[name], encoded, strict=True):
@@ -37,6 +38,10 @@ with job(snakemake.log[0], snakemake.output):
     run = os.environ["MEANFACE_RUN"]
     new = sum(shard["newly_encoded"] for shard in encoded if shard["run"] == run)
     seconds = sum(shard["seconds"] for shard in encoded)
+    # Of the shards that had something to encode: what the cache gives takes no time.
+    working = [shard for shard in encoded if shard["newly_encoded"]]
+    worked = sum(shard["newly_encoded"] for shard in working)
+    speed = worked / sum(shard["seconds"] for shard in working) if working else None
     skipped = Counter()
     for counts_of_source in given.skipped:
         skipped.update(read_json(Path(counts_of_source)))
@@ -46,8 +51,8 @@ with job(snakemake.log[0], snakemake.output):
         "reused": contents - new,
         "skipped": skipped,
         "encode_seconds": round(seconds, 3),
-        "photos_per_second": round(contents / seconds, 3),
-        "fingerprint": snakemake.params.fingerprint,
+        "photos_per_second": speed and round(speed, 3),
+        "fingerprint": fingerprint,
         "sources": {Path(source).stem: read_json(Path(source)) for source in given.sources},
         "models": {Path(model).stem: file_digest(Path(model)) for model in given.models},
         "versions": versions(),
@@ -58,4 +63,4 @@ with job(snakemake.log[0], snakemake.output):
     if snakemake.config["cache"]:
         planned = contents_by_shard([Path(table) for table in given.contents])
         shards = {name_of(contents): contents for contents in planned}
-        Cache(snakemake.config["cache"], snakemake.params.fingerprint).tidy(shards)
+        Cache(snakemake.config["cache"], fingerprint).tidy(shards)

@@ -27,6 +27,8 @@ with job(snakemake.log[0], snakemake.output):
             "share of the variance in two directions, %": round(100 * float(shares[:2].sum()), 1),
         }
 
+    per_second = summary["photos_per_second"]
+    speed = {"photos per second and encode job": round(per_second, 1)} if per_second else {}
     numbers = {
         "source": ", ".join(source["name"] for source in summary["sources"].values()),
         "photos": summary["photos"],
@@ -42,7 +44,7 @@ with job(snakemake.log[0], snakemake.output):
         "length of the mean": round(float(np.linalg.norm(mean)), 4),
         "median distance of a face to the mean": round(float(distances.median()), 4),
         **scatter,
-        "photos per second and encode job": round(summary["photos_per_second"], 1),
+        **speed,
         "meanface": summary["versions"]["meanface"],
     }
     write_json(Path(snakemake.output.numbers), numbers)

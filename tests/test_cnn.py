@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
-from pathlib import Path
 
 import dlib
 import numpy as np
@@ -16,6 +15,7 @@ from PIL import Image
 
 from meanface.cnn import CnnDetector, CudaCnnDetector
 from meanface.encoder import open_session
+from meanface.face import Face
 from meanface.models import export, weights_path
 from tests.lfw import lfw_photos, needs_lfw
 
@@ -144,22 +144,41 @@ def test_strips_give_the_faces_of_the_whole(
     assert CnnDetector(session, strip=1)(image, 1) == whole
 
 
-def test_the_model_for_a_gpu_finds_the_same_faces(detector: CnnDetector, tmp_path: Path) -> None:
-    path = tmp_path / "cnn_cuda.onnx"
+@pytest.fixture(scope="module")
+def cuda_session(tmp_path_factory: pytest.TempPathFactory) -> onnxruntime.InferenceSession:
+    """The model for a GPU, on the CPU."""
+    path = tmp_path_factory.mktemp("models") / "cnn_cuda.onnx"
     export("cnn_cuda", path)
-    session = open_session(path, "cpu")
+    return open_session(path, "cpu")
+
+
+def assert_same(found: list[list[Face]], expected: list[list[Face]]) -> None:
+    for faces, others in zip(found, expected, strict=True):
+        assert [replace(face, score=0) for face in faces] == [
+            replace(face, score=0) for face in others
+        ]
+        scores = [face.score for face in others]
+        assert [face.score for face in faces] == pytest.approx(scores, abs=1e-4)
+
+
+@pytest.mark.parametrize("strip", [1, 1 << 24])
+def test_the_model_for_a_gpu_finds_the_same_faces(
+    detector: CnnDetector, cuda_session: onnxruntime.InferenceSession, strip: int
+) -> None:
     images = np.stack([astronaut()[:200], astronaut()[:200, ::-1]])
     for upsample in (0, 1):
         expected = detector.batch(images, upsample)
         assert all(expected)
-        for strip in (1, 1 << 24):
-            found = CudaCnnDetector(session, strip).batch(images, upsample)
-            for faces, others in zip(found, expected, strict=True):
-                assert [replace(face, score=0) for face in faces] == [
-                    replace(face, score=0) for face in others
-                ]
-                scores = [face.score for face in others]
-                assert [face.score for face in faces] == pytest.approx(scores, abs=1e-5)
+        assert_same(CudaCnnDetector(cuda_session, strip).batch(images, upsample), expected)
+
+
+def test_the_model_for_a_gpu_finds_the_same_faces_in_any_size(
+    detector: CnnDetector, cuda_session: onnxruntime.InferenceSession
+) -> None:
+    on_gpu = CudaCnnDetector(cuda_session, strip=1 << 24)
+    assert len(detector(crowd(), 0)) >= 5
+    for image in (crowd(), *(scaled(crowd(), height, width) for height, width in SIZES)):
+        assert_same([on_gpu(image, 0)], [detector(image, 0)])
 
 
 def test_a_batch_gives_what_its_images_give(detector: CnnDetector) -> None:

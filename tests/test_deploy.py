@@ -471,7 +471,10 @@ def test_the_command_knows_every_model() -> None:
         model
         for hog in ("quick", "full")
         for landmarks in (5, 68)
-        for model in EngineSettings.of({**config, "hog": hog, "landmarks": landmarks}).models
+        for device in ("cpu", "cuda")
+        for model in EngineSettings.of(
+            {**config, "hog": hog, "landmarks": landmarks, "device": device}
+        ).models
     }
     assert asked == set(command.MODELS)
 

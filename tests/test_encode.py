@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tarfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -28,7 +28,7 @@ from meanface.engine import EngineSettings
 from meanface.models import export
 from meanface.outcomes import EncodedFace, Failure
 from meanface.photo import decode
-from meanface.pipeline import Engine
+from meanface.pipeline import Engine, bunches
 from meanface.plan import contents_of, plan, write_contents
 from meanface.shards import Photo, read_manifest, split
 
@@ -313,6 +313,21 @@ Image.new("RGB", (4000, 3000), (90, 120, 150)).save(stream, "JPEG")
 assert failure.reason == "no_face", failure
 print(next(line for line in Path("/proc/self/status").open() if line.startswith("VmHWM")))
 """
+
+
+def test_no_more_photos_are_held_than_are_worked_on_together() -> None:
+    drawn = []
+
+    def sizes() -> Iterator[int]:
+        for size in (4, 4, 4, 4, 20, 0, 1):
+            drawn.append(size)
+            yield size
+
+    together = bunches(sizes(), lambda size: size, 10)
+    assert next(together) == [4, 4, 4]
+    assert len(drawn) == 3
+    assert list(together) == [[4, 20], [0, 1]]
+    assert list(bunches([4, 0, 5], lambda size: size, 0)) == [[4], [0, 5], []]
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")

@@ -28,6 +28,7 @@ def test_the_workflow_finds_the_same_faces(tmp_path: Path, keys: dict[str, objec
     expected = snakemake(tmp_path / "cpu", device="cpu", **keys)
     run = snakemake(tmp_path / "cuda", **keys)  # device: auto
     assert (run.code, expected.code) == (0, 0), run.output
+    assert (run.results / "models/cnn_cuda.onnx").exists()
     ours, theirs = (pd.read_csv(one.results / "faces.csv") for one in (run, expected))
     exact = [name for name in ours if name not in ("score", "distance")]
     pd.testing.assert_frame_equal(ours[exact], theirs[exact])

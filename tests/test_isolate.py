@@ -4,12 +4,15 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tarfile
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import onnxruntime
@@ -307,9 +310,49 @@ def test_what_a_process_logs_is_in_the_log_of_its_parent(
     assert "Traceback" in caplog.text
 
 
+# --- how they start ------------------------------------------------------------------------------
+
+# For the children: each tells that it has started, and begins when the test lets it.
+AT_THE_START = """
+import socket, sys
+
+if "meanface.isolate" in sys.orig_argv:
+    try:
+        with socket.socket(socket.AF_UNIX) as gate:
+            gate.settimeout(60)
+            gate.connect({path!r})
+            begin = gate.recv(1)
+    except OSError:
+        begin = b""
+    if not begin:
+        sys.exit("the other process does not start")
+"""
+
+
+def test_no_process_waits_until_another_has_taken_its_photos(
+    models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A path that is short enough for a socket.
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as gate:
+        gate.bind(f"{folder}/gate")
+        gate.listen()
+        (tmp_path / "sitecustomize.py").write_text(AT_THE_START.format(path=f"{folder}/gate"))
+        monkeypatch.syspath_prepend(tmp_path)
+
+        def open_when_both_are_there() -> None:
+            with gate.accept()[0] as first, gate.accept()[0] as second:
+                first.sendall(b"1")
+                second.sendall(b"2")
+
+        Thread(target=open_when_both_are_there, daemon=True).start()
+        batches = [LARGE, LARGE]
+        results = list(encode_isolated(settings(), models, batches, seconds=60, processes=2))
+    assert [len(outcomes) for outcomes in results] == [len(LARGE)] * 2
+
+
 # --- what fails for every photo ------------------------------------------------------------------
 
-# More than what a socket holds: the process ends before it has read the photos.
+# More than what a socket holds.
 LARGE = [Photo(f"{number}.jpg", 10**6, "", bytes(10**6)) for number in range(8)]
 
 

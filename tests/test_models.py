@@ -87,7 +87,7 @@ def test_an_embedding_does_not_depend_on_the_batch(session: InferenceSession) ->
     assert encode(session, chips[:0]).shape == (0, 128)
 
 
-@pytest.mark.parametrize("model", ["encoder", "cnn", "hog", "front"])
+@pytest.mark.parametrize("model", ["encoder", "cnn", "cnn_cuda", "hog", "front"])
 def test_export_writes_the_same_bytes_again_and_nothing_else(model: str, tmp_path: Path) -> None:
     for name in ("a.onnx", "b.onnx"):
         models.export(model, tmp_path / name)
