@@ -311,7 +311,7 @@ def encode_here(folder: Path) -> None:
             table=made["outcomes"],
         )
         sha256 = {name: file_digest(path) for name, path in made.items()}
-        others = {"seconds": 1.0, "run": "", "sha256": sha256}
+        others = {"seconds": 1.0, "run": "", "cache_trouble": None, "sha256": sha256}
         write_json(target.with_suffix(".json"), counts | others)
 
 

@@ -41,6 +41,8 @@ class Cache:
         self._root = root.rstrip("/")
         self._folder = f"{self._root}/{fingerprint}"
         self._index = f"{self._folder}/index.npz"
+        self.trouble: str | None = None
+        """What went wrong first, in a line."""
 
     def recall(self, name: str, contents: Collection[str]) -> dict[str, Outcome]:
         """Give the known outcomes among `contents` (sha256, hexadecimal), by content.
@@ -93,8 +95,8 @@ class Cache:
                 outcomes = read_outcomes(*(io.BytesIO(archive.read(name)) for name in _MEMBERS))
         except FileNotFoundError:
             return {}
-        except Exception:  # whatever is wrong with it, the photos can be encoded
-            log.warning("cache: %s cannot be read and is left out", path, exc_info=True)
+        except Exception as error:  # whatever is wrong with it, the photos can be encoded
+            self._note(f"{path} cannot be read and is left out", error)
             return {}
         return {
             sha256: outcome
@@ -114,8 +116,8 @@ class Cache:
             return {str(name) for a, b in zip(low, high, strict=True) for name in names[where[a:b]]}
         except FileNotFoundError:
             return set()
-        except Exception:  # as above
-            log.warning("cache: %s cannot be read and is left out", self._index, exc_info=True)
+        except Exception as error:  # as above
+            self._note(f"{self._index} cannot be read and is left out", error)
             return set()
 
     def _write(self, path: str, data: bytes) -> None:
@@ -126,8 +128,8 @@ class Cache:
                     part.write_bytes(data)
             else:  # an object appears whole, in no folder; making one would make a bucket
                 self._files.pipe_file(path, data)
-        except Exception:  # the results do not depend on it
-            log.warning("cache: %s cannot be written", path, exc_info=True)
+        except Exception as error:  # the results do not depend on it
+            self._note(f"{path} cannot be written", error)
 
     def _remove_all_but(self, kept: Collection[str]) -> None:
         try:
@@ -137,8 +139,13 @@ class Cache:
             engines = filter(_is_engine, self._files.ls(self._root, detail=False))
             for path in sorted(engines, key=self._last_used, reverse=True)[ENGINES:]:
                 self._files.rm(path, recursive=True)
-        except Exception:  # what is left over takes room and does no harm
-            log.warning("cache: %s cannot be tidied", self._root, exc_info=True)
+        except Exception as error:  # what is left over takes room and does no harm
+            self._note(f"{self._root} cannot be tidied", error)
+
+    def _note(self, what: str, error: Exception) -> None:
+        log.warning("cache: %s", what, exc_info=True)
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        self.trouble = self.trouble or f"{what}: {reason}"
 
     def _last_used(self, engine: str) -> str:
         index = f"{engine}/index.npz"

@@ -18,6 +18,7 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -56,7 +57,7 @@ def encode_isolated(
 ) -> Iterator[list[Outcome]]:
     """Give for each batch, in order, what Engine(settings, models).encode gives for it.
 
-    `seconds` is the time limit of a photo; a batch has that much for each of its photos.
+    `seconds` is the time limit of a photo, from when the engine takes it until it takes the next.
     `memory` limits the private writable memory of a child, in bytes (RLIMIT_DATA; Linux only).
     `processes` children work at once, and at most twice as many batches are held. The first child
     starts with the first batch; all end with this iterator.
@@ -266,9 +267,7 @@ def _serve(connection: Connection) -> NoReturn:
         connection.send(None)
         while True:
             photos = [connection.recv() for _ in range(connection.recv())]
-            signal.setitimer(signal.ITIMER_REAL, seconds * len(photos))
-            _inject_faults(photos)
-            results = engine.encode(photos)
+            results = engine.encode(_watched(photos, seconds))
             signal.setitimer(signal.ITIMER_REAL, 0)
             connection.send(results)
     except MemoryError:
@@ -281,6 +280,18 @@ def _serve(connection: Connection) -> NoReturn:
         log.exception("a process that encodes gave up")
         connection.send(RuntimeError(f"{type(error).__name__}: {error}"))
     os._exit(1)
+
+
+def _watched(photos: Sequence[Photo], seconds: float) -> Iterator[Photo]:
+    """Give the photos one by one, and end this process where one takes longer than `seconds`.
+
+    What is done at the end for all of them has as long as they have together.
+    """
+    for photo in photos:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        _inject_fault(photo)
+        yield photo
+    signal.setitimer(signal.ITIMER_REAL, seconds * len(photos))
 
 
 def _open_engine(settings: EngineSettings, models: Mapping[str, Path]) -> "Engine | StubEngine":
@@ -305,25 +316,26 @@ def _limit_memory(memory: int | None) -> None:
 _leaked: list[bytes] = []
 
 
-def _inject_faults(photos: Sequence[Photo]) -> None:
-    """For tests: die of the photos to which MEANFACE_TEST_FAULTS, JSON, gives a fault by path."""
+def _inject_fault(photo: Photo) -> None:
+    """For tests: die of a photo to which MEANFACE_TEST_FAULTS, JSON, gives a fault by path."""
     faults = json.loads(os.environ.get("MEANFACE_TEST_FAULTS", "{}"))
     hoard = []
-    for photo in photos:
-        match faults.get(photo.path):
-            case "segfault":
-                ctypes.string_at(0)
-            case "oom":
-                while True:
-                    hoard.append(bytes(1 << 24))
-            case "leak":
-                _leaked.append(bytes(1 << 29))
-            case "hang":
-                signal.pause()  # the limit is on real time: a busy loop would end no sooner
-            case "kill":  # what the system does where memory runs out
-                os.kill(os.getpid(), signal.SIGKILL)
-            case "exit":
-                os._exit(3)
+    match faults.get(photo.path):
+        case "segfault":
+            ctypes.string_at(0)
+        case "oom":
+            while True:
+                hoard.append(bytes(1 << 24))
+        case "leak":
+            _leaked.append(bytes(1 << 29))
+        case "hang":
+            signal.pause()  # the limit is on real time: a busy loop would end no sooner
+        case "slow":
+            time.sleep(5)
+        case "kill":  # what the system does where memory runs out
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "exit":
+            os._exit(3)
 
 
 if __name__ == "__main__":

@@ -73,8 +73,11 @@ class Engine:
         self._landmarks = _open_landmarks(settings, models)
         self._encoder = open_encoder(settings, models)
 
-    def encode(self, photos: Sequence[Photo]) -> list[Outcome]:
-        """Give for each photo its faces, or its failure. MemoryError is left to the caller."""
+    def encode(self, photos: Iterable[Photo]) -> list[Outcome]:
+        """Give for each photo its faces, or its failure. MemoryError is left to the caller.
+
+        A photo is taken when the one before it has been searched, on a GPU decoded.
+        """
         # As iterators: only so many photos are in memory at once as are worked on together.
         together = _DETECTED[self._settings.device]
         decoded = (one for photo in photos for one in _one_by_one(self._decode, [photo]))

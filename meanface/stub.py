@@ -1,7 +1,7 @@
 """An engine that looks at no photo, `encoder: stub`: it measures the workflow around an engine."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ _FACE = Face(0, 0, 7, 7, 1.0)
 class StubEngine:
     """Stands in for pipeline.Engine: one face in every photo, in no time, whatever it holds."""
 
-    def encode(self, photos: Sequence[Photo]) -> list[Outcome]:
+    def encode(self, photos: Iterable[Photo]) -> list[Outcome]:
         """Give for each photo a face of 8x8 pixels in its corner, with stub_embedding."""
         return [[EncodedFace(1, _FACE, "stub", stub_embedding(photo.sha256))] for photo in photos]
 

@@ -35,6 +35,8 @@ def summary_text(summary: Mapping[str, Any], results: Path | str) -> str:
     if summary["photos_per_second"]:  # else all outcomes came from the cache
         speed = f"{summary['photos_per_second']:,.1f} photos per second and worker"
         lines.insert(3, ("speed", speed))
+    if trouble := summary.get("cache_trouble"):
+        lines.append(("cache", trouble))
     report = Path(results, "report.html")
     if report.exists():
         lines.append(("report", str(report)))

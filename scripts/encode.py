@@ -44,4 +44,5 @@ with job(snakemake.log[0], snakemake.output):
     run = os.environ["MEANFACE_RUN"]
     # By which merge knows that it reads what was written here.
     sha256 = {name: file_digest(Path(made[name])) for name in ("embeddings", "outcomes")}
-    write_json(Path(made.counts), counts | {"seconds": seconds, "run": run, "sha256": sha256})
+    others = {"seconds": seconds, "run": run, "cache_trouble": cache and cache.trouble}
+    write_json(Path(made.counts), counts | others | {"sha256": sha256})

@@ -36,7 +36,14 @@ with job(snakemake.log[0], snakemake.output):
     )
     contents = sum(shard["contents"] for shard in encoded)
     run = os.environ["MEANFACE_RUN"]
-    new = sum(shard["newly_encoded"] for shard in encoded if shard["run"] == run)
+    of_this_run = [shard for shard in encoded if shard["run"] == run]
+    new = sum(shard["newly_encoded"] for shard in of_this_run)
+    troubles = [shard["cache_trouble"] for shard in of_this_run]
+    if snakemake.config["cache"]:
+        cache = Cache(snakemake.config["cache"], fingerprint)
+        planned = contents_by_shard([Path(table) for table in given.contents])
+        cache.tidy({name_of(contents): contents for contents in planned})
+        troubles.append(cache.trouble)
     seconds = sum(shard["seconds"] for shard in encoded)
     # Of the shards that had something to encode: what the cache gives takes no time.
     working = [shard for shard in encoded if shard["newly_encoded"]]
@@ -49,6 +56,7 @@ with job(snakemake.log[0], snakemake.output):
     summary = asdict(counts) | {
         "newly_encoded": new,
         "reused": contents - new,
+        "cache_trouble": next(filter(None, troubles), None),
         "skipped": skipped,
         "encode_seconds": round(seconds, 3),
         "photos_per_second": speed and round(speed, 3),
@@ -60,7 +68,3 @@ with job(snakemake.log[0], snakemake.output):
     }
     logging.info("%s", counts)
     write_json(Path(made.summary), summary)
-    if snakemake.config["cache"]:
-        planned = contents_by_shard([Path(table) for table in given.contents])
-        shards = {name_of(contents): contents for contents in planned}
-        Cache(snakemake.config["cache"], fingerprint).tidy(shards)

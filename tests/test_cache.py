@@ -202,6 +202,9 @@ def test_an_address_that_cannot_be_written_is_only_a_warning(
     cache.tidy({"s": [content("a")]})
     assert recalled(cache, "s", ["a"]) == set()
     assert "cannot be written" in caplog.text
+    assert cache.trouble is not None
+    assert str(tmp_path / "file") in cache.trouble
+    assert "\n" not in cache.trouble
 
 
 @pytest.fixture

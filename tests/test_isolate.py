@@ -49,6 +49,7 @@ FAULTS = {
     "kill": ("out_of_memory", "signal SIGKILL, as sent where memory runs out"),
     "oom": ("out_of_memory", "more than 1000 MB"),
     "hang": ("timeout", "longer than 3 s"),
+    "slow": ("timeout", "longer than 3 s"),  # but not longer than its batch together
 }
 
 
@@ -138,7 +139,7 @@ def test_a_photo_that_kills_fails_alone_wherever_it_stands_in_its_batch(
     batches = in_batches(photos, 3)
     faults = {batches[place][place].path: fault for place in range(3)}  # the last one has none
     inject(monkeypatch, faults)
-    seconds = SECONDS if fault == "hang" else 600
+    seconds = SECONDS if fault in ("hang", "slow") else 600
     results = encode_isolated(
         settings(), models, batches, seconds=seconds, memory=MEMORY, processes=3
     )

@@ -343,6 +343,25 @@ def test_an_archive_replaced_by_an_older_file_is_noticed(tmp_path: Path, photos:
     ]
 
 
+def test_what_came_from_the_cache_counts_for_no_speed(tmp_path: Path, photos: Path) -> None:
+    of = {"photos": photos, "cache": tmp_path / "cache"} | STUB
+    first, second = (snakemake(tmp_path / name, **of) for name in ("first", "second"))
+    assert (first.code, second.code) == (0, 0), second.output
+    assert re.search(r"^ +speed  [\d.,]+ photos per second", first.output, re.M)
+    assert "  speed  " not in second.output
+    summary = json.loads((second.results / "summary.json").read_text())
+    assert (summary["newly_encoded"], summary["photos_per_second"]) == (0, None)
+
+
+def test_a_cache_that_cannot_be_used_is_told_at_the_end(tmp_path: Path, photos: Path) -> None:
+    (tmp_path / "file").touch()
+    run = snakemake(tmp_path / "run", photos=photos, cache=tmp_path / "file", **STUB)
+    assert run.code == 0, run.output
+    assert re.search(
+        rf"^ +cache  {tmp_path}/file/\S+ cannot be read.*: Not a dir", run.output, re.M
+    )
+
+
 def test_without_pictures_no_photo_is_left(
     tmp_path: Path, photos: Path, server: str, sample_photos: Path
 ) -> None:
