@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from time import perf_counter
 from typing import TypeAlias
 
 from meanface.accounts import check_accounts
@@ -25,19 +26,22 @@ def encode_shard(
     batch: int,
     embeddings: Path,
     table: Path,
-) -> dict[str, int]:
+) -> dict[str, float]:
     """Encode what is planned of a shard, `batch` photos at a time, and write its two results.
 
     `planned` is from plan.contents_of, the results are described in write_outcomes. `encode` gives
     the outcomes of batches, in order. What the cache knows is taken from there.
-    Gives counts: contents = encoded + failed = reused + newly_encoded, and faces.
+    Gives counts: contents = encoded + failed = reused + newly_encoded, and faces; and the seconds
+    that `encode` took, start and reading included.
 
     Raises AccountingError where the shard is damaged or photos and results do not add up.
     """
     name = name_of(planned)
     known = cache.recall(name, planned) if cache else {}
     new = set(planned) - known.keys()
+    began = perf_counter()
     outcomes = known | _encoded(encode, read_shard(tar, manifest), new, batch)
+    seconds = perf_counter() - began
     check_accounts(str(manifest), planned, outcomes, ())
     in_order = {sha256: outcomes[sha256] for sha256 in planned}
     write_outcomes(in_order, embeddings, table)
@@ -51,6 +55,7 @@ def encode_shard(
         "faces": sum(len(one) for one in in_order.values() if not isinstance(one, Failure)),
         "reused": len(planned) - len(new),
         "newly_encoded": len(new),
+        "seconds_encoding": round(seconds, 6),
     }
 
 

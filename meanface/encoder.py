@@ -12,7 +12,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from meanface.engine import EngineSettings
-from meanface.errors import UserError
+from meanface.errors import DeviceError, UserError
 from meanface.outcomes import DIMENSIONS
 
 CHIPS = 64  # given to an encoder at once at most: photos of crowds have hundreds
@@ -23,19 +23,25 @@ _CUDA_OPTIONS = {
     "cudnn_conv_algo_search": "HEURISTIC",  # to try them out takes long, for each size of a photo
 }
 
+_NO_MEMORY = re.compile("bad_alloc|Failed to allocate memory|out of memory|ALLOC_FAILED")
+_OF_CUDA = re.compile("CUDA|CUDNN|CUBLAS", re.IGNORECASE)
+
 
 def run_session(
     session: onnxruntime.InferenceSession, inputs: Mapping[str, NDArray[Any]]
 ) -> NDArray[np.float32]:
     """Give the output, float32, of a model of one output for its inputs by name.
 
-    Raises MemoryError where there is not enough: ONNX Runtime has no class of its own for that.
+    Raises MemoryError where there is not enough, DeviceError where the GPU fails: ONNX Runtime has
+    no classes of its own for these.
     """
     try:
         (result,) = session.run(None, dict(inputs))
     except Exception as error:
-        if re.search("bad_alloc|Failed to allocate memory|out of memory|ALLOC_FAILED", str(error)):
+        if _NO_MEMORY.search(str(error)):
             raise MemoryError(str(error)) from error
+        if _OF_CUDA.search(str(error)):
+            raise DeviceError(str(error)) from error
         raise
     return np.asarray(result, dtype=np.float32)
 
@@ -68,7 +74,9 @@ def open_session(model: Path, device: str) -> onnxruntime.InferenceSession:
                 enable_fallback=0,  # which would go on with the CPU
             )
         except Exception as error:
-            raise UserError(_no_gpu(str(error))) from error
+            if _OF_CUDA.search(str(error)):
+                raise UserError(_no_gpu(" ".join(str(error).split()))) from error
+            raise
         if session.get_providers()[0] == _CUDA:
             return session
         reason = "its CUDA provider or the driver cannot be loaded"

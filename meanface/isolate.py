@@ -30,7 +30,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from meanface.engine import EngineSettings
-from meanface.errors import UserError
+from meanface.errors import DeviceError, UserError
 from meanface.job import end_with_parent
 from meanface.outcomes import Failure, Outcome
 from meanface.shards import Photo
@@ -43,7 +43,9 @@ log = logging.getLogger(__name__)
 
 _OPENING = 600  # seconds to open the engine, whose models may lie on a slow network
 _STARTS = 3  # children that may die in a row before their engine is open
-_NO_MEMORY = 77  # exit status of a child that reached its limit: none that Python gives itself
+# Exit statuses, none that Python gives itself, of a child that reached its limit of memory, and of
+# one whose GPU failed.
+_NO_MEMORY, _NO_DEVICE = 77, 78
 
 
 def encode_isolated(
@@ -57,7 +59,8 @@ def encode_isolated(
 ) -> Iterator[list[Outcome]]:
     """Give for each batch, in order, what Engine(settings, models).encode gives for it.
 
-    `seconds` is the time limit of a photo, from when the engine takes it until it takes the next.
+    `seconds` is the time limit of a photo, from when the engine takes it until it takes the next;
+    on a GPU, which works on several together, of all of these.
     `memory` limits the private writable memory of a child, in bytes (RLIMIT_DATA; Linux only).
     `processes` children work at once, and at most twice as many batches are held. The first child
     starts with the first batch; all end with this iterator.
@@ -236,6 +239,8 @@ class _Child:
             most = f"{self._memory / 1e6:.0f} MB" if self._memory else "there is"
             on_gpu = ", or than the GPU has left" * (self._device == "cuda")
             return _Death("out_of_memory", f"more than {most}{on_gpu}")
+        if status == _NO_DEVICE:
+            return _Death("crashed", "the GPU failed, see the log")
         if status == -signal.SIGKILL:
             return _Death("out_of_memory", "signal SIGKILL, as sent where memory runs out")
         if status < 0:
@@ -267,11 +272,14 @@ def _serve(connection: Connection) -> NoReturn:
         connection.send(None)
         while True:
             photos = [connection.recv() for _ in range(connection.recv())]
-            results = engine.encode(_watched(photos, seconds))
+            results = engine.encode(_watched(photos, seconds, settings.device == "cuda"))
             signal.setitimer(signal.ITIMER_REAL, 0)
             connection.send(results)
     except MemoryError:
         os._exit(_NO_MEMORY)
+    except DeviceError:
+        log.exception("the GPU failed")
+        os._exit(_NO_DEVICE)
     except (EOFError, ConnectionError):  # the parent is gone
         os._exit(0)
     except UserError as error:
@@ -282,13 +290,14 @@ def _serve(connection: Connection) -> NoReturn:
     os._exit(1)
 
 
-def _watched(photos: Sequence[Photo], seconds: float) -> Iterator[Photo]:
+def _watched(photos: Sequence[Photo], seconds: float, together: bool) -> Iterator[Photo]:
     """Give the photos one by one, and end this process where one takes longer than `seconds`.
 
-    What is done at the end for all of them has as long as they have together.
+    What is done for several of them together has as long as they have together: at the end of all
+    in any case, and where `together`, before it as well.
     """
-    for photo in photos:
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+    for number, photo in enumerate(photos, start=1):
+        signal.setitimer(signal.ITIMER_REAL, seconds * (number if together else 1))
         _inject_fault(photo)
         yield photo
     signal.setitimer(signal.ITIMER_REAL, seconds * len(photos))
@@ -334,6 +343,8 @@ def _inject_fault(photo: Photo) -> None:
             time.sleep(5)
         case "kill":  # what the system does where memory runs out
             os.kill(os.getpid(), signal.SIGKILL)
+        case "device":
+            raise DeviceError("CUDA failure 700")
         case "exit":
             os._exit(3)
 

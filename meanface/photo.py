@@ -101,6 +101,8 @@ def _unidentified(data: bytes) -> PhotoError:
         if brand in ("avif", "avis") and "AVIF" in FORMATS:
             return PhotoError("truncated", "AVIF, but cut short or damaged")
         return PhotoError("unsupported", f"format {brand!r}")
+    if data[:2] == b"\xff\n" or data[4:8] == b"JXL ":
+        return PhotoError("unsupported", "JPEG XL")
     return PhotoError("not_an_image", f"starts with {data[:8]!r}")
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from meanface.detect import Ladder
 from meanface.encoder import CHIPS, open_encoder
 from meanface.engine import EngineSettings
+from meanface.errors import DeviceError
 from meanface.face import Face, choose
 from meanface.landmarks import Landmarks
 from meanface.outcomes import DIMENSIONS, EncodedFace, Failure, Outcome
@@ -74,21 +75,16 @@ class Engine:
         self._encoder = open_encoder(settings, models)
 
     def encode(self, photos: Iterable[Photo]) -> list[Outcome]:
-        """Give for each photo its faces, or its failure. MemoryError is left to the caller.
+        """Give for each photo its faces, or its failure.
 
+        MemoryError and DeviceError are left to the caller.
         A photo is taken when the one before it has been searched, on a GPU decoded.
         """
         # As iterators: only so many photos are in memory at once as are worked on together.
         together = _DETECTED[self._settings.device]
-        decoded = (one for photo in photos for one in _one_by_one(self._decode, [photo]))
-        found = (
-            one
-            for some in bunches(decoded, _held, together)
-            for one in _one_by_one(self._find, some)
-        )
-        cut = [
-            one for some in bunches(found, _held, HELD) for one in _one_by_one(self._cut_out, some)
-        ]
+        decoded = _in_turn(self._decode, ([photo] for photo in photos))
+        found = _in_turn(self._find, bunches(decoded, _held, together))
+        cut = list(_in_turn(self._cut_out, bunches(found, _held, HELD)))
         chips = [chip for one in cut if isinstance(one, _Cut) for chip in one.chips]
         embeddings = iter(self._embed(chips))
         return [
@@ -189,13 +185,24 @@ _Item = TypeVar("_Item", Photo, _Decoded | Failure, _Found | Failure)
 _Result = TypeVar("_Result")
 
 
+def _in_turn(
+    work: Callable[[Sequence[_Item]], list[_Result]], groups: Iterable[Sequence[_Item]]
+) -> Iterator[_Result | Failure]:
+    """Do the work on one group after the other, and keep hold of none."""
+    for group in groups:
+        results = _one_by_one(work, group)
+        del group
+        yield from results
+        del results
+
+
 def _one_by_one(
     work: Callable[[Sequence[_Item]], list[_Result]], items: Sequence[_Item]
 ) -> list[_Result | Failure]:
     """Do the work on all items together or, where that fails, on each: one photo alone fails."""
     try:
         return [*work(items)]
-    except MemoryError:
+    except (MemoryError, DeviceError):
         raise
     except Exception as error:  # a photo that breaks a library must not take others along
         if len(items) > 1:

@@ -20,8 +20,11 @@ def read_json(source: Path) -> dict[str, Any]:
     return content
 
 
-def summary_text(summary: Mapping[str, Any], results: Path | str) -> str:
-    """Give the lines shown at the end of a run; `results` is the folder or address of its files."""
+def summary_text(summary: Mapping[str, Any], results: Path | str, run: str) -> str:
+    """Give the lines shown at the end of a run; `results` is the folder or address of its files.
+
+    What went wrong with the cache is told at the end of the `run` in which it did.
+    """
     skipped = sum(count for kind, count in summary["skipped"].items() if kind != "directory")
     lines = [
         (
@@ -35,8 +38,8 @@ def summary_text(summary: Mapping[str, Any], results: Path | str) -> str:
     if summary["photos_per_second"]:  # else all outcomes came from the cache
         speed = f"{summary['photos_per_second']:,.1f} photos per second and worker"
         lines.insert(3, ("speed", speed))
-    if trouble := summary.get("cache_trouble"):
-        lines.append(("cache", trouble))
+    if summary.get("run") == run and summary["cache_trouble"]:
+        lines.append(("cache", summary["cache_trouble"]))
     report = Path(results, "report.html")
     if report.exists():
         lines.append(("report", str(report)))

@@ -266,7 +266,9 @@ def finish():
         fetch(summary)
         folder = summary.storage_object.query.rpartition("/")[0]
     if Path(summary).exists():
-        print(summary_text(read_json(Path(summary)), folder))
+        print(
+            summary_text(read_json(Path(summary)), folder, os.environ["MEANFACE_RUN"])
+        )
 
 
 def print_report():

@@ -29,11 +29,13 @@ if workflow.storage_settings.default_storage_provider:
         sys.exit(
             "meanface: config: shards: write a number; pods can't look at the photos"
         )
-    if config["cache"] and not ("://" in config["cache"] or config["cache"][0] == "/"):
-        sys.exit(
-            "meanface: config: cache: write an address that all pods reach, or null; "
-            "each pod has a working directory of its own"
-        )
+    # A path is the same for all pods only on a volume that they share.
+    on_volume = workflow.storage_settings.default_storage_provider == "fs"
+    if config["cache"] and "://" not in config["cache"]:
+        if not (on_volume and Path(config["cache"]).is_absolute()):
+            sys.exit(
+                "meanface: config: cache: write an address that all pods reach, or null"
+            )
     # The photos, or the way to them, may be the controller's alone.
     workflow.localrules(
         "download", "acquire", "divide", "shard", "plan", "export_model"

@@ -45,21 +45,21 @@ with job(snakemake.log[0], snakemake.output):
         cache.tidy({name_of(contents): contents for contents in planned})
         troubles.append(cache.trouble)
     seconds = sum(shard["seconds"] for shard in encoded)
-    # Of the shards that had something to encode: what the cache gives takes no time.
-    working = [shard for shard in encoded if shard["newly_encoded"]]
-    worked = sum(shard["newly_encoded"] for shard in working)
-    speed = worked / sum(shard["seconds"] for shard in working) if working else None
+    # Without what the cache gave, and the time that this took.
+    worked = sum(shard["newly_encoded"] for shard in encoded)
+    speed = worked and worked / sum(shard["seconds_encoding"] for shard in encoded)
     skipped = Counter()
     for counts_of_source in given.skipped:
         skipped.update(read_json(Path(counts_of_source)))
     del skipped["photos"]
     summary = asdict(counts) | {
+        "run": run,
         "newly_encoded": new,
         "reused": contents - new,
         "cache_trouble": next(filter(None, troubles), None),
         "skipped": skipped,
         "encode_seconds": round(seconds, 3),
-        "photos_per_second": speed and round(speed, 3),
+        "photos_per_second": round(speed, 3) or None,
         "fingerprint": fingerprint,
         "sources": {Path(source).stem: read_json(Path(source)) for source in given.sources},
         "models": {Path(model).stem: file_digest(Path(model)) for model in given.models},

@@ -39,7 +39,7 @@ with job(snakemake.log[0], snakemake.output):
     counts = {Path(file).stem: read_json(Path(file)) for file in snakemake.input.counts}
     rates = pd.Series(
         {
-            shard: one["newly_encoded"] / one["seconds"]
+            shard: one["newly_encoded"] / one["seconds_encoding"]
             for shard, one in counts.items()
             if one["newly_encoded"]
         },

@@ -49,6 +49,7 @@ FAULTS = {
     "kill": ("out_of_memory", "signal SIGKILL, as sent where memory runs out"),
     "oom": ("out_of_memory", "more than 1000 MB"),
     "hang": ("timeout", "longer than 3 s"),
+    "device": ("crashed", "the GPU failed, see the log"),
     "slow": ("timeout", "longer than 3 s"),  # but not longer than its batch together
 }
 

@@ -284,6 +284,13 @@ def test_the_number_of_shards_must_be_given(here: Cluster) -> None:
     assert "meanface: config: shards: write a number" in done.output
 
 
+def test_the_cache_must_be_where_all_pods_reach_it(here: Cluster) -> None:
+    done = run_volume(here, cache="results/cache")
+    assert done.code != 0
+    assert "meanface: config: cache: write an address" in done.output
+    assert not here.submitted
+
+
 @pytest.mark.slow
 @needs_lfw
 def test_photos_of_lfw_give_the_same_bytes(

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from onnxruntime import InferenceSession
 
 from meanface import models
-from meanface.encoder import open_session
-from meanface.errors import UserError
+from meanface.encoder import open_session, run_session
+from meanface.errors import DeviceError, UserError
 from tests.lfw import lfw_photos, needs_lfw
 
 
@@ -105,3 +105,23 @@ def test_export_refuses_other_weights(tmp_path: Path, monkeypatch: pytest.Monkey
     with pytest.raises(UserError, match=r"changed\.dat.*reinstall"):
         models.export("cnn", tmp_path / "cnn.onnx")
     assert {path.name for path in tmp_path.iterdir()} == {"changed.dat"}
+
+
+@pytest.mark.parametrize(
+    ("text", "raised"),
+    [
+        ("CUDA failure 2: out of memory ; GPU=0", MemoryError),
+        ("CUDNN failure 4: CUDNN_STATUS_ALLOC_FAILED", MemoryError),
+        ("std::bad_alloc", MemoryError),
+        ("CUDA failure 700: an illegal memory access was encountered", DeviceError),
+        ("CUBLAS failure 1: CUBLAS_STATUS_NOT_INITIALIZED", DeviceError),
+        ("Got invalid dimensions for input: chips", RuntimeError),
+    ],
+)
+def test_what_onnxruntime_raises_is_told_apart(text: str, raised: type[Exception]) -> None:
+    class Session:
+        def run(self, outputs: None, inputs: dict[str, object]) -> None:
+            raise RuntimeError(text)
+
+    with pytest.raises(raised, match=text[:12]):
+        run_session(Session(), {})  # type: ignore[arg-type]

@@ -99,6 +99,8 @@ def test_what_cannot_be_decoded_has_its_reason() -> None:
     assert reason(png[: len(png) // 2]) == "truncated"
     assert reason(jpeg, most=64 * 64 - 1) == "too_large"
     assert reason(b"\0\0\0\x18ftypheic" + bytes(12)) == "unsupported"
+    assert reason(b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(12)) == "unsupported"
+    assert reason(b"\xff\n" + bytes(12)) == "unsupported"
     floats = Image.fromarray(np.zeros((2, 2), dtype=np.float32))
     assert reason(saved(floats, "TIFF")) == "unsupported"
     wide = Image.fromarray(np.full((2, 2), 65536, dtype=np.int32))
