@@ -315,7 +315,7 @@ def _read_rows(tar: Path, manifest: Path) -> Iterator[tuple[ManifestRow, bytes]]
 def _next_photo(archive: tarfile.TarFile, row: ManifestRow) -> bytes:
     info = archive.next()
     archive.members.clear()  # type: ignore[attr-defined]  # tarfile would keep them all
-    content = archive.extractfile(info) if info else None
+    content = archive.extractfile(info) if info and info.isreg() else None  # no link is followed
     if info is None or content is None or info.name != row.path:
         raise tarfile.ReadError(f"{info.name!r} is in its place" if info else "it is missing")
     if info.size != (row.size if row.sha256 else 0):

@@ -440,6 +440,23 @@ def test_a_changed_byte_of_a_photo_is_noticed(offset: int, one: Shards) -> None:
     assert f"{offset // 1536}.jpg" in mismatch(one)
 
 
+@pytest.mark.parametrize("target", ["0.jpg", "1.jpg", "nowhere"])
+@pytest.mark.parametrize("kind", [tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.FIFOTYPE])
+def test_what_is_no_file_is_noticed_and_no_link_followed(
+    kind: bytes, target: str, one: Shards
+) -> None:
+    with tarfile.open(one.tars[0], "w") as archive:
+        for number in range(3):
+            info = tarfile.TarInfo(f"{number}.jpg")
+            if number == 1:
+                info.type, info.linkname = kind, target
+                archive.addfile(info)
+            else:
+                info.size = 600
+                archive.addfile(info, io.BytesIO(bytes([number]) * 600))
+    assert "'1.jpg'" in mismatch(one)
+
+
 @pytest.mark.parametrize("length", [0, 511, 512, 700, 1536, 2000, 3072, 4000])
 def test_a_shard_cut_short_is_noticed(length: int, one: Shards) -> None:
     one.tars[0].write_bytes(one.tars[0].read_bytes()[:length])
