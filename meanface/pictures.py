@@ -36,7 +36,7 @@ def read_photos(table: pd.DataFrame, tars: Mapping[str, Path]) -> Iterator[tuple
         with tarfile.open(tar, "r:") as archive:
             while missing and (info := archive.next()):
                 archive.members.clear()  # type: ignore[attr-defined]  # it would keep them all
-                content = archive.extractfile(info)
+                content = archive.extractfile(info) if info.isreg() else None
                 if content and info.name in missing:
                     missing.remove(info.name)
                     yield info.name, content.read()
