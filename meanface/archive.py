@@ -41,6 +41,7 @@ _ZIP_ENCRYPTED, _ZIP_UTF8 = 0x1, 0x800  # general purpose flags of a zip member
 _UNREADABLE = (
     OSError,
     EOFError,
+    OverflowError,
     ValueError,
     RuntimeError,
     MemoryError,

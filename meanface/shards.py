@@ -305,7 +305,8 @@ def _read_rows(tar: Path, manifest: Path) -> Iterator[tuple[ManifestRow, bytes]]
             if extra := archive.next():
                 path = extra.name
                 raise tarfile.ReadError("it is not in the manifest")
-    except tarfile.TarError as error:
+    # tarfile raises OverflowError, where a header announces 2**63 bytes.
+    except (tarfile.TarError, OverflowError) as error:
         raise AccountingError(
             f"{tar} does not agree with {manifest} at photo {path!r}: {error}; "
             "delete both to have them made anew"

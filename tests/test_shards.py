@@ -457,6 +457,16 @@ def test_what_is_no_file_is_noticed_and_no_link_followed(
     assert "'1.jpg'" in mismatch(one)
 
 
+def test_a_header_of_more_bytes_than_there_can_be_is_noticed(one: Shards) -> None:
+    data = bytearray(one.tars[0].read_bytes())
+    data[124:136] = b"\x80" + (1 << 63).to_bytes(11, "big")  # the size
+    data[148:156] = b" " * 8
+    data[156:157] = tarfile.XHDTYPE
+    data[148:156] = b"%06o\0 " % sum(data[:512])
+    one.tars[0].write_bytes(data)
+    mismatch(one)
+
+
 @pytest.mark.parametrize("length", [0, 511, 512, 700, 1536, 2000, 3072, 4000])
 def test_a_shard_cut_short_is_noticed(length: int, one: Shards) -> None:
     one.tars[0].write_bytes(one.tars[0].read_bytes()[:length])
