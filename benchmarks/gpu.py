@@ -22,11 +22,11 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from meanface.engine import EngineSettings, versions
-from meanface.isolate import encode_isolated
-from meanface.models import export
-from meanface.outcomes import EncodedFace, Failure, Outcome
-from meanface.shards import Photo
+from meanface.engine.export import export
+from meanface.engine.isolate import encode_isolated
+from meanface.engine.outcome import EncodedFace, Failure, Outcome
+from meanface.engine.settings import EngineSettings, versions
+from meanface.shards.manifest import Photo
 
 ROOT = Path(__file__).parents[1]
 PHOTOS = ROOT.parent / "shared/lfw/lfw-subset.tgz"

@@ -26,13 +26,13 @@ from pathlib import Path
 import yaml
 from PIL import Image
 
-from meanface.cache import Cache
-from meanface.encode import encode_shard
-from meanface.engine import EngineSettings
-from meanface.files import file_digest
-from meanface.plan import contents_of
-from meanface.stub import StubEngine
-from meanface.summary import read_json, write_json
+from meanface.engine.settings import EngineSettings
+from meanface.engine.stub import StubEngine
+from meanface.files.digest import file_digest
+from meanface.files.json_files import read_json, write_json
+from meanface.results.cache import Cache
+from meanface.results.encode import encode_shard
+from meanface.shards.plan import contents_of
 
 ROOT = Path(__file__).parents[1]
 STAGES = ("acquire", "divide", "shard", "plan", "encode", "merge", "write_statistics", "snakemake")

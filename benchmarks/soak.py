@@ -21,7 +21,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from meanface.files import file_digest
+from meanface.files.digest import file_digest
 
 ROOT = Path(__file__).parents[1]
 # All but summary.json and benchmarks, which tell of times.

@@ -18,13 +18,14 @@ import numpy as np
 import onnx
 import yaml
 
-from meanface.detect import Ladder
-from meanface.encoder import DlibEncoder, OnnxEncoder, open_session
-from meanface.engine import EngineSettings
-from meanface.landmarks import Landmarks
-from meanface.models import export
-from meanface.photo import decode
-from meanface.pipeline import CHIP_PADDING, CHIP_SIZE
+from meanface.engine.chips import CHIP_PADDING, CHIP_SIZE
+from meanface.engine.decode import decode
+from meanface.engine.encoder import DlibEncoder, OnnxEncoder
+from meanface.engine.export import export
+from meanface.engine.ladder import Ladder
+from meanface.engine.landmarks import Landmarks
+from meanface.engine.session import open_session
+from meanface.engine.settings import EngineSettings
 
 ROOT = Path(__file__).parents[1]
 PHOTOS = ROOT.parent / "shared/lfw/lfw-subset.tgz"

@@ -6,7 +6,7 @@ from pathlib import Path
 from meanface import __version__
 
 MODELS = ("encoder.onnx", "cnn.onnx", "cnn_cuda.onnx", "hog.svm", "front.svm", "landmarks.npy")
-"""Every file that `meanface.engine.EngineSettings.models` can ask for."""
+"""Every file that `meanface.engine.settings.EngineSettings.models` can ask for."""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -28,7 +28,7 @@ def export_models(folder: Path) -> None:
 
     Raises UserError where a weight file is not the published one.
     """
-    from meanface.models import export  # slow to import, and not needed for --version
+    from meanface.engine.export import export  # slow to import, and not needed for --version
 
     folder.mkdir(parents=True, exist_ok=True)
     for name in MODELS:

@@ -6,14 +6,16 @@ from threading import RLock
 
 from snakemake.exceptions import WorkflowError
 
-from meanface.acquire import folder_listing_digest, size_of
-from meanface.config import check_config, sources_of
-from meanface.engine import EngineSettings, versions
+from meanface.sources.listing import folder_listing_digest, size_of
+from meanface.workflow.config import check_config
+from meanface.sources.source import sources_of
+from meanface.engine.settings import EngineSettings, versions
 from meanface.errors import UserError
-from meanface.plan import read_plan
-from meanface.privacy import remove_photos
-from meanface.shards import layout, shards_for
-from meanface.summary import read_json, summary_text
+from meanface.shards.plan import read_plan
+from meanface.workflow.cleanup import remove_photos
+from meanface.shards.layout import layout, shards_for
+from meanface.files.json_files import read_json
+from meanface.workflow.summary import summary_text
 
 # What YAML means by these, on the command line too: there Snakemake takes them for words.
 WORDS = {"true": True, "false": False, "null": None}

@@ -5,7 +5,7 @@ import logging
 from snakemake.logging import logger
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from meanface.logs import reason_in
+from meanface.workflow.logs import reason_in
 
 
 class FailureHandler(logging.Handler):

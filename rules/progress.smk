@@ -8,7 +8,7 @@ from snakemake.logging import logger
 from snakemake_interface_logger_plugins.common import LogEvent
 from snakemake_logger_plugin_rich import LogHandler as RichHandler
 
-from meanface.progress import Progress
+from meanface.workflow.progress import Progress
 
 # What Snakemake logs after the report, which it makes after the summary was shown.
 REPORT_CREATED_MSG = "Report created."

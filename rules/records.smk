@@ -5,7 +5,7 @@ import logging
 from snakemake.logging import logger
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from meanface.records import note_states, remove_altered
+from meanface.workflow.integrity import note_states, remove_altered
 
 # With remote storage there is nothing here to look at.
 HAS_RESULTS = (

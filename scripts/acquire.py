@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from meanface.acquire import Checksum, describe
-from meanface.job import job
-from meanface.summary import write_json
+from meanface.files.json_files import write_json
+from meanface.sources.acquire import describe
+from meanface.sources.checksum import Checksum
+from meanface.workflow.job import job
 
 with job(snakemake.log[0], snakemake.output):
     (photos,) = [*snakemake.input.archive, *snakemake.params.folder]

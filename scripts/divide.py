@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from meanface.job import job
-from meanface.shards import split
-from meanface.summary import write_json
+from meanface.files.json_files import write_json
+from meanface.shards.split import split
+from meanface.workflow.job import job
 
 with job(snakemake.log[0], snakemake.output):
     (photos,) = [*snakemake.input.archive, *snakemake.params.folder]

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from meanface.acquire import Checksum
-from meanface.download import download
-from meanface.job import job
+from meanface.sources.checksum import Checksum
+from meanface.sources.download import download
+from meanface.workflow.job import job
 
 with job(snakemake.log[0], snakemake.output):
     download(snakemake.params.urls, Path(snakemake.output[0]), Checksum(*snakemake.params.checksum))

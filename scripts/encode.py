@@ -6,13 +6,13 @@ import time
 from functools import partial
 from pathlib import Path
 
-from meanface.cache import Cache
-from meanface.encode import encode_shard
-from meanface.files import file_digest
-from meanface.isolate import encode_isolated
-from meanface.job import job
-from meanface.plan import contents_of
-from meanface.summary import write_json
+from meanface.engine.isolate import encode_isolated
+from meanface.files.digest import file_digest
+from meanface.files.json_files import write_json
+from meanface.results.cache import Cache
+from meanface.results.encode import encode_shard
+from meanface.shards.plan import contents_of
+from meanface.workflow.job import job
 
 with job(snakemake.log[0], snakemake.output):
     began = time.perf_counter()

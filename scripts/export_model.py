@@ -4,9 +4,9 @@ import os
 import shutil
 from pathlib import Path
 
-from meanface.files import replacing
-from meanface.job import job
-from meanface.models import export
+from meanface.engine.export import export
+from meanface.files.atomic import replacing
+from meanface.workflow.job import job
 
 with job(snakemake.log[0], snakemake.output):
     target = Path(snakemake.output[0])

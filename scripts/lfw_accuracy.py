@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from meanface.job import job
-from meanface.summary import write_json
-from meanface.tables import read_table, write_table
-from meanface.verification import pair_distances, read_pairs, roc_curve, verify
+from meanface.files.json_files import write_json
+from meanface.files.tables import read_table, write_table
+from meanface.results.verification import pair_distances, read_pairs, roc_curve, verify
+from meanface.workflow.job import job
 
 with job(snakemake.log[0], snakemake.output):
     pairs = read_pairs(Path(snakemake.input.pairs))

@@ -6,14 +6,14 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
-from meanface.cache import Cache
-from meanface.engine import versions
-from meanface.files import file_digest
-from meanface.job import job
-from meanface.merge import ShardFiles, merge
-from meanface.plan import contents_by_shard, name_of
-from meanface.records import check_digest
-from meanface.summary import read_json, write_json
+from meanface.engine.settings import versions
+from meanface.files.digest import file_digest
+from meanface.files.json_files import read_json, write_json
+from meanface.results.cache import Cache
+from meanface.results.merge import ShardFiles, merge
+from meanface.shards.plan import contents_by_shard, name_of
+from meanface.workflow.integrity import check_digest
+from meanface.workflow.job import job
 
 with job(snakemake.log[0], snakemake.output):
     given, made = snakemake.input, snakemake.output

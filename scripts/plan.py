@@ -3,8 +3,8 @@
 import logging
 from pathlib import Path
 
-from meanface.job import job
-from meanface.plan import plan
+from meanface.shards.plan import plan
+from meanface.workflow.job import job
 
 with job(snakemake.log[0], snakemake.output):
     total = plan(

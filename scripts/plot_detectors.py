@@ -5,9 +5,9 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from meanface.figures import BLUE, VERMILLION, new_figure, save
-from meanface.job import job
-from meanface.summary import read_json
+from meanface.files.json_files import read_json
+from meanface.report.figures import BLUE, VERMILLION, new_figure, save
+from meanface.workflow.job import job
 
 
 def draw(summary: dict[str, Any]) -> Figure:

@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from meanface.figures import BLUE, VERMILLION, new_figure, save
-from meanface.job import job
+from meanface.report.figures import BLUE, VERMILLION, new_figure, save
+from meanface.workflow.job import job
 
 
 def draw(mean: NDArray[np.float64], error: NDArray[np.float64], count: int) -> Figure:

@@ -5,9 +5,9 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from meanface.figures import BLUE, PALE, VERMILLION, new_figure, save
-from meanface.job import job
-from meanface.tables import read_table
+from meanface.files.tables import read_table
+from meanface.report.figures import BLUE, PALE, VERMILLION, new_figure, save
+from meanface.workflow.job import job
 
 
 def draw(distances: pd.Series) -> Figure:

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from meanface.figures import Tile, contact_sheet, folder_and_name, save
-from meanface.job import job
-from meanface.photo import decode
-from meanface.pictures import around, faces_of, read_photos
-from meanface.tables import read_table
+from meanface.engine.decode import decode
+from meanface.files.tables import read_table
+from meanface.report.figures import Tile, contact_sheet, folder_and_name, save
+from meanface.report.pixels import around, faces_of, read_photos
+from meanface.workflow.job import job
 
 MOST = 12
 SIZE = 240  # pixels

@@ -2,12 +2,19 @@
 
 from pathlib import Path
 
-from meanface.figures import Tile, contact_sheet, folder_and_name, new_figure, of_every_reason, save
-from meanface.job import job
-from meanface.photo import decode
-from meanface.pictures import read_photos, thumbnail
-from meanface.summary import read_json
-from meanface.tables import read_table
+from meanface.engine.decode import decode
+from meanface.files.json_files import read_json
+from meanface.files.tables import read_table
+from meanface.report.figures import (
+    Tile,
+    contact_sheet,
+    folder_and_name,
+    new_figure,
+    of_every_reason,
+    save,
+)
+from meanface.report.pixels import read_photos, thumbnail
+from meanface.workflow.job import job
 
 MOST = 96  # photos on the sheet
 SIZE = 240  # pixels

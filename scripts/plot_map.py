@@ -9,7 +9,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from meanface.figures import (
+from meanface.files.tables import read_table
+from meanface.report.figures import (
     BLUE,
     GREEN,
     GREY,
@@ -20,13 +21,12 @@ from meanface.figures import (
     as_page,
     most_frequent,
     new_figure,
-    principal_directions,
     sample_of,
     save,
     shown,
 )
-from meanface.job import job
-from meanface.tables import read_table
+from meanface.results.variation import principal_directions
+from meanface.workflow.job import job
 
 MOST = 5000  # points: more of them lie upon each other, and make a slow page
 OTHERS = "(others)"

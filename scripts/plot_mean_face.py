@@ -7,10 +7,18 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from meanface.figures import WIDTH, counted, most_frequent, new_figure, sample_of, save, shown
-from meanface.job import job
-from meanface.pictures import mean_faces
-from meanface.tables import read_table
+from meanface.files.tables import read_table
+from meanface.report.figures import (
+    WIDTH,
+    counted,
+    most_frequent,
+    new_figure,
+    sample_of,
+    save,
+    shown,
+)
+from meanface.report.pixels import mean_faces
+from meanface.workflow.job import job
 
 MOST, MOST_OF_ONE = 2000, 200  # faces in an average: more of them change nothing that one sees
 PEOPLE = 8

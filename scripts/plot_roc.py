@@ -7,9 +7,9 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from meanface.files import replacing
-from meanface.job import job
-from meanface.summary import read_json
+from meanface.files.atomic import replacing
+from meanface.files.json_files import read_json
+from meanface.workflow.job import job
 
 # Blue and vermillion of Okabe and Ito's palette, which colour-blind readers can tell apart.
 BLUE, VERMILLION = "#0072B2", "#D55E00"

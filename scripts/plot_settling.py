@@ -7,9 +7,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from meanface.figures import BLUE, VERMILLION, chance, counted, new_figure, save, settling
-from meanface.job import job
-from meanface.tables import read_table, write_table
+from meanface.files.tables import read_table, write_table
+from meanface.report.figures import BLUE, VERMILLION, counted, new_figure, save
+from meanface.results.variation import chance, settling
+from meanface.workflow.job import job
 
 MOST = 100_000  # embeddings that are added up, in memory
 POINTS = 200

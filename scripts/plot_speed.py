@@ -5,9 +5,9 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from meanface.figures import BLUE, VERMILLION, new_figure, save
-from meanface.job import job
-from meanface.summary import read_json
+from meanface.files.json_files import read_json
+from meanface.report.figures import BLUE, VERMILLION, new_figure, save
+from meanface.workflow.job import job
 
 FEW = 8  # shards whose names have room below the axis
 

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from meanface.job import job
-from meanface.plan import write_contents
-from meanface.shards import split, split_part
-from meanface.summary import write_json
+from meanface.files.json_files import write_json
+from meanface.shards.plan import write_contents
+from meanface.shards.split import split, split_part
+from meanface.workflow.job import job
 
 with job(snakemake.log[0], snakemake.output):
     given, made = snakemake.input, snakemake.output

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from meanface.figures import principal_directions, rst_table
-from meanface.job import job
-from meanface.summary import read_json, write_json
-from meanface.tables import read_table
+from meanface.files.json_files import read_json, write_json
+from meanface.files.tables import read_table
+from meanface.report.figures import rst_table
+from meanface.results.variation import principal_directions
+from meanface.workflow.job import job
 
 with job(snakemake.log[0], snakemake.output):
     summary = read_json(Path(snakemake.input.summary))

@@ -4,8 +4,8 @@
 import logging
 from pathlib import Path
 
-from meanface.job import job
-from meanface.statistics import write_statistics
+from meanface.results.statistics import write_statistics
+from meanface.workflow.job import job
 
 with job(snakemake.log[0], snakemake.output):
     given, made = snakemake.input, snakemake.output

@@ -1,0 +1,1 @@
+"""From the bytes of photos to embeddings: decode, detect, landmarks, chips, encoder."""

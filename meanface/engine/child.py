@@ -1,0 +1,102 @@
+"""The process that encodes: started by `meanface.engine.isolate` with a socket to its parent."""
+
+import logging
+import os
+import resource
+import signal
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from logging.handlers import QueueHandler
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from meanface.engine.settings import EngineSettings
+from meanface.errors import DeviceError, UserError
+from meanface.process import end_with_parent
+from meanface.shards.manifest import Photo
+
+if TYPE_CHECKING:
+    from meanface.engine.engine import Engine
+    from meanface.engine.stub import StubEngine
+
+
+log = logging.getLogger(__name__)
+
+SECONDS_TO_OPEN = 600
+"""The time limit for opening the engine, whose models may lie on a slow network."""
+
+# Python itself ends with none of these.
+NO_MEMORY, NO_DEVICE = 77, 78
+"""The exit statuses of a child that reached its memory limit, and of one whose GPU failed."""
+
+
+def serve(connection: Connection) -> NoReturn:
+    """Open the engine, then encode the photos that the parent sends, until it is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    end_with_parent()
+    try:
+        settings, models, seconds, memory, level = (connection.recv() for _ in range(5))
+        _limit_memory(memory)
+        to_parent: Any = SimpleNamespace(put_nowait=connection.send)
+        logging.basicConfig(level=level, handlers=[QueueHandler(to_parent)])
+        logging.captureWarnings(True)
+        signal.setitimer(signal.ITIMER_REAL, SECONDS_TO_OPEN)
+        engine = _open_engine(settings, models)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        connection.send(None)
+        while True:
+            photos = [connection.recv() for _ in range(connection.recv())]
+            results = engine.encode(_watched(photos, seconds, settings.device == "cuda"))
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            connection.send(results)
+    except MemoryError:
+        os._exit(NO_MEMORY)
+    except DeviceError:
+        log.exception("the GPU failed")
+        os._exit(NO_DEVICE)
+    except (EOFError, ConnectionError):  # the parent is gone
+        os._exit(0)
+    except UserError as error:
+        connection.send(error)
+    except Exception as error:
+        log.exception("a process that encodes gave up")
+        connection.send(RuntimeError(f"{type(error).__name__}: {error}"))
+    os._exit(1)
+
+
+def _watched(photos: Sequence[Photo], seconds: float, together: bool) -> Iterator[Photo]:
+    """Give the photos one by one, and end this process where one takes longer than `seconds`.
+
+    What is done for several of them together has as long as they have together: at the end of all
+    in any case, and where `together`, before it as well.
+    """
+    for number, photo in enumerate(photos, start=1):
+        signal.setitimer(signal.ITIMER_REAL, seconds * (number if together else 1))
+        yield photo
+    signal.setitimer(signal.ITIMER_REAL, seconds * len(photos))
+
+
+def _open_engine(settings: EngineSettings, models: Mapping[str, Path]) -> "Engine | StubEngine":
+    # Imported here: the parent needs nothing of what these import.
+    if settings.encoder == "stub":
+        from meanface.engine.stub import StubEngine
+
+        return StubEngine()
+    from meanface.engine.engine import Engine
+
+    return Engine(settings, models)
+
+
+def _limit_memory(memory: int | None) -> None:
+    # Not RLIMIT_AS, which counts mapped files and what a GPU's driver reserves.
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    if memory:
+        limit = memory if most == resource.RLIM_INFINITY else min(memory, most)
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, most))
+
+
+if __name__ == "__main__":
+    serve(Connection(int(sys.argv[1])))

@@ -1,0 +1,268 @@
+"""dlib's CNN face detector (max-margin object detection) on ONNX Runtime.
+
+The network scores windows of one size, 80x80 pixels. So that it finds faces of every size, a photo
+and ever smaller copies of it are put into one picture, the tiled pyramid. Steps and constants are
+those of dlib 20's `cnn_face_detection_model_v1` (dnn/input.h, dnn/loss.h and
+image_transforms/image_pyramid.h), and so are the faces found.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import dlib
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from meanface.engine.face import Face
+from meanface.engine.search import LONGEST, Pixels, Search, scaled, shrunk
+from meanface.engine.session import open_session, run_session
+from meanface.engine.settings import EngineSettings
+
+# Boxes are rows of left, top, right, bottom; right and bottom belong to the box.
+Boxes = NDArray[np.int64]
+
+# Each level of the pyramid has 5/6 of the size of the one before, as long as 5 rows are left. In
+# the picture 10 pixels lie between two levels, 11 around all of them.
+_SMALLER, _LARGER = 5 / 6, 6 / 5
+_LEAST_HEIGHT = 5
+_GAP = 10
+_MARGIN = 11
+_CONTEXT = 128  # rows, a multiple of the stride: a score is seen from 189 rows around its place
+
+
+class CnnDetector:
+    """Finds the faces that dlib's CNN detector finds, more than ten times as fast on a CPU."""
+
+    def __init__(self, session: onnxruntime.InferenceSession, strip: int) -> None:
+        """Detect with `session`, opened on the detector that `meanface.engine.export` writes.
+
+        `strip` is the number of pixels that the network works on at a time.
+        """
+        self._session = session
+        self._strip = strip
+        settings = json.loads(session.get_modelmeta().custom_metadata_map["detector"])
+        self._mean = np.array(settings["mean"], np.float32)
+        self._window: list[int] = settings["window"]
+        self._stride: int = settings["stride"]
+        self._offset: int = settings["offset"]
+        self._smallest: int = settings["smallest"]
+        self._overlap: float = settings["overlap"]
+        self._covered: float = settings["covered"]
+
+    def __call__(self, pixels: NDArray[np.uint8], upsample: int) -> list[Face]:
+        """Find the faces in one image, uint8 RGB (height, width, 3); see `batch`."""
+        return self.batch(pixels[None], upsample)[0]
+
+    def batch(self, images: NDArray[np.uint8], upsample: int) -> list[list[Face]]:
+        """Find the faces in images of one size, uint8 RGB (n, height, width, 3), n > 0.
+
+        Each image is first enlarged to twice its size `upsample` times, which finds smaller faces.
+        Boxes are in coordinates of the image as given, the most certain face first.
+        """
+        enlarged = np.stack([_enlarged(image, upsample) for image in images])
+        tiles, height, width = _layout(*enlarged.shape[1:3])
+        if min(height, width) < self._smallest:
+            return [[] for _ in images]
+        score_rows = self._scorer(enlarged, tiles, height, width)
+        scores = self._scores(score_rows, len(images), height, width)
+        return [list(self._faces(score, tiles, upsample)) for score in scores]
+
+    def _scorer(
+        self, images: NDArray[np.uint8], tiles: Boxes, height: int, width: int
+    ) -> Callable[[int, int], NDArray[np.float32]]:
+        """Give what runs the network over rows of the images' pictures, `height` x `width`."""
+        pyramids = np.zeros((len(images), 3, height, width), np.float32)
+        for pyramid, image in zip(pyramids, images, strict=True):
+            for plane, channel, mean in zip(
+                pyramid, np.moveaxis(image, 2, 0), self._mean, strict=True
+            ):
+                _tile(plane, (channel - mean) / np.float32(256), tiles)
+        return lambda top, bottom: run_session(
+            self._session, {"pyramids": pyramids[:, :, top:bottom]}
+        )
+
+    def _scores(
+        self,
+        score_rows: Callable[[int, int], NDArray[np.float32]],
+        count: int,
+        rows: int,
+        columns: int,
+    ) -> NDArray[np.float32]:
+        """Look at the pictures strip by strip, so that large photos need little memory.
+
+        A score depends on no more than _CONTEXT rows above and below it; strips begin at multiples
+        of the network's stride, so that each score is computed from the same pixels as in one go.
+        """
+        strip = max(1, self._strip // (count * columns * self._stride)) * self._stride
+        parts = []
+        for start in range(0, rows, strip):
+            top, bottom = max(0, start - _CONTEXT), min(rows, start + strip + _CONTEXT)
+            scores = score_rows(top, bottom)
+            first = (start - top) // self._stride
+            last = first + strip // self._stride if start + strip < rows else None
+            parts.append(scores[:, first:last])
+        return np.concatenate(parts, axis=1)
+
+    def _faces(self, scores: NDArray[np.float32], tiles: Boxes, upsample: int) -> Iterator[Face]:
+        """The boxes that score above zero and that no better one overlaps."""
+        rows, columns = np.nonzero(scores > 0)
+        certain = scores[rows, columns]
+        order = np.argsort(-certain, kind="stable")
+        certain = certain[order]
+        positions = np.stack([columns, rows], axis=1)[order]
+        boxes = self._boxes(positions * self._stride + self._offset, tiles)
+        while len(boxes):
+            left, top, right, bottom = _smaller(boxes[0], upsample).tolist()
+            yield Face(left, top, right, bottom, float(certain[0]))
+            apart = ~self._overlap_of(boxes[0], boxes)
+            boxes, certain = boxes[apart], certain[apart]
+
+    def _boxes(self, centres: NDArray[np.int64], tiles: Boxes) -> Boxes:
+        """The windows around `centres` (n, 2), points of the picture, in coordinates of level 0.
+
+        A point belongs to the level that is nearest.
+        """
+        nearest = np.clip(centres[:, None], tiles[:, :2], tiles[:, 2:])
+        levels = np.argmin(((centres[:, None] - nearest) ** 2).sum(axis=2), axis=1)
+        half = (np.array(self._window) - 1) / 2
+        middle = centres - tiles[levels, :2]
+        corners = np.concatenate([middle - half, middle + half], axis=1)
+        for level in range(len(tiles)):
+            deeper = levels > level
+            corners[deeper] = corners[deeper] * _LARGER + 0.3
+        return _rounded(corners)
+
+    def _overlap_of(self, box: NDArray[np.int64], boxes: Boxes) -> NDArray[np.bool_]:
+        """Which of `boxes` (n, 4) show the same face as `box` (4,)."""
+        inner = _area(np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:]))
+        # Not the union of the two, but the smallest box around both.
+        outer = _area(np.minimum(box[:2], boxes[:, :2]), np.maximum(box[2:], boxes[:, 2:]))
+        smaller = np.minimum(_area(box[:2], box[2:]), _area(boxes[:, :2], boxes[:, 2:]))
+        return (inner / outer > self._overlap) | (inner / smaller > self._covered)
+
+
+class CudaCnnDetector(CnnDetector):
+    """The same on a GPU, which makes the pyramids too: to bring them there would take longest.
+
+    Between two levels it rounds the places of pixels otherwise than dlib does. It makes the whole
+    pyramid for each strip: those of photos within the default detect_pixels are one.
+    """
+
+    def _scorer(
+        self, images: NDArray[np.uint8], tiles: Boxes, height: int, width: int
+    ) -> Callable[[int, int], NDArray[np.float32]]:
+        shape = np.array([len(images), 3, height, width])
+        sizes = np.tile(shape, (len(tiles), 1))
+        sizes[:, 2:] = (tiles[:, 2:] - tiles[:, :2] + 1)[:, ::-1]
+        pads = np.zeros((len(tiles), 8), np.int64)
+        pads[:, 2:4] = tiles[:, 1::-1]
+        pads[:, 6:] = shape[2:] - 1 - tiles[:, :1:-1]
+        inputs = {"images": images, "shape": shape, "sizes": sizes, "pads": pads}
+        return lambda top, bottom: run_session(
+            self._session, inputs | {"rows": np.array([top, bottom])}
+        )
+
+
+def _area(low: NDArray[np.int64], high: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The areas of boxes between two corners (..., 2) each; 0 where nothing lies between."""
+    sides = np.maximum(high - low + 1, 0)
+    area: NDArray[np.int64] = sides[..., 0] * sides[..., 1]
+    return area
+
+
+def _rounded(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The nearest integers; a half goes away from zero, as in C."""
+    return np.trunc(values + np.copysign(0.5, values)).astype(np.int64)
+
+
+def _enlarged(image: NDArray[np.uint8], times: int) -> NDArray[np.uint8]:
+    for _ in range(times):
+        height, width = image.shape[:2]
+        image = dlib.resize_image(image, 2 * height + 1, 2 * width + 2)
+    return image
+
+
+def _smaller(box: NDArray[np.int64], times: int) -> NDArray[np.int64]:
+    """A box of an enlarged image in coordinates of the image before."""
+    corners = box.astype(np.float64)
+    for _ in range(times):
+        corners = corners / 2 - (1.25, 0.75, 1.25, 0.75)
+    return _rounded(corners)
+
+
+def _layout(height: int, width: int) -> tuple[Boxes, int, int]:
+    """Where in the picture the levels of an image lie, and the picture's height and width.
+
+    The levels stand below each other until a level fits beside the one before and about half of
+    what lies below the image is done. The others go up again along the right edge, as far as there
+    is room below the image.
+
+    dlib's unsigned arithmetic lays out images below about 60x25 pixels differently and fails on
+    those narrower than 10. No window of 80x80 holds a face there.
+    """
+    sizes = [(width, height)]
+    while True:
+        w, h = (int(_SMALLER * side) for side in sizes[-1])
+        if w == 0 or h < _LEAST_HEIGHT:
+            break
+        sizes.append((w, h))
+
+    tiles = []
+    total = sum(h + _GAP for _, h in sizes) - 2 * _GAP
+    bottom, before = 0, 0  # where the next level begins, how wide the last one is
+    for w, h in sizes:
+        if w <= width - before - _GAP and 2 * (bottom - height) >= total - height:
+            break
+        tiles.append((0, bottom, w - 1, bottom + h - 1))
+        bottom, before = bottom + h + _GAP, w
+    bottom -= _GAP
+    end = bottom
+    for w, h in sizes[len(tiles) :]:
+        if end - h < height:
+            break
+        tiles.append((width - w, end - h, width - 1, end - 1))
+        end -= h + _GAP
+    return np.array(tiles) + _MARGIN, bottom + 2 * _MARGIN, width + 2 * _MARGIN
+
+
+def _tile(plane: NDArray[np.float32], channel: NDArray[np.float32], tiles: Boxes) -> None:
+    """Write one channel of an image, and ever smaller copies of it, to their places in `plane`."""
+    for left, top, right, bottom in tiles.tolist():
+        height, width = bottom - top + 1, right - left + 1
+        if channel.shape != (height, width):
+            channel = dlib.resize_image(channel, height, width)
+        plane[top : bottom + 1, left : right + 1] = channel
+
+
+_KINDS = {"cpu": (CnnDetector, "cnn"), "cuda": (CudaCnnDetector, "cnn_cuda")}
+
+# Pixels that the CNN detector takes at once, and those of a strip of their pyramids: photo by photo
+# and strip by strip is best for a CPU and its caches, a GPU wants more to do.
+_AT_ONCE = {"cpu": 1, "cuda": 1 << 22}
+_STRIP = {"cpu": 1 << 19, "cuda": 1 << 24}
+
+
+def open_cnn(settings: EngineSettings, models: Mapping[str, Path]) -> Search:
+    """Open the detector, which searches photos of one size together; `models` gives its file."""
+    kind, model = _KINDS[settings.device]
+    detector = kind(open_session(models[model], settings.device), _STRIP[settings.device])
+
+    def search(photos: Sequence[Pixels], upsample: int) -> list[list[Face]]:
+        found: list[list[Face]] = [[]] * len(photos)
+        smaller = [shrunk(photo, max(photo.shape) / LONGEST) for photo in photos]
+        of_size = defaultdict(list)
+        for index, (photo, _) in enumerate(smaller):
+            of_size[photo.shape].append(index)
+        for (height, width, _), indices in of_size.items():
+            count = max(1, _AT_ONCE[settings.device] // (height * width * 4**upsample))
+            for start in range(0, len(indices), count):
+                batch = indices[start : start + count]
+                results = detector.batch(np.stack([smaller[index][0] for index in batch]), upsample)
+                for index, faces in zip(batch, results, strict=True):
+                    found[index] = [scaled(face, smaller[index][1]) for face in faces]
+        return found
+
+    return search

@@ -1,0 +1,209 @@
+"""The pipeline from the bytes of photos to embeddings: decode, detect, landmarks, chip, encoder."""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meanface.engine.chips import open_cut
+from meanface.engine.decode import PhotoError, decode
+from meanface.engine.encoder import CHIPS, open_encoder
+from meanface.engine.face import Face, choose
+from meanface.engine.ladder import Ladder
+from meanface.engine.outcome import DIMENSIONS, EncodedFace, Failure, Outcome
+from meanface.engine.settings import EngineSettings
+from meanface.errors import DeviceError
+from meanface.shards.manifest import Photo
+
+log = logging.getLogger(__name__)
+
+HELD = 16 << 20  # bytes of photos kept so that their landmarks are found together, which is quicker
+# The same for their faces: one photo at a time is best for a CPU, a GPU wants more.
+_DETECTED = {"cpu": 0, "cuda": 256 << 20}
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """A photo, uint8 RGB (height, width, 3)."""
+
+    path: str
+    pixels: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The chosen faces of a photo, which is uint8 RGB (height, width, 3)."""
+
+    path: str
+    pixels: NDArray[np.uint8]
+    faces: int
+    detector: str
+    chosen: Sequence[Face]
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """The chosen faces of a photo and their chips, uint8 RGB (150, 150, 3)."""
+
+    faces: int
+    detector: str
+    chosen: Sequence[Face]
+    chips: Sequence[NDArray[np.uint8]]
+
+
+class Engine:
+    """Everything from the bytes of photos to embeddings."""
+
+    def __init__(self, settings: EngineSettings, models: Mapping[str, Path]) -> None:
+        """Open the exported models, given by name, that settings.models asks for.
+
+        Raises UserError where settings.device is "cuda" and there is no usable GPU.
+        """
+        self._settings = settings
+        self._ladder = Ladder(settings, models)
+        self._cut = open_cut(settings, models)
+        self._encoder = open_encoder(settings, models)
+
+    def encode(self, photos: Iterable[Photo]) -> list[Outcome]:
+        """Give for each photo its faces, or its failure.
+
+        MemoryError and DeviceError are left to the caller.
+        A photo is taken when the one before it has been searched, on a GPU decoded.
+        """
+        # As iterators: only so many photos are in memory at once as are worked on together.
+        together = _DETECTED[self._settings.device]
+        decoded = _in_turn(self._decode, ([photo] for photo in photos))
+        found = _in_turn(self._find, bunches(decoded, _held, together))
+        cut = list(_in_turn(self._cut_out, bunches(found, _held, HELD)))
+        chips = [chip for one in cut if isinstance(one, _Cut) for chip in one.chips]
+        embeddings = iter(self._embed(chips))
+        return [
+            one
+            if isinstance(one, Failure)
+            else [
+                EncodedFace(one.faces, face, one.detector, next(embeddings)) for face in one.chosen
+            ]
+            for one in cut
+        ]
+
+    def _decode(self, photos: Sequence[Photo]) -> list[_Decoded | Failure]:
+        return [self._decode_one(photo) for photo in photos]
+
+    def _decode_one(self, photo: Photo) -> _Decoded | Failure:
+        try:
+            pixels = decode(photo.data, self._settings.decode, self._settings.max_pixels)
+        except PhotoError as error:
+            return Failure(error.reason, error.detail)
+        return _Decoded(photo.path, pixels)
+
+    def _find(self, photos: Sequence[_Decoded | Failure]) -> list[_Found | Failure]:
+        decoded = [one for one in photos if isinstance(one, _Decoded)]
+        searched = iter(self._ladder([one.pixels for one in decoded]))
+        return [
+            one if isinstance(one, Failure) else self._choose(one, *next(searched))
+            for one in photos
+        ]
+
+    def _choose(self, photo: _Decoded, detector: str, faces: Sequence[Face]) -> _Found | Failure:
+        settings = self._settings
+        if not faces:
+            detail = f"none found by {', '.join(settings.detectors)}"
+            return Failure("no_face", detail)
+        large = [face for face in faces if min(face.width, face.height) >= settings.min_face]
+        if not large:
+            detail = f"every face is smaller than min_face, {settings.min_face} pixels"
+            return Failure("small_face", detail)
+        strong = [face for face in large if face.score >= settings.min_score]
+        if not strong:
+            detail = f"every score is lower than min_score, {settings.min_score}"
+            return Failure("weak_face", detail)
+        height, width = photo.pixels.shape[:2]
+        chosen = choose(strong, settings.face, height, width)
+        return _Found(photo.path, photo.pixels, len(faces), detector, chosen)
+
+    def _cut_out(self, photos: Sequence[_Found | Failure]) -> list[_Cut | Failure]:
+        found = [one for one in photos if isinstance(one, _Found)]
+        chips = iter(self._cut([(one.pixels, face) for one in found for face in one.chosen]))
+        return [
+            one
+            if isinstance(one, Failure)
+            else _Cut(
+                one.faces,
+                one.detector,
+                one.chosen,
+                [next(chips) for _ in one.chosen],
+            )
+            for one in photos
+        ]
+
+    def _embed(self, chips: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        parts = [
+            self._embed_together(chips[start : start + CHIPS])
+            for start in range(0, len(chips), CHIPS)
+        ]
+        return np.concatenate([np.empty((0, DIMENSIONS), dtype=np.float32), *parts])
+
+    def _embed_together(self, chips: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        batch = np.stack(chips)
+        embeddings = self._encoder(batch)
+        if not self._settings.flip:
+            return embeddings
+        mirrored = self._encoder(np.ascontiguousarray(batch[:, :, ::-1]))
+        return (embeddings + mirrored) / np.float32(2)
+
+
+_Item = TypeVar("_Item", Photo, _Decoded | Failure, _Found | Failure)
+_Result = TypeVar("_Result")
+
+
+def _in_turn(
+    work: Callable[[Sequence[_Item]], list[_Result]], groups: Iterable[Sequence[_Item]]
+) -> Iterator[_Result | Failure]:
+    """Do the work on one group after the other, and keep hold of none."""
+    for group in groups:
+        results = _one_by_one(work, group)
+        del group
+        yield from results
+        del results
+
+
+def _one_by_one(
+    work: Callable[[Sequence[_Item]], list[_Result]], items: Sequence[_Item]
+) -> list[_Result | Failure]:
+    """Do the work on all items together or, where that fails, on each: one photo alone fails."""
+    try:
+        return [*work(items)]
+    except (MemoryError, DeviceError):
+        raise
+    except Exception as error:  # a photo that breaks a library must not take others along
+        if len(items) > 1:
+            return [one for item in items for one in _one_by_one(work, [item])]
+        log.exception("photo %r", getattr(items[0], "path", ""))
+        return [Failure("error", f"{type(error).__name__}: {error}")]
+
+
+def _held(photo: _Decoded | _Found | Failure) -> int:
+    return 0 if isinstance(photo, Failure) else photo.pixels.nbytes
+
+
+_Any = TypeVar("_Any")
+
+
+def bunches(photos: Iterable[_Any], size: Callable[[_Any], int], most: int) -> Iterator[list[_Any]]:
+    """Photos in lists, each ended by the photo with which it holds more than `most` bytes.
+
+    `size` gives the bytes that a photo keeps in memory.
+    """
+    bunch: list[_Any] = []
+    held = 0
+    for photo in photos:
+        bunch.append(photo)
+        held += size(photo)
+        if held > most:
+            yield bunch
+            bunch, held = [], 0
+    yield bunch

@@ -1,0 +1,33 @@
+"""dlib's frontal face detector: HOG features and five linear filters, on the CPU only."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import dlib
+import numpy as np
+from PIL import Image
+
+from meanface.engine.face import Face
+from meanface.engine.search import Pixels, Search
+from meanface.engine.settings import EngineSettings
+
+
+def open_hog(settings: EngineSettings, models: Mapping[str, Path]) -> Search:
+    """Open the detector; `models` gives its exported files."""
+    names = ["front", "hog"] if settings.middle_settles else ["hog"]
+    detectors = [dlib.fhog_object_detector(str(models[name])) for name in names]
+
+    def faces_in(photo: Pixels, upsample: int) -> list[Face]:
+        if settings.hog == "quick":
+            photo = np.asarray(Image.fromarray(photo).convert("L"))
+        height, width = photo.shape[:2]
+        for detector in detectors:
+            boxes, scores, _ = detector.run(photo, upsample, 0.0)
+            if any(box.contains(width // 2, height // 2) for box in boxes):
+                break
+        return [
+            Face(box.left(), box.top(), box.right(), box.bottom(), score)
+            for box, score in zip(boxes, scores, strict=True)
+        ]
+
+    return lambda photos, upsample: [faces_in(photo, upsample) for photo in photos]

@@ -1,0 +1,110 @@
+"""dlib's landmark predictor, parsed once and written as an array that opens without parsing."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meanface.engine.landmarks import (
+    CASCADES,
+    FEATURES,
+    LEAVES,
+    MODEL,
+    POINTS,
+    SPLITS,
+    THRESHOLDS,
+    TREES,
+)
+from meanface.engine.weights import read_weights
+from meanface.files.arrays import save_array
+
+
+def export_landmarks(target: Path) -> None:
+    """Write the predictor to `target` as .npy, 68 MB; the same bytes every time.
+
+    Raises UserError where the weight file is not the published one.
+    """
+    save_array(target, _parse(read_weights("landmarks")))
+
+
+# With these bytes begin a column of 2 * 68 numbers and a list of 500 things.
+_COLUMN, _LIST = re.compile(rb"\x81\x88\x81\x01"), re.compile(rb"\x02\xf4\x01")
+
+
+def _parse(data: bytes) -> NDArray[np.void]:
+    """The predictor in dlib's file: the initial landmarks, the trees, the anchors, the deltas.
+
+    Numbers have no fixed length, so that only reading one tells where the next begins. To be fast,
+    many places are read at once: all leaves of a cascade, all trees, all cascades.
+    """
+    model = np.zeros((), MODEL)
+    cascades = model["cascades"]
+    words = np.ndarray(len(data), "<i8", data + bytes(8), strides=(1,))
+    columns = np.array([match.end() for match in _COLUMN.finditer(data)])
+
+    points = _Reader(words, columns[:1])
+    for i in range(2 * POINTS):
+        model["points"][i] = points.real()[0]
+    ends = [points.at]
+    for cascade, places in zip(cascades, np.split(columns[1:], CASCADES), strict=True):
+        leaves = _Reader(words, places)
+        for i in range(2 * POINTS):
+            cascade["leaves"][:, i] = leaves.real()
+        ends.append(leaves.at)
+
+    # A tree's splits follow the last leaf of the tree before.
+    places = np.concatenate(ends)[::LEAVES]
+    trees = _Reader(words, places[:-1])
+    trees.at[0] += 2  # the number of cascades
+    trees.at[::TREES] += 3  # the number of trees
+    trees.integer()  # the number of splits
+    for i in range(SPLITS):
+        split = cascades["splits"][:, :, i]
+        for which in range(2):
+            split[:, which] = trees.integer().reshape(CASCADES, TREES)
+        threshold = np.floor(trees.real()) - THRESHOLDS[0]
+        split[:, 2] = (FEATURES + threshold).reshape(CASCADES, TREES)
+
+    lists = np.array([match.end() for match in _LIST.finditer(data, places[-1])])
+    anchors, deltas = (_Reader(words, places) for places in np.split(lists, 2))
+    for i in range(FEATURES):
+        cascades["anchors"][:, i] = anchors.integer()
+        for axis in range(2):
+            cascades["deltas"][:, axis, i] = deltas.real()
+    return model
+
+
+class _Reader:
+    """Reads a file of dlib's at many places (n,) at once: serialize.h, float_details.h."""
+
+    def __init__(self, words: NDArray[np.int64], at: NDArray[np.int64]) -> None:
+        """Begin at `at`; `words` are the eight bytes from each byte of the file on."""
+        self._words = words
+        self.at = at.copy()
+
+    def integer(self) -> NDArray[np.int64]:
+        value, size = _integer(self._words[self.at])
+        self.at += size
+        return value
+
+    def real(self) -> NDArray[np.float64]:
+        words = self._words[self.at]
+        mantissa, size = _integer(words)
+        exponent, more = _integer(words >> 8 * size)
+        self.at += size + more
+        return mantissa * _POWERS.take(exponent + 256)
+
+
+_POWERS = 2.0 ** np.arange(-256, 256)
+_MASKS = (1 << 8 * np.arange(8)) - 1
+
+
+def _integer(words: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The integers with which the words begin, and how many bytes they take.
+
+    The first byte holds the sign, 0x80, and how many bytes follow it.
+    """
+    size = words & 0x0F
+    sign = 1 - (words >> 6 & 2)
+    return (words >> 8 & _MASKS.take(size)) * sign, size + 1

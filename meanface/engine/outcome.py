@@ -1,0 +1,36 @@
+"""What became of a photo: its faces with their embeddings, or why it failed."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meanface.engine.face import Face
+
+if TYPE_CHECKING:
+    pass
+
+
+DIMENSIONS = 128  # of an embedding by dlib's network
+
+
+@dataclass(frozen=True)
+class EncodedFace:
+    """One face of a photo: where it is, what found it, its embedding float32 (128,)."""
+
+    faces: int
+    face: Face
+    detector: str
+    embedding: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A photo without an embedding, and why."""
+
+    reason: str
+    detail: str
+
+
+Outcome: TypeAlias = list[EncodedFace] | Failure

@@ -1,0 +1,47 @@
+"""What detectors share: photos scaled down for the search, and boxes scaled back up."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from meanface.engine.face import Face
+
+Pixels = NDArray[np.uint8]
+
+Search = Callable[[Sequence[Pixels], int], list[list[Face]]]
+"""Finds faces in photos, uint8 RGB (height, width, 3), after doubling their size so many times.
+
+Gives the faces of each photo, the most certain first.
+"""
+
+# The longest side before upsampling. Where dlib resizes, it adds up positions in float32, and
+# writes outside of its memory for sides well beyond twice of this.
+LONGEST = 4096
+
+
+def shrunk(photo: Pixels, scale: float) -> tuple[Pixels, float]:
+    """Scale a photo, uint8 RGB (height, width, 3), down by `scale` if that is more than 1.
+
+    The second value scales boxes back up.
+    """
+    if scale <= 1:
+        return photo, 1.0
+    height, width = photo.shape[:2]
+    size = max(1, int(width / scale)), max(1, int(height / scale))
+    return np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.BILINEAR)), scale
+
+
+def scaled(face: Face, scale: float) -> Face:
+    """Give the face with its box enlarged by `scale`, from a smaller photo to the photo itself."""
+    if scale == 1:
+        return face
+    return replace(
+        face,
+        left=round(face.left * scale),
+        top=round(face.top * scale),
+        right=round((face.right + 1) * scale) - 1,
+        bottom=round((face.bottom + 1) * scale) - 1,
+    )

@@ -1,0 +1,78 @@
+"""Sessions of ONNX Runtime, on a processor or a GPU, and their errors."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from meanface.errors import DeviceError, UserError
+
+_CUDA = "CUDAExecutionProvider"
+_CUDA_OPTIONS = {
+    "use_tf32": "0",  # it would round the products to 10 bits
+    "cudnn_conv_algo_search": "HEURISTIC",  # to try them out takes long, for each size of a photo
+}
+
+_NO_MEMORY = re.compile("bad_alloc|Failed to allocate memory|out of memory|ALLOC_FAILED")
+_OF_CUDA = re.compile("CUDA|CUDNN|CUBLAS", re.IGNORECASE)
+
+
+def run_session(
+    session: onnxruntime.InferenceSession, inputs: Mapping[str, NDArray[Any]]
+) -> NDArray[np.float32]:
+    """Give the output, float32, of a model of one output for its inputs by name.
+
+    Raises MemoryError where there is not enough, DeviceError where the GPU fails: ONNX Runtime has
+    no classes of its own for these.
+    """
+    try:
+        (result,) = session.run(None, dict(inputs))
+    except Exception as error:
+        if _NO_MEMORY.search(str(error)):
+            raise MemoryError(str(error)) from error
+        if _OF_CUDA.search(str(error)):
+            raise DeviceError(str(error)) from error
+        raise
+    return np.asarray(result, dtype=np.float32)
+
+
+def open_session(model: Path, device: str) -> onnxruntime.InferenceSession:
+    """Open an ONNX model on "cpu" (one thread: a worker is one core) or "cuda".
+
+    Raises UserError where `device` is "cuda" and ONNX Runtime cannot use a GPU.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    if device == "cpu":
+        return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    reason = "it is installed without CUDA"
+    if _CUDA in onnxruntime.get_available_providers():
+        try:
+            onnxruntime.preload_dlls()  # CUDA as pip installs it lies where no loader looks
+            session = onnxruntime.InferenceSession(
+                str(model),
+                options,
+                providers=[(_CUDA, _CUDA_OPTIONS), "CPUExecutionProvider"],
+                enable_fallback=0,  # which would go on with the CPU
+            )
+        except Exception as error:
+            if _OF_CUDA.search(str(error)):
+                raise UserError(_no_gpu(" ".join(str(error).split()))) from error
+            raise
+        if session.get_providers()[0] == _CUDA:
+            return session
+        reason = "its CUDA provider or the driver cannot be loaded"
+    raise UserError(_no_gpu(reason))
+
+
+def _no_gpu(reason: str) -> str:
+    return (
+        f"device: cuda was asked for, but ONNX Runtime can use no GPU here: {reason}; "
+        "see GPU in docs/performance.md, or write device: cpu"
+    )

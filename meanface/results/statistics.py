@@ -1,0 +1,212 @@
+"""The statistics stage: how the embeddings scatter about their mean, and whom they come from.
+
+Sums are exact and rounded at the end, so that no order of rows, shards or cores changes a bit.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from meanface.engine.outcome import DIMENSIONS
+from meanface.errors import AccountingError
+from meanface.files.arrays import release, save_array
+from meanface.files.atomic import replacing
+from meanface.files.tables import read_table, write_table
+from meanface.results.exact_moments import CHUNK, ExactMoments
+from meanface.results.exact_sum import ExactSum
+
+IDENTITIES = ("identity", "photos", "spread", "distance")
+# An ExactSum costs milliseconds however few it adds; math.fsum's lists grow with the rows. From
+# about this number of rows on they take as long.
+_MANY = 2**10
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """The moments of `count` embeddings.
+
+    `mean` float64 (128,) is their arithmetic mean, `unit_mean` the same direction at length 1 (nan
+    where the mean is zero). `covariance` float64 (128, 128) is that of a sample, divided by
+    count - 1 and correctly rounded; `standard_deviation` (128,) is the root of its diagonal, and
+    `standard_error` (128,), that of the mean, is standard_deviation / sqrt(count), as if the
+    embeddings were independent. One embedding does not tell how others scatter: the last three are
+    nan for it.
+    """
+
+    count: int
+    mean: NDArray[np.float64]
+    unit_mean: NDArray[np.float64]
+    standard_deviation: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+    standard_error: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Identities:
+    """The persons, sorted by name (by code point), one row each; "" has the photos in no folder.
+
+    `photos` int64 (k,) counts a person's embeddings. `means` float64 (k, 128) are their arithmetic
+    means: the exact sum, rounded once, divided by the number. `spread` float64 (k,) is the root
+    mean square of the distances of a person's embeddings to that person's mean, 0 for one photo.
+    `distance` float64 (k,) is the distance of a person's mean to the mean of all embeddings.
+    Distances are Euclidean.
+    """
+
+    names: list[str]
+    photos: NDArray[np.int64]
+    means: NDArray[np.float64]
+    spread: NDArray[np.float64]
+    distance: NDArray[np.float64]
+
+
+def distances(
+    embeddings: NDArray[np.float32] | NDArray[np.float64], mean: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Give the Euclidean distances of embeddings (n, 128) to a mean (128,), float64 (n,).
+
+    The distance of a row has the same bits whatever the other rows and their number.
+    """
+    result = np.empty(len(embeddings))
+    for start in range(0, len(embeddings), CHUNK):
+        part = slice(start, start + CHUNK)
+        result[part] = np.sqrt(_squared_distances(embeddings[part], mean))
+        release(embeddings)
+    return result
+
+
+def _squared_distances(
+    rows: NDArray[np.float32] | NDArray[np.float64], centres: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Give the squared distances of rows (n, d) to one centre (d,) or one each (n, d)."""
+    total = np.zeros(len(rows))
+    # BLAS and np.sum choose their order of adding by the shape and the processor.
+    for column, centre in zip(rows.T, centres.T, strict=True):
+        difference = column - centre
+        total += difference * difference
+    return total
+
+
+def statistics_of(moments: ExactMoments) -> Statistics:
+    """Give the statistics of what was added to `moments`. ValueError: nothing was."""
+    mean, covariance = moments.mean(), moments.covariance()
+    length = math.sqrt(math.fsum(mean * mean))
+    standard_deviation = np.sqrt(np.diagonal(covariance))
+    return Statistics(
+        count=moments.count,
+        mean=mean,
+        unit_mean=mean / length if length else np.full_like(mean, np.nan),
+        standard_deviation=standard_deviation,
+        covariance=covariance,
+        standard_error=standard_deviation / math.sqrt(moments.count),
+    )
+
+
+def identities_of(
+    embeddings: NDArray[np.float32],
+    rows: NDArray[np.int64],
+    identities: "pd.Series[str]",
+    mean: NDArray[np.float64],
+) -> Identities:
+    """Give the persons of some `rows` of embeddings (n, 128).
+
+    identities[i] names the person of row rows[i]; `mean` float64 (128,) is that of all these rows.
+    """
+    codes, names = pd.factorize(identities, sort=True)
+    photos = np.bincount(codes, minlength=len(names))
+    ends = np.cumsum(photos)[:-1]
+    order = np.argsort(codes, kind="stable")
+    means = np.empty((len(names), embeddings.shape[1]))
+    for person, theirs in enumerate(np.split(rows[order], ends)):
+        means[person] = _mean(embeddings, theirs)
+    squares = np.concatenate(
+        [_squared_distances(embeddings[rows[part]], means[codes[part]]) for part in _chunks(order)]
+    )
+    spread = [
+        math.sqrt(math.fsum(theirs.tolist()) / len(theirs)) for theirs in np.split(squares, ends)
+    ]
+    return Identities(
+        names=names.tolist(),
+        photos=photos,
+        means=means,
+        spread=np.array(spread),
+        distance=distances(means, mean),
+    )
+
+
+def _mean(embeddings: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Give the mean of some rows: the exact sum, rounded once, divided by their number."""
+    if len(rows) < _MANY:
+        sums = [math.fsum(column) for column in embeddings[rows].T.tolist()]
+        return np.array(sums) / len(rows) + 0.0  # no -0.0, like ExactSum
+    total = ExactSum(embeddings.shape[1])
+    for part in _chunks(rows):
+        total.add(embeddings[part])
+    return total.mean()
+
+
+def _chunks(rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    return (rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK))
+
+
+def write_statistics(
+    embeddings: Path,
+    faces: Path,
+    mean: Path,
+    *,
+    deduplicate: bool,
+    statistics: Path,
+    identities: Path,
+    identity_means: Path,
+    mean_by_identity: Path,
+) -> Identities:
+    """Write the statistics of the merged `embeddings` (row i belongs to row i of `faces`).
+
+    `deduplicate` leaves out the rows whose photo has the content of an earlier one
+    (`duplicate_of`). Written are `statistics` (.npz, the fields of Statistics), `identities` (CSV,
+    IDENTITIES, distances rounded to 6 decimals), `identity_means` (float64 (k, 128), row i belongs
+    to row i of `identities`) and `mean_by_identity` (float64 (128,), the mean of those k rows:
+    each person counts once).
+
+    Raises AccountingError where the three files do not belong together; then nothing is written.
+    """
+    vectors = np.asarray(np.load(embeddings, mmap_mode="r", allow_pickle=False))
+    table = read_table(faces, ["identity", "duplicate_of"])[["identity", "duplicate_of"]]
+    if vectors.dtype != np.float32 or vectors.shape != (len(table), DIMENSIONS):
+        raise AccountingError(
+            f"{embeddings}: {vectors.dtype} {vectors.shape} for {len(table)} rows of {faces}"
+        )
+    if deduplicate:
+        table = table[table["duplicate_of"] == ""]
+    rows = table.index.to_numpy()
+    moments = ExactMoments(DIMENSIONS)
+    for part in _chunks(rows):
+        moments.add(vectors[part])
+    whole = statistics_of(moments)
+    if not np.array_equal(whole.mean, np.load(mean, allow_pickle=False)):
+        raise AccountingError(f"{mean} is not the mean of {whole.count} rows of {embeddings}")
+    persons = identities_of(vectors, rows, table["identity"], whole.mean)
+    # By columns: a list of all means would need a gigabyte for a few hundred thousand persons.
+    sums = np.array([math.fsum(column.tolist()) for column in persons.means.T])
+
+    with replacing(statistics) as part_file, part_file.open("wb") as stream:
+        np.savez(stream, allow_pickle=False, **asdict(whole))
+    write_table(identities, IDENTITIES, _rows(persons))
+    save_array(identity_means, persons.means)
+    save_array(mean_by_identity, sums / len(persons.names))
+    return persons
+
+
+def _rows(persons: Identities) -> Iterator[tuple[str, int, float, float]]:
+    for name, photos, spread, distance in zip(
+        persons.names,
+        persons.photos.tolist(),
+        persons.spread.tolist(),
+        persons.distance.tolist(),
+        strict=True,
+    ):
+        yield name, photos, round(spread, 6), round(distance, 6)

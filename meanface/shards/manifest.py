@@ -1,0 +1,43 @@
+"""The manifest of a shard: one row per photo."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+from meanface.errors import AccountingError
+from meanface.files.tables import read_rows
+
+MANIFEST = ("path", "size", "sha256")
+
+
+class ManifestRow(NamedTuple):
+    """One photo of a manifest."""
+
+    path: str
+    size: int  # bytes of the photo
+    sha256: str  # hexadecimal; "" where the photo was too large to be read
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """One photo of a shard."""
+
+    path: str
+    size: int  # bytes of the photo
+    sha256: str  # hexadecimal
+    data: bytes
+
+
+def read_manifest(manifest: Path) -> list[ManifestRow]:
+    """Read a manifest. AccountingError: it is damaged."""
+    with manifest.open(encoding="utf-8", newline="") as stream:
+        rows = read_rows(stream, MANIFEST)
+        try:
+            photos = [ManifestRow(path, int(size), sha256) for path, size, sha256 in rows]
+        except ValueError as error:
+            raise AccountingError(f"{manifest} is damaged: {error}") from error
+    for before, after in pairwise(photos):
+        if before.path >= after.path:
+            raise AccountingError(f"{manifest} is damaged: {after.path!r} is out of order")
+    return photos

@@ -1,0 +1,1 @@
+"""Where photos come from: archives, folders and downloads."""

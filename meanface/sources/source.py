@@ -1,0 +1,111 @@
+"""Where the photos of a run are, from the configuration."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from meanface.errors import UserError
+from meanface.sources.checksum import Checksum
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where photos are: `urls` to download from, or else a `path` (an archive or a folder).
+
+    `name` tells it from the other sources of a run; `prefix` is what its photos' paths begin with.
+    """
+
+    name: str
+    prefix: str
+    urls: tuple[str, ...]
+    path: Path | None
+    checksum: Checksum | None
+
+    @property
+    def file_name(self) -> str:
+        """The file name of the archive or folder; of a URL as far as it is a plain one."""
+        if self.path:
+            return self.path.name
+        name = PurePosixPath(unquote(urlsplit(self.urls[0]).path)).name
+        return re.sub(r"[^\w. -]", "_", name).lstrip(".") or "photos"
+
+
+def sources_of(
+    config: Mapping[str, Any], folders: Sequence[Path], *, must_exist: bool = True
+) -> list[Source]:
+    """Give the sources of the photos; a relative path is looked up in `folders`, in order.
+
+    The first of these is the run's own. Where there are several sources, each has a name: its own,
+    or the file's without its ending.
+    Raises UserError for a path that is not there where it `must_exist`, an archive with braces in
+    its path, a folder in which the results lie, a URL without a checksum, two checksums, two
+    sources of one name.
+    """
+    photos = config["photos"]
+    if isinstance(photos, str):
+        return [_source(config, "photos", "", folders, must_exist)]
+    for key in ("mirrors", "sha256", "md5"):
+        if config[key]:
+            raise UserError(f"config: {key}: write it beside each of the photos, not for the list")
+    sources: dict[str, Source] = {}
+    for part in photos:
+        given: dict[str, Any] = {"mirrors": [], "sha256": None, "md5": None}
+        given |= {"photos": part} if isinstance(part, str) else part
+        name = given.get("name") or _name_of(given["photos"])
+        if name in sources:
+            raise UserError(f"config: photos: two are called {name!r}; give one of them a name")
+        sources[name] = _source(given, name, f"{name}/", folders, must_exist)
+    return list(sources.values())
+
+
+def _name_of(photos: str) -> str:
+    """The name of an archive or folder without its endings, of letters, digits, _ and - only."""
+    stem = PurePosixPath(unquote(urlsplit(photos).path)).name.partition(".")[0]
+    return re.sub("[^A-Za-z0-9_-]+", "_", stem) or "photos"
+
+
+def _source(
+    config: Mapping[str, Any], name: str, prefix: str, folders: Sequence[Path], must_exist: bool
+) -> Source:
+    photos = config["photos"]
+    given = [
+        Checksum(kind, str(config[kind]).lower()) for kind in ("sha256", "md5") if config[kind]
+    ]
+    if len(given) > 1:
+        raise UserError("config: sha256 and md5 are both given; write one of them")
+    checksum = given[0] if given else None
+    if "://" in photos:
+        if not photos.startswith(("http://", "https://")):
+            raise UserError(f"config: photos: {photos!r}; write a URL with http:// or https://")
+        try:
+            urlsplit(photos)
+        except ValueError as error:
+            raise UserError(f"config: photos: {photos!r} will not do: {error}") from error
+        if checksum is None:
+            raise UserError(
+                f"config: sha256: missing for the URL {photos}; write the archive's sha256 or md5"
+            )
+        return Source(name, prefix, (photos, *config["mirrors"]), None, checksum)
+    path = _found(photos, folders)
+    if path is None and must_exist:
+        raise UserError(f"config: photos: no such file or folder: {photos!r}")
+    if path and path.is_dir() and checksum:
+        raise UserError(f"config: {checksum.algorithm}: a folder has none; write null")
+    return Source(name, prefix, (), path or Path(photos), checksum)
+
+
+def _found(photos: str, folders: Sequence[Path]) -> Path | None:
+    """Look a path up in the folders, of which the first is the run's. UserError: it won't do."""
+    try:
+        paths = [folder / Path(photos).expanduser() for folder in folders]
+        path = next((path for path in paths if path.exists()), None)
+        if path and (folders[0] / "results").resolve().is_relative_to(path.resolve()):
+            raise UserError(f"config: photos: results go into {path}; name another by --directory")
+        if path and path.is_file() and re.search("[{}]", str(path)):
+            raise UserError(f"config: photos: rename {path}: braces are Snakemake's wildcards")
+    except (OSError, ValueError, RuntimeError) as error:  # such as too long, no such user
+        raise UserError(f"config: photos: {photos!r} will not do: {error}") from error
+    return path

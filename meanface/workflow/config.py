@@ -1,0 +1,63 @@
+"""The configuration, checked before any job starts."""
+
+import difflib
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from meanface.errors import UserError
+
+
+def _is_number(_: object, value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_integer(_: object, value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+# JSON Schema takes 1.0 for an integer and lets not-a-number pass; both would fail much later.
+_Validator = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
+    jsonschema.Draft202012Validator,
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine_many(
+        {"integer": _is_integer, "number": _is_number}
+    ),
+)
+
+
+def check_config(config: Mapping[str, Any], schema: Path) -> None:
+    """Check a configuration against the JSON schema in the YAML file `schema`.
+
+    Raises UserError for the first key that is wrong: one line that names it and says what to
+    write.
+    """
+    rules = yaml.safe_load(schema.read_text(encoding="utf-8"))
+    for key in config:
+        if key not in rules["properties"]:
+            close = difflib.get_close_matches(str(key), rules["properties"], n=1)
+            hint = f"did you mean {close[0]}?" if close else "config/config.yaml has all keys"
+            raise UserError(f"config: unknown key {key!r}; {hint}")
+    error = jsonschema.exceptions.best_match(_Validator(rules).iter_errors(config))
+    if error is None:
+        _check_cache(str(config["cache"]), rules["properties"]["cache"]["description"])
+        return
+    if not error.absolute_path:
+        raise UserError(f"config: {error.message}; config/config.yaml has all keys")
+    key = str(error.absolute_path[0])
+    description = rules["properties"][key]["description"]
+    raise UserError(f"config: {key}: {config[key]!r} will not do; write {description}")
+
+
+def _check_cache(cache: str, description: str) -> None:
+    protocol, is_address, _ = cache.partition("://")
+    if is_address:
+        from fsspec import available_protocols  # a fifth of a second, that most runs need not spend
+
+        if protocol not in available_protocols():
+            raise UserError(
+                f"config: cache: {protocol!r} is no protocol that fsspec knows; write {description}"
+            )

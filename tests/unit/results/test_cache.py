@@ -1,0 +1,279 @@
+"""The cache of outcomes: what it gives back, and that nothing depends on it."""
+
+import hashlib
+import json
+import os
+import zipfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import boto3
+import numpy as np
+import pytest
+import requests
+from moto.server import ThreadedMotoServer
+from s3fs import S3FileSystem
+
+from meanface.engine.face import Face
+from meanface.engine.outcome import EncodedFace, Failure, Outcome
+from meanface.results.cache import ENGINES, Cache
+from meanface.results.outcomes import write_outcomes
+from tests.runs import snakemake
+
+ENGINE = "0" * 63
+
+
+def content(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
+def outcome(name: str) -> Outcome:
+    """What becomes of a photo: `no_face` and the like fail for that, `two` has two faces."""
+    if "_" in name:
+        return Failure(name, 'a "detail", with a comma\nand a line')
+    rng = np.random.default_rng(list(name.encode()))
+    return [
+        EncodedFace(2, Face(i, 2, 30, 40, 0.1234564), "hog@0", rng.normal(size=128).astype("f4"))
+        for i in range(2 if name == "two" else 1)
+    ]
+
+
+def keep(cache: Cache, folder: Path, name: str, photos: Iterable[str]) -> None:
+    files = [folder / f"{name}.{kind}" for kind in ("npy", "csv")]
+    write_outcomes({content(photo): outcome(photo) for photo in photos}, *files)
+    cache.keep(name, *files)
+
+
+def recalled(cache: Cache, name: str, photos: Iterable[str]) -> set[str]:
+    """The photos that the cache knows; what it knows is right."""
+    photos = list(photos)
+    known = cache.recall(name, [content(photo) for photo in photos])
+    for photo in photos:
+        if content(photo) in known:
+            same(known[content(photo)], outcome(photo))
+    assert set(known) <= {content(photo) for photo in photos}
+    return {photo for photo in photos if content(photo) in known}
+
+
+def same(one: Outcome, other: Outcome) -> None:
+    if isinstance(one, Failure) or isinstance(other, Failure):
+        assert one == other
+        return
+    for a, b in zip(one, other, strict=True):
+        assert (a.faces, a.detector) == (b.faces, b.detector)
+        assert a.face == Face(b.face.left, 2, 30, 40, 0.123456)
+        assert np.array_equal(a.embedding, b.embedding)
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    return Cache(str(tmp_path / "cache"), ENGINE + "1")
+
+
+def files_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def test_what_was_kept_is_recalled(cache: Cache, tmp_path: Path) -> None:
+    assert recalled(cache, "s", ["a"]) == set()
+    keep(cache, tmp_path, "s", ["a", "two", "no_face"])
+    assert recalled(cache, "s", ["a", "two", "no_face", "new"]) == {"a", "two", "no_face"}
+    assert recalled(cache, "s", ["two"]) == {"two"}
+
+
+def test_what_passes_is_not_recalled(cache: Cache, tmp_path: Path) -> None:
+    keep(cache, tmp_path, "s", ["time_out", "no_face", "out_of_memory"])
+    assert recalled(cache, "s", ["no_face", "out_of_memory"]) == {"no_face"}
+
+
+def test_photos_that_went_to_other_shards_are_found_by_the_index(
+    cache: Cache, tmp_path: Path
+) -> None:
+    keep(cache, tmp_path, "s", ["a", "b"])
+    keep(cache, tmp_path, "t", ["c", "no_face"])
+    assert recalled(cache, "u", ["a", "c"]) == set()
+    cache.tidy({"s": [content("a"), content("b")], "t": [content("c"), content("no_face")]})
+    assert recalled(cache, "u", ["a", "c", "no_face", "new"]) == {"a", "c", "no_face"}
+    keep(cache, tmp_path, "u", ["a", "c", "no_face"])
+    assert recalled(cache, "s", ["a", "b", "c"]) == {"a", "b", "c"}
+
+
+def test_nothing_is_lost_before_it_is_tidied_and_little_is_left_after(
+    cache: Cache, tmp_path: Path
+) -> None:
+    keep(cache, tmp_path, "s", ["a", "b"])
+    cache.tidy({"s": [content("a"), content("b")]})
+    keep(cache, tmp_path, "t", ["a"])
+    assert recalled(cache, "u", ["b"]) == {"b"}
+    cache.tidy({"t": [content("a")]})
+    assert recalled(cache, "u", ["a", "b"]) == {"a"}
+    assert [path.name for path in files_in(tmp_path / "cache")] == ["index.npz", "t.zip"]
+
+
+def test_an_engine_knows_its_own_outcomes_only(cache: Cache, tmp_path: Path) -> None:
+    keep(cache, tmp_path, "s", ["a"])
+    assert recalled(Cache(str(tmp_path / "cache"), ENGINE + "2"), "s", ["a"]) == set()
+
+
+def test_engines_used_longest_ago_are_removed(tmp_path: Path) -> None:
+    used = [Cache(str(tmp_path / "cache"), f"{ENGINE}{number:x}") for number in range(ENGINES + 2)]
+    foreign = tmp_path / "cache/mine/photo.txt"
+    foreign.parent.mkdir(parents=True)
+    foreign.touch()
+    for hour, each in enumerate(used):
+        keep(each, tmp_path, "s", ["a"])
+        each.tidy({"s": [content("a")]})
+        os.utime(tmp_path / f"cache/{ENGINE}{hour:x}/index.npz", (hour * 3600, hour * 3600))
+    used[-1].tidy({"s": [content("a")]})
+    assert [bool(recalled(each, "s", ["a"])) for each in used] == [False] * 2 + [True] * ENGINES
+    assert foreign.exists()
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-30])
+
+
+def turn_a_bit(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 4
+    path.write_bytes(data)
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def swap_a_table(path: Path) -> None:
+    """A sound zip, whose tables do not agree."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    members["outcomes.csv"] = members["outcomes.csv"].partition(b"\n")[0] + b"\n"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+
+
+def no_file(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize("damage", [cut, turn_a_bit, empty, swap_a_table, no_file])
+def test_a_damaged_file_is_left_out_and_named_in_the_log(
+    cache: Cache, tmp_path: Path, damage: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    keep(cache, tmp_path, "s", ["a", "b", "no_face"])
+    keep(cache, tmp_path, "t", ["c"])
+    (path,) = [path for path in files_in(tmp_path / "cache") if path.name == "s.zip"]
+    damage(path)  # type: ignore[operator]
+    assert recalled(cache, "s", ["a", "b", "no_face"]) == set()
+    assert str(path) in caplog.text
+    assert recalled(cache, "t", ["c"]) == {"c"}
+
+
+@pytest.mark.parametrize("damage", [cut, turn_a_bit, empty, no_file])
+def test_a_damaged_index_costs_nothing_else(cache: Cache, tmp_path: Path, damage: object) -> None:
+    keep(cache, tmp_path, "s", ["a"])
+    cache.tidy({"s": [content("a")]})
+    (index,) = [path for path in files_in(tmp_path / "cache") if path.name == "index.npz"]
+    damage(index)  # type: ignore[operator]
+    assert recalled(cache, "t", ["a"]) <= {"a"}
+    assert recalled(cache, "s", ["a"]) == {"a"}
+
+
+def test_a_pickle_in_the_cache_is_not_loaded(cache: Cache, tmp_path: Path) -> None:
+    keep(cache, tmp_path, "s", ["a"])
+    (path,) = files_in(tmp_path / "cache")
+    np.save(tmp_path / "evil.npy", np.array([print], dtype=object))
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    members["embeddings.npy"] = (tmp_path / "evil.npy").read_bytes()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    assert recalled(cache, "s", ["a"]) == set()
+
+
+def test_an_address_that_cannot_be_written_is_only_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    cache = Cache(str(tmp_path / "file"), ENGINE + "1")
+    keep(cache, tmp_path, "s", ["a"])
+    cache.tidy({"s": [content("a")]})
+    assert recalled(cache, "s", ["a"]) == set()
+    assert "cannot be written" in caplog.text
+    assert cache.trouble is not None
+    assert str(tmp_path / "file") in cache.trouble
+    assert "\n" not in cache.trouble
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a bucket of a real S3 API on loopback, which the environment names."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "meanface")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    requests.post(f"http://{host}:{port}/moto-api/reset", timeout=60)  # of another test's objects
+    boto3.client("s3").create_bucket(Bucket="photos")
+    S3FileSystem.clear_instance_cache()  # nor its server
+    yield "s3://photos"
+    server.stop()
+
+
+def objects() -> dict[str, list[str]]:
+    """What lies in each bucket, by the last part of its name."""
+    s3 = boto3.client("s3")
+    return {
+        bucket["Name"]: [
+            one["Key"].rpartition("/")[2]
+            for one in s3.list_objects_v2(Bucket=bucket["Name"]).get("Contents", [])
+        ]
+        for bucket in s3.list_buckets()["Buckets"]
+    }
+
+
+def test_a_bucket_keeps_what_a_folder_does(
+    bucket: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = Cache(f"{bucket}/cache", ENGINE + "3")
+    keep(cache, tmp_path, "s", ["a", "two"])
+    keep(cache, tmp_path, "t", ["no_face"])
+    cache.tidy({"s": [content("a"), content("two")], "t": [content("no_face")]})
+    assert recalled(cache, "u", ["a", "two", "no_face", "new"]) == {"a", "two", "no_face"}
+    cache.tidy({"s": [content("a"), content("two")]})
+    assert objects() == {"photos": ["index.npz", "s.zip"]}
+
+    key = f"cache/{ENGINE}3/s.zip"
+    s3 = boto3.client("s3")
+    whole = s3.get_object(Bucket="photos", Key=key)["Body"].read()
+    s3.put_object(Bucket="photos", Key=key, Body=whole[:-30])
+    assert recalled(cache, "s", ["a"]) == set()
+    assert "s.zip cannot be read" in caplog.text
+
+
+def test_a_bucket_that_is_not_there_is_a_warning_and_is_not_made(
+    bucket: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = Cache("s3://mistyped/cache", ENGINE + "4")
+    keep(cache, tmp_path, "s", ["a"])
+    assert recalled(cache, "s", ["a"]) == set()
+    assert "mistyped" in caplog.text
+    assert objects() == {"photos": []}
+
+
+def test_a_run_in_another_folder_reuses_what_a_bucket_keeps(
+    bucket: str, tmp_path: Path, sample_photos: Path
+) -> None:
+    config = {"photos": sample_photos, "encoder": "stub", "shards": 2, "cache": f"{bucket}/cache"}
+    runs = [snakemake(tmp_path / name, **config) for name in ("one", "other")]
+    assert [run.code for run in runs] == [0, 0], runs[-1].output
+    new = [json.loads((run.results / "summary.json").read_text())["newly_encoded"] for run in runs]
+    assert new == [30, 0]
+    same_bytes = [(run.results / "embeddings.npy").read_bytes() for run in runs]
+    assert same_bytes[0] == same_bytes[1]
+    assert not (runs[0].results / "cache").exists()

@@ -1,0 +1,540 @@
+"""Shards: the same photos give the same bytes, nothing is lost, and damage is noticed."""
+
+import csv
+import gzip
+import hashlib
+import io
+import resource
+import subprocess
+import sys
+import tarfile
+import tracemalloc
+import zipfile
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+import meanface.shards.split
+from meanface.errors import AccountingError, UserError
+from meanface.shards.layout import layout, shard_of
+from meanface.shards.manifest import Photo, read_manifest
+from meanface.shards.read import read_shard
+from meanface.shards.split import split, split_part
+from meanface.sources.formats import is_photo
+from tests.lfw import lfw_archive
+
+ROOT = Path(__file__).parents[3]
+SUFFIXES = frozenset({".jpg", ".jpeg"})
+PHOTOS = {
+    **{f"{i % 7}/photo_{i}.jpg": f"photo {i}".encode() * (i * 10) for i in range(40)},
+    "a, \"b\" 'c'.jpg": b"quotes",
+    "two\nlines.jpg": b"newline",
+    "back\rhome.jpg": b"return",
+    "both\r\n.jpg": b"both",
+    "=1+1.jpg": b"formula",
+    "-rf.jpg": b"option",
+    "José/日本/😀.jpg": b"not ASCII",
+    "x" * 251 + ".jpg": b"255 bytes",
+    "d/" * 200 + "deep.jpg": b"deep",
+    "case.jpg": b"one",
+    "Case.jpg": b"another",
+    "caf\u00e9.jpg": b"composed",
+    "cafe\u0301.jpg": b"decomposed",
+    " .jpg": b"space",
+    "empty.jpg": b"",
+    "block.jpg": bytes(512),
+    "back\\slash.jpg": b"backslash",
+    "caf\\x5cxe9.jpg": b"escaped",
+}
+
+
+class Shards(NamedTuple):
+    tars: list[Path]
+    manifests: list[Path]
+
+    def bytes(self) -> list[bytes]:
+        return [path.read_bytes() for paths in self for path in paths]
+
+    def photos(self) -> Iterator[Photo]:
+        for tar, manifest in zip(self.tars, self.manifests, strict=True):
+            yield from read_shard(tar, manifest)
+
+
+def shards_in(folder: Path, count: int) -> Shards:
+    folder.mkdir(exist_ok=True)
+    return Shards(*([folder / f"{i}.{kind}" for i in range(count)] for kind in ("tar", "csv")))
+
+
+def split_into(
+    folder: Path, source: Path, count: int = 4, max_bytes: int = 1 << 20
+) -> tuple[Shards, Counter[str]]:
+    made = shards_in(folder, count)
+    return made, split(source, *made, suffixes=SUFFIXES, max_bytes=max_bytes)
+
+
+def write_tar(
+    path: Path, files: Iterable[tuple[str, bytes]], format: int = tarfile.GNU_FORMAT
+) -> Path:
+    with tarfile.open(path, "w", format=format) as archive:
+        for name, data in files:
+            info = tarfile.TarInfo(name)
+            info.size, info.mtime, info.uid, info.uname = len(data), 1234567, 1000, "someone"
+            archive.addfile(info, io.BytesIO(data))
+    return path
+
+
+def content(archive: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
+    file = archive.extractfile(info)
+    assert file is not None
+    return file.read()
+
+
+def names_in(tar: Path) -> list[str]:
+    with tarfile.open(tar) as archive:
+        return archive.getnames()
+
+
+@pytest.fixture
+def photos_tar(tmp_path: Path) -> Path:
+    escaped = {name.replace(r"\x5c", "\\"): data for name, data in PHOTOS.items()}
+    return write_tar(tmp_path / "photos.tar", escaped.items())
+
+
+def test_every_photo_is_in_one_shard_with_its_size_and_digest(
+    photos_tar: Path, tmp_path: Path
+) -> None:
+    made, counts = split_into(tmp_path / "out", photos_tar)
+    photos = list(made.photos())
+    assert {photo.path: photo.data for photo in photos} == PHOTOS
+    assert len(photos) == len(PHOTOS)
+    assert counts == {"photos": len(PHOTOS)}
+    for photo in photos:
+        data = PHOTOS[photo.path]
+        assert (photo.size, photo.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+    for i, manifest in enumerate(made.manifests):
+        rows = read_manifest(manifest)
+        assert [row.path for row in rows] == sorted(row.path for row in rows)
+        assert all(shard_of(row.path, 4) == i for row in rows)
+        assert [row.path for row in rows] == names_in(made.tars[i])
+
+
+def test_the_manifest_is_csv(photos_tar: Path, tmp_path: Path) -> None:
+    made, _ = split_into(tmp_path / "out", photos_tar, count=1)
+    with made.manifests[0].open(encoding="utf-8", newline="") as stream:
+        header, *rows = csv.reader(stream)
+    assert header == ["path", "size", "sha256"]
+    assert [row[0] for row in rows] == sorted(PHOTOS)
+
+
+def test_up_to_256_shards_are_one_part_and_few_more_than_asked_for_many() -> None:
+    assert [layout(shards) for shards in (1, 16, 256)] == [(1, 1), (1, 16), (1, 256)]
+    assert [layout(shards) for shards in (257, 300, 512, 10_000)] == [
+        (9, 29),
+        (10, 30),
+        (16, 32),
+        (313, 32),
+    ]
+    for wanted in (*range(1, 3000, 7), *(1 << power for power in range(15))):
+        parts, in_part = layout(wanted)
+        assert wanted <= parts * in_part < wanted + parts
+        assert in_part <= 256
+
+
+def test_parts_split_into_shards_hold_every_photo_once(photos_tar: Path, tmp_path: Path) -> None:
+    """Of a photo too large to be read, the manifest alone tells, there too."""
+    parts, counts = split_into(tmp_path / "parts", photos_tar, count=3, max_bytes=300)
+    assert counts["photos"] == len(PHOTOS)
+    found = {}
+    for number, (tar, manifest) in enumerate(zip(*parts, strict=True)):
+        made = shards_in(tmp_path / f"{number}", 4)
+        assert split_part(tar, manifest, *made, parts=3)["photos"] == len(read_manifest(manifest))
+        assert {photo.path: photo.data for photo in made.photos()} == {
+            photo.path: photo.data for photo in read_shard(tar, manifest)
+        }
+        rows = [read_manifest(shard) for shard in made.manifests]
+        assert sorted(row for shard in rows for row in shard) == read_manifest(manifest)
+        for shard, theirs in enumerate(rows):
+            found |= {row.path: (number, shard) for row in theirs}
+    assert found.keys() == PHOTOS.keys()
+    assert len(set(found.values())) == 12, "every shard has photos"
+    assert all(found[path] == (shard_of(path, 3), shard_of(path, 4, 3)) for path in found)
+
+
+def test_a_damaged_part_is_noticed(one: Shards, tmp_path: Path) -> None:
+    data = bytearray(one.tars[0].read_bytes())
+    data[1111] ^= 1
+    one.tars[0].write_bytes(data)
+    made = shards_in(tmp_path / "made", 2)
+    with pytest.raises(AccountingError, match=r"0\.tar does not agree with .*0\.csv"):
+        split_part(one.tars[0], one.manifests[0], *made, parts=1)
+    assert not list((tmp_path / "made").iterdir())
+
+
+@pytest.mark.parametrize("source", ["reversed", "pax", "gz", "zip", "folder"])
+def test_the_same_photos_give_the_same_bytes(source: str, photos_tar: Path, tmp_path: Path) -> None:
+    expected = split_into(tmp_path / "expected", photos_tar)[0].bytes()
+    with tarfile.open(photos_tar) as archive:
+        files = [(info.name, content(archive, info)) for info in archive]
+    files.reverse()
+    other = tmp_path / "other"
+    if source == "gz":
+        other.write_bytes(gzip.compress(photos_tar.read_bytes()))
+    elif source == "zip":
+        with zipfile.ZipFile(other, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, data in files:
+                archive.writestr(name, data)
+    elif source == "folder":
+        for name, data in files:
+            (other / name).parent.mkdir(parents=True, exist_ok=True)
+            (other / name).write_bytes(data)
+    else:
+        write_tar(other, files, tarfile.PAX_FORMAT if source == "pax" else tarfile.GNU_FORMAT)
+    assert split_into(tmp_path / "out", other)[0].bytes() == expected
+
+
+def test_a_shard_written_in_pieces_is_the_same(
+    photos_tar: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = split_into(tmp_path / "expected", photos_tar)[0].bytes()
+    monkeypatch.setattr(meanface.shards.split, "_BUFFER", 1000)
+    assert split_into(tmp_path / "out", photos_tar)[0].bytes() == expected
+
+
+def test_gnu_tar_reads_the_shards(photos_tar: Path, tmp_path: Path) -> None:
+    made, _ = split_into(tmp_path / "out", photos_tar, count=2)
+    for tar in made.tars:
+        listed = subprocess.run(["tar", "-tvf", tar], capture_output=True, text=True, check=True)
+        assert not listed.stderr
+        subprocess.run(["tar", "-xf", tar, "-C", tmp_path / "out"], check=True)
+        with tarfile.open(tar) as archive:
+            for info in archive:
+                assert (info.mtime, info.uid, info.gid, info.uname, info.gname, info.mode) == (
+                    *(0, 0, 0, "", ""),
+                    0o644,
+                )
+    for path, data in PHOTOS.items():
+        assert (tmp_path / "out" / path).read_bytes() == data
+
+
+def test_names_in_the_shards_are_utf8_wherever_they_are_read(
+    photos_tar: Path, tmp_path: Path
+) -> None:
+    made, _ = split_into(tmp_path / "out", photos_tar, count=1)
+    with tarfile.open(made.tars[0], encoding="ascii", errors="replace") as archive:
+        assert archive.getnames() == sorted(PHOTOS)
+
+
+def test_an_empty_shard_is_a_small_valid_tar(tmp_path: Path) -> None:
+    source = write_tar(tmp_path / "x.tar", [("one.jpg", b"1")])
+    made, _ = split_into(tmp_path / "out", source, count=8)
+    empty = [i for i in range(8) if i != shard_of("one.jpg", 8)]
+    for i in empty:
+        assert list(read_shard(made.tars[i], made.manifests[i])) == []
+        assert made.tars[i].stat().st_size == 1024
+        listed = subprocess.run(["tar", "-tf", made.tars[i]], capture_output=True, check=True)
+        assert listed.stdout + listed.stderr == b""
+    assert {made.manifests[i].read_text() for i in empty} == {"path,size,sha256\n"}
+
+
+def test_a_photos_shard_depends_on_its_path_alone() -> None:
+    # The first 16 digits that `printf %s PATH | sha256sum` prints, modulo the number of shards.
+    assert shard_of("lfw/a.jpg", 16) == 0xDB09B354528258E3 % 16
+    assert shard_of("José 日本.jpg", 1000) == 0x628223E794386F62 % 1000
+    filled = Counter(shard_of(f"{i}.jpg", 16) for i in range(16_000))
+    assert len(filled) == 16
+    assert max(filled.values()) < 1150  # five standard deviations above 1000
+
+
+def test_a_new_photo_changes_its_own_shard_only(photos_tar: Path, tmp_path: Path) -> None:
+    before, _ = split_into(tmp_path / "before", photos_tar, count=8)
+    with tarfile.open(photos_tar, "a") as archive:
+        info = tarfile.TarInfo("new.jpg")
+        archive.addfile(info)
+    after, _ = split_into(tmp_path / "after", photos_tar, count=8)
+    for old, new in zip(before, after, strict=True):
+        changed = [i for i in range(8) if old[i].read_bytes() != new[i].read_bytes()]
+        assert changed == [shard_of("new.jpg", 8)]
+
+
+def image(format: str) -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(stream, format)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    "format", ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "MPO", "JPEG2000", "AVIF"]
+)
+def test_photos_are_told_by_their_content(format: str) -> None:
+    Image.init()
+    if format not in Image.SAVE:
+        pytest.skip(f"this Pillow has no {format}")
+    assert is_photo("no_suffix", image(format), frozenset())
+    assert is_photo("wrong.txt", image(format), SUFFIXES)
+    assert not is_photo("no_suffix", b"", frozenset())
+
+
+def test_photos_are_told_by_their_suffix() -> None:
+    assert is_photo("a/B.JPG", b"no image", SUFFIXES)
+    assert is_photo("b.jpg", None, frozenset({".JPG"}))
+    assert not is_photo("jpg", b"no image", SUFFIXES)
+    assert not is_photo("a.jpg.txt", b"no image", SUFFIXES)
+    assert not is_photo("a", None, SUFFIXES)
+
+
+def test_every_format_is_known_from_the_start() -> None:
+    code = (
+        "import sys; from meanface.sources.formats import is_photo; "
+        "print(is_photo('x', sys.stdin.buffer.read(), frozenset()))"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, input=image("TIFF"), capture_output=True, cwd=ROOT, check=True)
+    assert done.stdout == b"True\n"
+
+
+@pytest.mark.parametrize(
+    "content", [b"text", b"Python", b"BMW", b"%PDF-1.4", b"GIF89a", image("PNG")[:20], bytes(99)]
+)
+def test_what_is_no_photo(content: bytes) -> None:
+    assert not is_photo("notes", content, SUFFIXES)
+
+
+def test_other_formats_are_no_photos_and_monstrous_photos_are() -> None:
+    assert not is_photo("icon", image("ICO"), SUFFIXES)
+    monster = bytearray(image("BMP"))
+    monster[18:26] = (60_000).to_bytes(4, "little") * 2
+    assert is_photo("monster", bytes(monster), SUFFIXES)
+
+
+def test_what_is_skipped_is_counted(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "sub" / "notes.txt").write_text("notes")
+    (folder / "sub" / "photo").write_bytes(image("PNG"))
+    (folder / "broken.jpg").write_bytes(b"broken")
+    (folder / "._broken.jpg").write_bytes(b"dropping")
+    (folder / "link.jpg").symlink_to("broken.jpg")
+    made, counts = split_into(tmp_path / "out", folder)
+    expected = {"photos": 2, "not_a_photo": 1, "directory": 1, "dropping": 1, "link": 1}
+    assert counts == expected
+    assert {photo.path for photo in made.photos()} == {"sub/photo", "broken.jpg"}
+
+
+def test_a_photo_too_large_is_in_the_manifest_and_not_in_memory(tmp_path: Path) -> None:
+    source = write_tar(tmp_path / "x.tar", [("large.jpg", bytes(101)), ("fits.jpg", bytes(100))])
+    made, counts = split_into(tmp_path / "out", source, count=1, max_bytes=100)
+    assert counts == {"photos": 2}
+    assert list(made.photos()) == [
+        Photo("fits.jpg", 100, hashlib.sha256(bytes(100)).hexdigest(), bytes(100))
+    ]
+    assert read_manifest(made.manifests[0])[1] == ("large.jpg", 101, "")
+    with tarfile.open(made.tars[0]) as archive:
+        assert [(info.name, info.size) for info in archive] == [("fits.jpg", 100), ("large.jpg", 0)]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (("a.jpg", b"1"), ("a.jpg", b"1")),
+        (("x/a.jpg", b"1"), ("./x//a.jpg", b"2")),
+        (("notes", b"text"), ("notes", b"text")),
+        (("photo", image("PNG")), ("photo", b"text")),
+    ],
+)
+def test_two_members_of_one_name_are_refused(
+    first: tuple[str, bytes], second: tuple[str, bytes], tmp_path: Path
+) -> None:
+    source = write_tar(tmp_path / "x.tar", [first, ("other.jpg", b"3"), second])
+    with pytest.raises(UserError, match=f"two members are named '{first[0]}'"):
+        split_into(tmp_path / "out", source)
+
+
+@pytest.mark.parametrize("files", [[], [("notes.txt", b"text")]])
+def test_a_source_without_photos_is_refused(files: list[tuple[str, bytes]], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"x\.tar holds no photo"):
+        split_into(tmp_path / "out", write_tar(tmp_path / "x.tar", files))
+
+
+def test_a_failed_split_leaves_the_shards_as_they_were(photos_tar: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    made, _ = split_into(out, photos_tar)
+    before = made.bytes()
+    files = {path.name for path in out.iterdir()}
+    assert files == {path.name for paths in made for path in paths}
+
+    bad = write_tar(tmp_path / "bad.tar", [("a.jpg", b"1"), ("../b.jpg", b"2")])
+    with pytest.raises(UserError):
+        split_into(out, bad)
+    assert made.bytes() == before
+    assert {path.name for path in out.iterdir()} == files
+    with pytest.raises(UserError):
+        split_into(tmp_path / "new", bad)
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_what_a_killed_split_left_does_no_harm(photos_tar: Path, tmp_path: Path) -> None:
+    expected = split_into(tmp_path / "expected", photos_tar)[0].bytes()
+    made = shards_in(tmp_path / "out", 4)
+    for paths in made:
+        for path in paths:
+            path.with_name(path.name + ".part").write_bytes(b"left over")
+    assert split_into(tmp_path / "out", photos_tar)[0].bytes() == expected
+
+
+def test_photos_do_not_pile_up_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = write_tar(tmp_path / "x.tar", ((f"{i}.jpg", bytes(1 << 20)) for i in range(24)))
+    monkeypatch.setattr(meanface.shards.split, "_BUFFER", 2 << 20)
+    tracemalloc.start()
+    try:
+        made, _ = split_into(tmp_path / "out", source)
+        assert sum(1 for _ in made.photos()) == 24
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_more_shards_than_files_may_be_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_tar(tmp_path / "x.tar", ((f"{i}.jpg", bytes(100)) for i in range(600)))
+    monkeypatch.setattr(meanface.shards.split, "_BUFFER", 1 << 18)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (128, hard))
+    try:
+        made, counts = split_into(tmp_path / "out", source, count=400)
+        assert counts == {"photos": 600}
+        assert {photo.path for photo in made.photos()} == {f"{i}.jpg" for i in range(600)}
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def mismatch(made: Shards) -> str:
+    with pytest.raises(AccountingError) as caught:
+        list(made.photos())
+    assert str(made.manifests[0]) in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.fixture
+def one(tmp_path: Path) -> Shards:
+    source = write_tar(tmp_path / "x.tar", [(f"{i}.jpg", bytes([i]) * 600) for i in range(3)])
+    return split_into(tmp_path / "one", source, count=1)[0]
+
+
+@pytest.mark.parametrize("offset", [0, 100, 124, 150, 512, 1111, 1536, 2048, 3072, 3700])
+def test_a_changed_byte_of_a_photo_is_noticed(offset: int, one: Shards) -> None:
+    data = bytearray(one.tars[0].read_bytes())
+    data[offset] ^= 1
+    one.tars[0].write_bytes(data)
+    assert f"{offset // 1536}.jpg" in mismatch(one)
+
+
+@pytest.mark.parametrize("target", ["0.jpg", "1.jpg", "nowhere"])
+@pytest.mark.parametrize("kind", [tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.FIFOTYPE])
+def test_what_is_no_file_is_noticed_and_no_link_followed(
+    kind: bytes, target: str, one: Shards
+) -> None:
+    with tarfile.open(one.tars[0], "w") as archive:
+        for number in range(3):
+            info = tarfile.TarInfo(f"{number}.jpg")
+            if number == 1:
+                info.type, info.linkname = kind, target
+                archive.addfile(info)
+            else:
+                info.size = 600
+                archive.addfile(info, io.BytesIO(bytes([number]) * 600))
+    assert "'1.jpg'" in mismatch(one)
+
+
+def test_a_header_of_more_bytes_than_there_can_be_is_noticed(one: Shards) -> None:
+    data = bytearray(one.tars[0].read_bytes())
+    data[124:136] = b"\x80" + (1 << 63).to_bytes(11, "big")  # the size
+    data[148:156] = b" " * 8
+    data[156:157] = tarfile.XHDTYPE
+    data[148:156] = b"%06o\0 " % sum(data[:512])
+    one.tars[0].write_bytes(data)
+    mismatch(one)
+
+
+@pytest.mark.parametrize("length", [0, 511, 512, 700, 1536, 2000, 3072, 4000])
+def test_a_shard_cut_short_is_noticed(length: int, one: Shards) -> None:
+    one.tars[0].write_bytes(one.tars[0].read_bytes()[:length])
+    mismatch(one)
+
+
+def test_photos_missing_added_or_changed_are_noticed(one: Shards) -> None:
+    photos = [(f"{i}.jpg", bytes([i]) * 600) for i in range(3)]
+    for files, said in (
+        (photos[:2], "'2.jpg'"),
+        (photos[1:], "'0.jpg'"),
+        ([*photos, ("3.jpg", b"")], "'3.jpg'"),
+        ([photos[0], ("1.jpg", b"1" * 600), photos[2]], "'1.jpg'"),
+        ([photos[0], ("1.jpg", b"1" * 601), photos[2]], "'1.jpg'"),
+        ([photos[0], ("other.jpg", photos[1][1]), photos[2]], "'1.jpg'"),
+    ):
+        write_tar(one.tars[0], files)
+        assert said in mismatch(one)
+
+
+def test_content_of_a_photo_that_was_too_large_is_noticed(tmp_path: Path) -> None:
+    source = write_tar(tmp_path / "x.tar", [("large.jpg", bytes(101))])
+    made, _ = split_into(tmp_path / "out", source, count=1, max_bytes=100)
+    write_tar(made.tars[0], [("large.jpg", bytes(101))])
+    assert "'large.jpg'" in mismatch(made)
+
+
+def test_a_damaged_manifest_is_noticed(one: Shards) -> None:
+    manifest = one.manifests[0]
+    header, *rows = manifest.read_text().splitlines(keepends=True)
+    for text in (
+        "",
+        "".join(rows),
+        header + rows[1] + rows[0] + rows[2],
+        header + rows[0] + rows[0],
+        header + rows[0].replace(",600", ",six"),
+        header + rows[0].rpartition(",")[0],
+        header + '"' + rows[0],
+    ):
+        manifest.write_text(text)
+        with pytest.raises(AccountingError, match="damaged"):
+            read_manifest(manifest)
+    manifest.write_bytes(header.encode() + b"\xff" + rows[0].encode())
+    with pytest.raises(AccountingError, match="damaged"):
+        read_manifest(manifest)
+    manifest.write_text(header + rows[0] + rows[1])
+    assert "'2.jpg'" in mismatch(one)
+
+
+NAMES = st.text(
+    st.characters(exclude_characters="\0/\\", exclude_categories=["Cs"]), min_size=1, max_size=60
+).filter(lambda name: not name.startswith("._"))
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(files=st.dictionaries(NAMES, st.binary(max_size=600), min_size=1))
+def test_any_name_comes_back(files: dict[str, bytes], tmp_path: Path) -> None:
+    renamed = {name + ".jpg": data for name, data in files.items()}
+    source = write_tar(tmp_path / "x.tar", renamed.items(), tarfile.PAX_FORMAT)
+    made, _ = split_into(tmp_path / "out", source, count=2)
+    assert {photo.path: photo.data for photo in made.photos()} == renamed
+
+
+@pytest.mark.skipif(lfw_archive() is None, reason="the LFW photos are not beside the checkout")
+def test_lfw(tmp_path: Path) -> None:
+    source = lfw_archive()
+    assert source is not None
+    made, counts = split_into(tmp_path / "out", source, count=16)
+    assert counts == {"photos": 1601, "directory": 860}
+    digests = {photo.path: photo.sha256 for photo in made.photos()}
+    with tarfile.open(source) as archive:
+        for info in archive:
+            if info.isfile():
+                data = content(archive, info)
+                assert digests.pop(info.name) == hashlib.sha256(data).hexdigest()
+    assert not digests
