@@ -1,4 +1,4 @@
-"""The configuration, checked before any job starts."""
+"""The configuration: completed with the schema's defaults, and checked before any job starts."""
 
 import difflib
 import math
@@ -29,13 +29,35 @@ _Validator = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
 )
 
 
-def check_config(config: Mapping[str, Any], schema: Path) -> None:
-    """Check a configuration against the JSON schema in the YAML file `schema`.
+# Snakemake takes these words of YAML for text where they come from the command line.
+_WORDS = {"true": True, "false": False, "null": None}
 
-    Raises UserError for the first key that is wrong: one line that names it and says what to
-    write.
+
+def read_schema(schema: Path) -> dict[str, Any]:
+    """Read the JSON schema of the configuration from a YAML file."""
+    content: dict[str, Any] = yaml.safe_load(schema.read_text(encoding="utf-8"))
+    return content
+
+
+def with_defaults(config: Mapping[str, Any], schema: Path) -> dict[str, Any]:
+    """Complete a configuration with the defaults in the YAML file `schema`.
+
+    The words true, false and null become values.
     """
-    rules = yaml.safe_load(schema.read_text(encoding="utf-8"))
+    defaults = {key: rule["default"] for key, rule in read_schema(schema)["properties"].items()}
+    given = {
+        key: _WORDS.get(value, value) if isinstance(value, str) else value
+        for key, value in config.items()
+    }
+    return defaults | given
+
+
+def check_config(config: Mapping[str, Any], schema: Path) -> None:
+    """Check a complete configuration against the JSON schema in the YAML file `schema`.
+
+    Raises UserError for the first wrong key: one line that names the key and says what to write.
+    """
+    rules = read_schema(schema)
     for key in config:
         if key not in rules["properties"]:
             close = difflib.get_close_matches(str(key), rules["properties"], n=1)
@@ -45,17 +67,20 @@ def check_config(config: Mapping[str, Any], schema: Path) -> None:
     if error is None:
         _check_cache(str(config["cache"]), rules["properties"]["cache"]["description"])
         return
-    if not error.absolute_path:
-        raise UserError(f"config: {error.message}; config/config.yaml has all keys")
     key = str(error.absolute_path[0])
     description = rules["properties"][key]["description"]
+    if key == "photos" and isinstance(config[key], int | float):
+        raise UserError(
+            f"config: photos: Snakemake read a number, {config[key]}; write ./ before a folder "
+            "that is named like a number, such as photos=./2019"
+        )
     raise UserError(f"config: {key}: {config[key]!r} will not do; write {description}")
 
 
 def _check_cache(cache: str, description: str) -> None:
     protocol, is_address, _ = cache.partition("://")
     if is_address:
-        from fsspec import available_protocols  # a fifth of a second, that most runs need not spend
+        from fsspec import available_protocols  # takes a fifth of a second; most runs skip it
 
         if protocol not in available_protocols():
             raise UserError(

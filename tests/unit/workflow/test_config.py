@@ -10,7 +10,7 @@ from meanface.engine.settings import EngineSettings
 from meanface.errors import UserError
 from meanface.sources.checksum import Checksum
 from meanface.sources.source import Source, sources_of
-from meanface.workflow.config import check_config
+from meanface.workflow.config import check_config, with_defaults
 from tests.runs import ROOT
 
 SCHEMA = ROOT / "config/config.schema.yaml"
@@ -164,10 +164,13 @@ def test_an_unknown_key_is_named(key: str, hint: str) -> None:
     assert hint in message
 
 
-@pytest.mark.parametrize("key", KEYS)
-def test_a_missing_key_is_named(key: str) -> None:
-    config = {name: value for name, value in DEFAULTS.items() if name != key}
-    assert repr(key) in refusal(config)
+def test_what_is_missing_has_its_default_and_words_are_values() -> None:
+    config = with_defaults({"photos": "x", "flip": "true", "cache": "null"}, SCHEMA)
+    assert config == DEFAULTS | {"photos": "x", "flip": True, "cache": None}
+
+
+def test_a_folder_named_like_a_number_needs_its_place() -> None:
+    assert "photos=./2019" in refusal(DEFAULTS | {"photos": 2019})
 
 
 @pytest.fixture
