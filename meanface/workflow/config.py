@@ -57,7 +57,7 @@ def check_command_line(arguments: Sequence[str]) -> None:
     """Refuse what Snakemake would read in another way than it is written.
 
     `arguments` are those of the command `snakemake`. Raises UserError for a second --config, which
-    would replace the first, and for a value that Snakemake would cut where a comment of YAML begins.
+    would replace the first, and for a value that Snakemake would cut at a comment of YAML.
     """
     entries: list[str] = []
     times, is_config = 0, False
