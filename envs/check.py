@@ -1,8 +1,8 @@
 """Stops `make` with one line where Python or the folder will not do; runs in any Python 3."""
 
-import os
 import re
 import sys
+from pathlib import Path
 
 if not (3, 11) <= sys.version_info < (3, 14):
     version = "{}.{}".format(*sys.version_info)
@@ -11,6 +11,6 @@ if not (3, 11) <= sys.version_info < (3, 14):
         " write make PYTHON=python3.13"
     )
 # .venv/bin/python lies below this folder; see the top of Snakefile.
-found = re.search(r"[][\s'\"`$&|;<>()*?\\{}]", os.getcwd())
+found = re.search(r"[][\s'\"`$&|;<>()*?\\{}]", str(Path.cwd()))
 if found:
-    sys.exit(f"meanface: move {os.getcwd()}: Snakemake stumbles over {found[0]!r} in it")
+    sys.exit(f"meanface: move {Path.cwd()}: Snakemake stumbles over {found[0]!r} in it")

@@ -302,9 +302,9 @@ def drawn(files):
         ]
         # Jobs in an environment or image of their own have them.
         if missing and not workflow.deployment_settings.deployment_method:
-            raise WorkflowError(
-                f"pictures: {', '.join(missing)} not installed;"
-                " `make pictures` or `pip install 'meanface[pictures]'` does that"
+            sys.exit(
+                f"meanface: pictures: {', '.join(missing)} not installed; run `make pictures`"
+                " or `pip install 'meanface[pictures]'`"
             )
         return files
 
