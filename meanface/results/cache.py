@@ -13,11 +13,13 @@ import posixpath
 import re
 import zipfile
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import fsspec
 import numpy as np
 from fsspec.implementations.local import LocalFileSystem
+from numpy.typing import NDArray
 
 from meanface.engine.outcome import Failure, Outcome
 from meanface.files.atomic import replacing
@@ -27,6 +29,9 @@ log = logging.getLogger(__name__)
 
 ENGINES = 4
 """How many engines a cache keeps: those that were used last."""
+
+RUNS, LEAST = 4, 100_000
+"""A cache has room for so many times the contents of the last run, and for so many contents."""
 
 # Failures that another machine, or another hour, may not see.
 _PASSING = frozenset({"crashed", "error", "out_of_memory", "timeout"})
@@ -67,24 +72,20 @@ class Cache:
         self._write(self._path(name), packed.getvalue())
 
     def tidy(self, shards: Mapping[str, Sequence[str]]) -> None:
-        """Write the index of `shards`, the contents of each by its name; remove all other files.
+        """Write the index of `shards`, the contents of each by its name, and remove old files.
 
-        Of other engines, those are removed whose index was written longest ago.
+        What other runs kept stays as long as the cache has room: for RUNS times as many contents as
+        these shards have, and for LEAST at least. The files used longest ago go first. Of other
+        engines, the ENGINES used last stay.
         """
-        names = list(shards)
-        starts = [int(content[:16], 16) for name in names for content in shards[name]]
-        where = np.repeat(np.arange(len(names)), [len(shards[name]) for name in names])
-        sorted_starts = np.array(starts, np.uint64)
-        order = np.argsort(sorted_starts, kind="stable")
+        index = _Index.of(shards)
+        earlier = self._read_index()
+        if earlier:
+            index = index.extended(earlier, max(RUNS * len(index.starts), LEAST))
         packed = io.BytesIO()
-        np.savez(
-            packed,
-            names=np.array(names, dtype="U"),
-            starts=sorted_starts[order],
-            where=where[order].astype(np.uint32),
-        )
+        np.savez(packed, names=index.names, starts=index.starts, where=index.where)
         self._write(self._index, packed.getvalue())
-        self._remove_all_but({self._index, *map(self._path, names)})
+        self._remove_all_but({self._index, *map(self._path, index.names.tolist())})
 
     def _path(self, name: str) -> str:
         return f"{self._folder}/{name}.zip"
@@ -108,18 +109,19 @@ class Cache:
 
     def _holders(self, contents: Collection[str]) -> set[str]:
         """The names under which the index has contents that begin like these."""
+        index = self._read_index()
+        return index.holders(contents) if index else set()
+
+    def _read_index(self) -> "_Index | None":
         try:
             packed = io.BytesIO(self._files.cat_file(self._index))
-            with np.load(packed, allow_pickle=False) as index:
-                names, starts, where = index["names"], index["starts"], index["where"]
-            wanted = np.array([int(content[:16], 16) for content in contents], np.uint64)
-            low, high = (np.searchsorted(starts, wanted, side) for side in ("left", "right"))
-            return {str(name) for a, b in zip(low, high, strict=True) for name in names[where[a:b]]}
+            with np.load(packed, allow_pickle=False) as found:
+                return _Index(found["names"], found["starts"], found["where"]).checked()
         except FileNotFoundError:
-            return set()
+            return None
         except Exception as error:  # as above
             self._note(f"{self._index} cannot be read and is left out", error)
-            return set()
+            return None
 
     def _write(self, path: str, data: bytes) -> None:
         try:
@@ -151,6 +153,82 @@ class Cache:
     def _last_used(self, engine: str) -> str:
         index = f"{engine}/index.npz"
         return self._files.modified(index).isoformat() if self._files.exists(index) else ""
+
+
+@dataclass(frozen=True)
+class _Index:
+    """Which file has which contents.
+
+    `names` (n,) are those of the files, the file used last comes first. `starts` uint64 (k,), sorted,
+    are the first 64 bits of the contents. `where` uint32 (k,) tells the file of each.
+    """
+
+    names: NDArray[np.str_]
+    starts: NDArray[np.uint64]
+    where: NDArray[np.uint32]
+
+    @classmethod
+    def of(cls, shards: Mapping[str, Sequence[str]]) -> "_Index":
+        names = list(shards)
+        starts = [_start(content) for name in names for content in shards[name]]
+        where = np.repeat(np.arange(len(names)), [len(shards[name]) for name in names])
+        return cls._sorted(names, np.array(starts, np.uint64), where)
+
+    @classmethod
+    def _sorted(
+        cls, names: Sequence[str], starts: NDArray[np.uint64], where: NDArray[np.int64]
+    ) -> "_Index":
+        order = np.argsort(starts, kind="stable")
+        return cls(np.array(names, "U"), starts[order], where[order].astype(np.uint32))
+
+    def checked(self) -> "_Index":
+        """Give this index. ValueError: it is not consistent."""
+        if len(self.starts) != len(self.where) or (self.where >= len(self.names)).any():
+            raise ValueError("its arrays do not belong together")
+        return self
+
+    def holders(self, contents: Collection[str]) -> set[str]:
+        """Give the names of the files that have contents which begin like these."""
+        wanted = np.array([_start(content) for content in contents], np.uint64)
+        low, high = (np.searchsorted(self.starts, wanted, side) for side in ("left", "right"))
+        return {
+            str(name)
+            for first, last in zip(low, high, strict=True)
+            for name in self.names[self.where[first:last]]
+        }
+
+    def extended(self, earlier: "_Index", most: int) -> "_Index":
+        """Give this index with files of an earlier one, as far as there are `most` contents.
+
+        Files are left out whose contents are all in this index.
+        """
+        own = set(self.names.tolist())
+        sizes = np.bincount(earlier.where, minlength=len(earlier.names))
+        elsewhere = ~np.isin(earlier.starts, self.starts)
+        others = np.bincount(earlier.where[elsewhere], minlength=len(earlier.names))
+        room = most - len(self.starts)
+        kept = []
+        for number, name in enumerate(earlier.names.tolist()):
+            if name in own or not others[number]:
+                continue
+            room -= sizes[number]
+            if room < 0:
+                break
+            kept.append(number)
+        new_number = np.full(len(earlier.names), -1)
+        new_number[kept] = len(self.names) + np.arange(len(kept))
+        where = new_number[earlier.where]
+        is_kept = where >= 0
+        return self._sorted(
+            [*self.names.tolist(), *earlier.names[kept].tolist()],
+            np.concatenate([self.starts, earlier.starts[is_kept]]),
+            np.concatenate([self.where.astype(np.int64), where[is_kept]]),
+        )
+
+
+def _start(content: str) -> int:
+    """The first 64 bits of a content (sha256, hexadecimal)."""
+    return int(content[:16], 16)
 
 
 def _is_engine(path: str) -> bool:

@@ -98,16 +98,34 @@ def test_photos_that_went_to_other_shards_are_found_by_the_index(
     assert recalled(cache, "s", ["a", "b", "c"]) == {"a", "b", "c"}
 
 
-def test_nothing_is_lost_before_it_is_tidied_and_little_is_left_after(
-    cache: Cache, tmp_path: Path
-) -> None:
-    keep(cache, tmp_path, "s", ["a", "b"])
-    cache.tidy({"s": [content("a"), content("b")]})
-    keep(cache, tmp_path, "t", ["a"])
-    assert recalled(cache, "u", ["b"]) == {"b"}
-    cache.tidy({"t": [content("a")]})
-    assert recalled(cache, "u", ["a", "b"]) == {"a"}
+def test_what_a_later_file_has_as_well_is_removed(cache: Cache, tmp_path: Path) -> None:
+    keep(cache, tmp_path, "s", ["a", "no_face"])
+    cache.tidy({"s": [content("a"), content("no_face")]})
+    keep(cache, tmp_path, "t", ["a", "b", "no_face"])
+    cache.tidy({"t": [content("a"), content("b"), content("no_face")]})
+    assert recalled(cache, "u", ["a", "b", "no_face"]) == {"a", "b", "no_face"}
     assert [path.name for path in files_in(tmp_path / "cache")] == ["index.npz", "t.zip"]
+
+
+def test_photos_of_other_runs_stay_until_there_is_no_room(
+    cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("meanface.results.cache.LEAST", 2)
+    monkeypatch.setattr("meanface.results.cache.RUNS", 3)
+    for name in ("first", "second", "third"):
+        keep(cache, tmp_path, name, [f"{name} 1", f"{name} 2"])
+        cache.tidy({name: [content(f"{name} 1"), content(f"{name} 2")]})
+    every = {f"{name} 1" for name in ("first", "second", "third")}
+    assert recalled(cache, "other", every) == every
+    keep(cache, tmp_path, "second", ["second 1", "second 2"])
+    cache.tidy({"second": [content("second 1"), content("second 2")]})
+    keep(cache, tmp_path, "fourth", ["fourth 1", "fourth 2"])
+    cache.tidy({"fourth": [content("fourth 1"), content("fourth 2")]})
+    assert recalled(cache, "other", every) == {"second 1", "third 1"}, "the last used"
+    assert len(files_in(tmp_path / "cache")) == 4
+    keep(cache, tmp_path, "small", ["small"])
+    cache.tidy({"small": [content("small")]})
+    assert recalled(cache, "other", {"fourth 1", *every}) == {"fourth 1"}
 
 
 def test_an_engine_knows_its_own_outcomes_only(cache: Cache, tmp_path: Path) -> None:
@@ -245,7 +263,8 @@ def test_a_bucket_keeps_what_a_folder_does(
     keep(cache, tmp_path, "t", ["no_face"])
     cache.tidy({"s": [content("a"), content("two")], "t": [content("no_face")]})
     assert recalled(cache, "u", ["a", "two", "no_face", "new"]) == {"a", "two", "no_face"}
-    cache.tidy({"s": [content("a"), content("two")]})
+    keep(cache, tmp_path, "s", ["a", "two", "no_face"])
+    cache.tidy({"s": [content("a"), content("two"), content("no_face")]})
     assert objects() == {"photos": ["index.npz", "s.zip"]}
 
     key = f"cache/{ENGINE}3/s.zip"
