@@ -159,7 +159,7 @@ class Cache:
 class _Index:
     """Which file has which contents.
 
-    `names` (n,) are those of the files, the file used last comes first. `starts` uint64 (k,), sorted,
+    `names` (n,) are those of the files, the last used first. `starts` uint64 (k,), sorted,
     are the first 64 bits of the contents. `where` uint32 (k,) tells the file of each.
     """
 
