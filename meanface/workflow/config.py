@@ -30,8 +30,8 @@ _Validator = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
 )
 
 
-# Snakemake takes these words of YAML for text where they come from the command line.
-_WORDS = {"true": True, "false": False, "null": None}
+# On the command line, Snakemake takes these words of YAML and Python for text.
+_WORDS = {"true": True, "false": False, "null": None, "None": None}
 
 
 def read_schema(schema: Path) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def read_schema(schema: Path) -> dict[str, Any]:
 def with_defaults(config: Mapping[str, Any], schema: Path) -> dict[str, Any]:
     """Complete a configuration with the defaults in the YAML file `schema`.
 
-    The words true, false and null become values.
+    The words true, false, null and None become values.
     """
     defaults = {key: rule["default"] for key, rule in read_schema(schema)["properties"].items()}
     given = {

@@ -165,7 +165,7 @@ def test_an_unknown_key_is_named(key: str, hint: str) -> None:
 
 
 def test_what_is_missing_has_its_default_and_words_are_values() -> None:
-    config = with_defaults({"photos": "x", "flip": "true", "cache": "null"}, SCHEMA)
+    config = with_defaults({"photos": "x", "flip": "true", "cache": "None", "md5": "null"}, SCHEMA)
     assert config == DEFAULTS | {"photos": "x", "flip": True, "cache": None}
 
 
