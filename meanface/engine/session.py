@@ -29,8 +29,10 @@ def run_session(
     Raises MemoryError where there is not enough, DeviceError where the GPU fails: ONNX Runtime has
     no classes of its own for these.
     """
+    # ONNX Runtime would copy them too, but tells no lack of memory while it does.
+    contiguous = {name: np.ascontiguousarray(value) for name, value in inputs.items()}
     try:
-        (result,) = session.run(None, dict(inputs))
+        (result,) = session.run(None, contiguous)
     except Exception as error:
         if _NO_MEMORY.search(str(error)):
             raise MemoryError(str(error)) from error

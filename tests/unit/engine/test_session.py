@@ -1,0 +1,43 @@
+"""Sessions of ONNX Runtime: their errors are the library's."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import onnx
+from onnx import TensorProto, helper
+
+NO_ROOM_FOR_A_COPY = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from meanface.engine.session import open_session, run_session
+
+session = open_session(Path(sys.argv[1]), "cpu")
+striped = np.zeros((1, 3, 4000, 4000), np.float32)[:, :, ::2]
+assert run_session(session, {"x": striped}).shape == (1, 3, 1, 1)
+used = int(Path("/proc/self/status").read_text().split("VmData:")[1].split()[0]) * 1024
+resource.setrlimit(resource.RLIMIT_DATA, (used + striped.nbytes // 2,) * 2)
+try:
+    run_session(session, {"x": striped})
+except MemoryError:
+    print("MemoryError")
+"""
+
+
+def test_memory_that_runs_out_for_an_input_is_a_memory_error(tmp_path: Path) -> None:
+    shapes = [["n", 3, None, None], ["n", 3, 1, 1]]
+    given, result = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        for name, shape in zip("xy", shapes, strict=True)
+    )
+    node = helper.make_node("GlobalMaxPool", ["x"], ["y"])
+    graph = helper.make_graph([node], "maximum", [given], [result])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, tmp_path / "maximum.onnx")
+    done = subprocess.run(
+        [sys.executable, "-c", NO_ROOM_FOR_A_COPY, str(tmp_path / "maximum.onnx")],
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "MemoryError\n", done.stderr
