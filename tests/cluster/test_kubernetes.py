@@ -18,9 +18,9 @@ import pytest
 import requests
 import yaml
 from moto.server import ThreadedMotoServer
-from test_deploy import build, controller
 
 from tests.cluster.kubernetes_cluster import Cluster, Fault, cluster, write_kubeconfig
+from tests.cluster.test_deploy import build, controller
 from tests.lfw import lfw_archive, needs_lfw
 from tests.runs import ROOT, Run, snakemake
 
@@ -218,6 +218,7 @@ def test_the_sample_with_s3(here: Cluster, bucket: Bucket, local: Path) -> None:
     assert not here.forbidden
 
 
+@pytest.mark.needs("rsync")
 def test_the_sample_with_a_volume(here: Cluster, local: Path) -> None:
     """The same bytes; a pod is evicted, the Job of another deleted, the API server away twice."""
     here.away = {"create secrets": "before", "create jobs": "after"}
@@ -243,6 +244,7 @@ def test_the_sample_with_a_volume(here: Cluster, local: Path) -> None:
     assert not here.forbidden
 
 
+@pytest.mark.needs("rsync")
 def test_nothing_is_left_of_a_run_that_is_stopped(here: Cluster) -> None:
     """Started by the documentation's command; and with device: cuda, a pod asks for a GPU."""
     here.fault = lambda command: os.kill(here.controller, signal.SIGINT)
@@ -257,6 +259,7 @@ def test_nothing_is_left_of_a_run_that_is_stopped(here: Cluster) -> None:
     assert not here.forbidden
 
 
+@pytest.mark.needs("rsync")
 def test_a_cluster_that_refuses_is_one_line(here: Cluster) -> None:
     write_kubeconfig(here.folder / "kubeconfig", here.url, "wrong")
     done = run_volume(here)

@@ -14,14 +14,11 @@ import psutil
 import pytest
 import yaml
 
-from tests.cluster.slurm_cluster import NODES, SlurmCluster, missing_programs, slurm_cluster
+from tests.cluster.slurm_cluster import NODES, SlurmCluster, slurm_cluster
 from tests.lfw import lfw_archive, needs_lfw
 from tests.runs import ROOT, Run, snakemake
 
-pytestmark = pytest.mark.skipif(
-    bool(missing_programs()),
-    reason="SLURM is not installed: python tests/cluster/slurm_cluster.py --install",
-)
+pytestmark = pytest.mark.needs("slurm")
 
 RESULTS = ("mean.npy", "faces.csv", "failures.csv")
 SECONDS = 900

@@ -1,10 +1,8 @@
 """With a GPU: what `device: cuda` gives is what the CPU gives. Skipped where there is none."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pandas as pd
 import pytest
 import yaml
@@ -16,11 +14,7 @@ from meanface.engine.settings import EngineSettings
 from meanface.shards.manifest import Photo
 from tests.runs import ROOT, snakemake
 
-pytestmark = pytest.mark.skipif(
-    not shutil.which("nvidia-smi")
-    or "CUDAExecutionProvider" not in onnxruntime.get_available_providers(),
-    reason="needs a GPU and meanface[gpu]",
-)
+pytestmark = pytest.mark.needs("gpu")
 
 
 @pytest.mark.parametrize("keys", [{"threads": 2}, {"detectors": "[cnn@0,cnn@1]"}], ids=str)

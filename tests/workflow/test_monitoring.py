@@ -24,7 +24,7 @@ from tenacity import Retrying, stop_after_delay, wait_fixed
 
 from tests.runs import ROOT, Run, snakemake
 
-CHROMIUM = Path("/usr/bin/chromium")
+CHROMIUM = shutil.which("chromium")
 MONITORING = ROOT / "deploy/monitoring"
 # A folder of photos is named by its user; its name is shown in the messages of jobs.
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -167,7 +167,7 @@ def test_the_monitor_listens_on_loopback_alone(own_records: None) -> None:
     assert listening == ["127.0.0.1"]
 
 
-@pytest.mark.skipif(not CHROMIUM.exists(), reason="needs Debian's chromium")
+@pytest.mark.needs("chromium")
 @pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (390, "dark")])
 def test_the_page_shows_the_run_in_a_browser(
     reported: tuple[Run, str], width: int, scheme: str

@@ -19,9 +19,6 @@ from meanface.files.tables import identity_of
 from tests.runs import ROOT, Run, snakemake
 
 CHROMIUM = shutil.which("chromium")
-needs_chromium = pytest.mark.skipif(
-    CHROMIUM is None, reason="needs chromium (apt-get install chromium)"
-)
 
 OF_PHOTOS = {"mean_face", "extremes", "failures"}
 OF_NUMBERS = {"dimensions", "settling", "distances", "map", "detectors", "speed"}
@@ -248,7 +245,7 @@ def shoot(page: Page, name: str) -> None:
         page.screenshot(path=path)
 
 
-@needs_chromium
+@pytest.mark.needs("chromium")
 @pytest.mark.parametrize(
     ("device", "width", "height", "scheme"),
     [("desktop", 1280, 800, "light"), ("phone", 390, 844, "light"), ("dark", 1280, 800, "dark")],
@@ -300,7 +297,7 @@ def test_the_report_shows_each_figure_and_asks_nobody(
     context.close()
 
 
-@needs_chromium
+@pytest.mark.needs("chromium")
 def test_the_map_shows_the_path_under_the_pointer_as_text(full: Run, browser: Browser) -> None:
     watch = Watch()
     context = browser.new_context(offline=True)
