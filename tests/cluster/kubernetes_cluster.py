@@ -315,14 +315,15 @@ def write_kubeconfig(path: Path, url: str, token: str) -> None:
 def make_image(folder: Path) -> None:
     """What deploy/Dockerfile puts into the image, as folders: the workflow, the plugins' wheels."""
     image = folder / "image"
-    for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines():
-        if line.startswith("!"):
-            source, target = ROOT / line[1:], image / line[1:]
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if source.is_dir():
-                shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
-            else:
-                shutil.copy(source, target)
+    image.mkdir(parents=True)
+    dockerfile = (ROOT / "deploy/Dockerfile").read_text(encoding="utf-8")
+    (moved,) = re.findall(r"&& mv (Snakefile .*) /opt/meanface/", dockerfile)
+    for name in moved.split():
+        if (ROOT / name).is_dir():
+            hidden = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / name, image / name, ignore=hidden)
+        else:
+            shutil.copy(ROOT / name, image / name)
     for arguments in ("init --quiet", "add ."):
         subprocess.run(["git", "-C", str(image), *arguments.split()], check=True)
     (folder / "wheels").mkdir()

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 import yaml
 
-import meanface.__main__ as command
 from meanface import __version__
 from tests.runs import ROOT
 
@@ -399,7 +398,8 @@ def test_the_image_is_pinned_and_not_root() -> None:
     user = re.findall(r"^USER (.*)$", DOCKERFILE, re.M)[-1]
     assert user == "10001:10001"
     assert f"FROM {bases[0]} AS base" in DOCKERFILE
-    assert "--require-hashes" in DOCKERFILE
+    assert "--require-hashes --only-binary :all:" in DOCKERFILE
+    assert "PYTHONPATH" not in DOCKERFILE, "the library is installed"
     assert "requirements-cluster.lock" in DOCKERFILE
     assert f"meanface:{__version__} " in DOCKERFILE
 
@@ -423,7 +423,15 @@ def test_the_image_has_what_the_workflow_reads_and_nothing_private() -> None:
         assert in_the_image(str(text.relative_to(ROOT)))
         for found in re.findall(r'"(?:\.\./)([\w./-]+)"', text.read_text(encoding="utf-8")):
             assert in_the_image(found), f"{text.name} reads {found}"
-    for needed in ("meanface/models.py", "config/config.schema.yaml", "sample/sample.tar.gz"):
+    (moved,) = re.findall(r"&& mv (Snakefile .*) /opt/meanface/", DOCKERFILE)
+    for part in moved.split():
+        assert in_the_image(part)
+    for needed in (
+        "pyproject.toml",
+        "meanface/models.py",
+        "config/config.schema.yaml",
+        "sample/sample.tar.gz",
+    ):
         assert in_the_image(needed)
     for kept_out in (".git/config", ".venv/bin/python", "results/mean.npy", "tests/lfw.py", ".env"):
         assert not in_the_image(kept_out)
@@ -441,42 +449,6 @@ def test_the_image_has_the_storage_plugins_that_are_asked_for(
     for setting in ("PIP_FIND_LINKS=/opt/wheels", "PIP_NO_INDEX=1", "PIP_NO_DEPS=1"):
         assert setting in DOCKERFILE
     assert "wheels/snakemake_storage_plugin_*.whl /opt/wheels/" in DOCKERFILE
-
-
-def test_the_command_says_its_version(capsys: pytest.CaptureFixture[str]) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "meanface", "--version"], capture_output=True, text=True, cwd=ROOT
-    )
-    assert done.stdout == f"meanface {__version__}\n"
-    command.main([])
-    assert "--export-models" in capsys.readouterr().out
-
-
-def test_the_command_exports_every_model_that_the_engine_asks_for(tmp_path: Path) -> None:
-    from meanface.engine.export import export
-
-    command.main(["--export-models", str(tmp_path / "models")])
-    assert sorted(path.name for path in (tmp_path / "models").iterdir()) == sorted(command.MODELS)
-    export("encoder", tmp_path / "encoder.onnx")
-    assert (tmp_path / "models/encoder.onnx").read_bytes() == (
-        tmp_path / "encoder.onnx"
-    ).read_bytes()
-
-
-def test_the_command_knows_every_model() -> None:
-    from meanface.engine.settings import EngineSettings
-
-    config = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
-    asked = {
-        model
-        for hog in ("quick", "full")
-        for landmarks in (5, 68)
-        for device in ("cpu", "cuda")
-        for model in EngineSettings.of(
-            {**config, "hog": hog, "landmarks": landmarks, "device": device}
-        ).models
-    }
-    assert asked == set(command.MODELS)
 
 
 # --- GitHub ---------------------------------------------------------------------------------------
@@ -543,6 +515,7 @@ def test_only_a_release_writes_packages() -> None:
             writes = {right for right, level in job["permissions"].items() if level == "write"}
             allowed = {
                 ("release.yml", "image"): {"packages"},
+                ("release.yml", "publish"): {"id-token"},
                 ("release.yml", "release"): {"contents"},
                 ("pins.yml", "propose"): {"contents", "pull-requests"},
             }
@@ -552,7 +525,12 @@ def test_only_a_release_writes_packages() -> None:
 def test_a_release_is_tested_and_says_what_is_in_it() -> None:
     release = jobs(ROOT / ".github/workflows/release.yml")
     assert release["image"]["needs"] == "test"
-    assert release["release"]["needs"] == "image"
+    assert release["release"]["needs"] == ["image", "publish"]
+    assert release["publish"]["needs"] == ["test", "packages"]
+    assert release["publish"]["environment"] == "release", "a person may have to consent"
+    (step,) = release["publish"]["steps"][1:]
+    assert step["uses"].startswith("pypa/gh-action-pypi-publish@")
+    assert "with" not in step, "trusted publishing needs no password"
     (push,) = [
         step["with"]
         for step in release["image"]["steps"]

@@ -10,14 +10,17 @@ import face_recognition_models
 import numpy as np
 import pytest
 import skimage.data
+import yaml
 from numpy.typing import NDArray
 from onnxruntime import InferenceSession
 
 from meanface.engine.export import export
 from meanface.engine.session import open_session, run_session
+from meanface.engine.settings import EngineSettings
 from meanface.engine.weights import WEIGHTS
 from meanface.errors import DeviceError, UserError
 from tests.lfw import lfw_photos, needs_lfw
+from tests.runs import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -126,3 +129,12 @@ def test_what_onnxruntime_raises_is_told_apart(text: str, raised: type[Exception
 
     with pytest.raises(raised, match=text[:12]):
         run_session(Session(), {})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_every_model_that_the_settings_ask_for_can_be_exported(device: str, tmp_path: Path) -> None:
+    config = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
+    wanted = {"hog": "quick", "landmarks": 68, "device": device}
+    for model in EngineSettings.of(config | wanted).models:
+        export(Path(model).stem, tmp_path / model)
+        assert (tmp_path / model).stat().st_size
