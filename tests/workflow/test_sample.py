@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
-SAMPLE = Path(__file__).parents[3] / "sample"
+SAMPLE = Path(__file__).parents[2] / "sample"
 NO_PHOTOS = {
     "sample/.DS_Store",
     "sample/Grace_Hopper/._Grace_Hopper_0001.jpg",
