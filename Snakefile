@@ -1,39 +1,38 @@
-import gc
 import os
 import re
 import sys
-from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 from uuid import uuid4
 
-from snakemake import sourcecache
 from snakemake.utils import min_version
 
 min_version("9.23.1")
 
-# The plan of a run is objects by the million, all of which stay: a tenth of the time went into
-# looking for garbage among them.
-gc.set_threshold(100_000)
+if find_spec("meanface") is None:
+    sys.exit(
+        f"meanface: the package meanface is not installed: {sys.executable} -m pip install"
+        " meanface, or the folder of the workflow"
+    )
 
-# For each job its script is looked up, and the script's address parsed, again and again: another
-# tenth.
-if hasattr(sourcecache, "parse_uri"):
-    sourcecache.parse_uri = cache(sourcecache.parse_uri)
+from meanface import __version__
+from meanface.workflow import snakemake_internals as internals
+from meanface.workflow.run import Run
+
+# Not workflow.basedir, because another workflow may import this one.
+HERE = internals.folder(workflow)
 
 # Snakemake gives Python's path to a shell without quotes, and takes braces for its own.
 for path, unfit in (
     (sys.executable, r"[][\s'\"`$&|;<>()*?\\]"),
-    (str(workflow.basedir), "[{}]"),
+    (str(HERE), "[{}]"),
 ):
     if found := re.search(unfit, path):
         sys.exit(f"meanface: move {path}: Snakemake stumbles over {found[0]!r} in it")
-if find_spec("meanface") is None:
-    sys.exit(
-        "meanface: the package meanface is not installed:"
-        f" {sys.executable} -m pip install {workflow.basedir}"
-    )
 
-# By which the jobs of one run are told from those of earlier ones.
+internals.plan_faster()
+
+# Identifies this run.
 os.environ.setdefault("MEANFACE_RUN", uuid4().hex)
 
 
@@ -41,14 +40,18 @@ envvars:
     "MEANFACE_RUN",
 
 
-configfile: f"{workflow.basedir}/config/config.yaml"
+configfile: f"{HERE}/config/config.yaml"
 
 
 report: "report/workflow.rst"
 
 
+# For `--sdm apptainer`.
+container: f"docker://ghcr.io/meanface/meanface:{__version__}"
+
+
 include: "rules/common.smk"
-include: "rules/records.smk"
+include: "rules/inputs.smk"
 include: "rules/acquire.smk"
 include: "rules/divide.smk"
 include: "rules/shard.smk"
@@ -59,16 +62,9 @@ include: "rules/merge.smk"
 include: "rules/statistics.smk"
 include: "rules/pictures.smk"
 include: "rules/accuracy.smk"
-include: "rules/progress.smk"
-include: "rules/failures.smk"
-
-
-localrules:
-    all,
 
 
 rule all:
-    default_target: True
     input:
         "results/mean.npy",
         "results/embeddings.npy",
@@ -80,21 +76,30 @@ rule all:
         "results/identities.csv",
         "results/identities.npy",
         "results/mean_by_identity.npy",
+    localrule: True
 
 
-include: "rules/kubernetes.smk"
+if IN_STORAGE:
+    internals.leave_inputs_of_targets(workflow)
+
+RUN = Run(
+    workflow,
+    config,
+    rules.merge.output.summary,
+    internals.rule_name(rules.encode),
+    photos_of,
+)
+if internals.is_main_process(workflow):
+    RUN.watch()
 
 
 onstart:
-    look_only_when_a_job_ends()
-    end_when_asked()
+    RUN.start()
 
 
 onsuccess:
-    finish()
-    note_results()
+    RUN.succeed()
 
 
 onerror:
-    FAILURES.print()
-    note_results()
+    RUN.fail()

@@ -12,7 +12,7 @@ rule download:
     conda:
         "../envs/meanface.yaml"
     params:
-        urls=urls_of,
+        urls=lambda wildcards: SOURCES[wildcards.source].urls,
         checksum=checksum_of,
     message:
         "Downloading {wildcards.archive}"
@@ -29,13 +29,15 @@ rule acquire:
         "results/logs/acquire/{source}.log",
     benchmark:
         "results/benchmarks/acquire/{source}.tsv"
+    # The photos, or the way to them, may be the controller's alone; so may divide's and shard's.
+    localrule: IN_STORAGE
     conda:
         "../envs/meanface.yaml"
     params:
         folder=folder_of,
         checksum=checksum_of,
-        state=state_of_source,
-        # Another number of shards has new outputs, which alone make Snakemake do nothing.
+        state=lambda wildcards: state_of_source(wildcards.source),
+        # A new number of shards only changes the outputs, which does not trigger a rerun.
         shards=len(PARTS) * len(NUMBERS),
     message:
         "Verifying {input.archive}{params.folder}"

@@ -13,6 +13,7 @@ rule divide:
         "results/logs/divide/{source}.log",
     benchmark:
         "results/benchmarks/divide/{source}.tsv"
+    localrule: IN_STORAGE
     conda:
         "../envs/meanface.yaml"
     params:

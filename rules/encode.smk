@@ -18,21 +18,20 @@ rule encode:
         "results/logs/encode/{shard}.log",
     benchmark:
         "results/benchmarks/encode/{shard}.tsv"
-    group:
-        neighbours
     conda:
         "../envs/meanface.yaml"
     threads: config["threads"]
     resources:
         # Not gpu=0: that would let a pod of Kubernetes onto the nodes that are for GPUs alone.
         **({"gpu": 1} if ENGINE.device == "cuda" else {}),
-        mem_mb=memory_to_encode,
+        mem_mb=memory,
+        batch=config["batch"],
+        cache=config["cache"],
     params:
-        planned=planned_for,
+        planned=name_of_planned,
         engine=ENGINE,
         fingerprint=ENGINE.fingerprint(),
         seconds=config["max_seconds"],
-        job_mb=JOB_MB,
     message:
         "Encoding shard {wildcards.shard}"
     script:

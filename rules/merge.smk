@@ -28,10 +28,14 @@ rule merge:
         "results/benchmarks/merge.tsv"
     conda:
         "../envs/meanface.yaml"
+    resources:
+        cache=config["cache"],
     params:
-        config=dict(sorted(config.items())),
+        deduplicate=config["deduplicate"],
         engine=ENGINE,
         fingerprint=ENGINE.fingerprint(),
+        # A record for the summary: what decides a result is a param of its own.
+        config=internals.untracked(dict(sorted(config.items()))),
     message:
         "Merging the shards"
     script:

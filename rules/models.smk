@@ -1,5 +1,7 @@
 """Export dlib's models from their packages to files that a worker opens at once."""
 
+from meanface.engine.settings import versions
+
 
 rule export_model:
     output:

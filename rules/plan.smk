@@ -12,6 +12,7 @@ checkpoint plan:
         "results/logs/plan.log",
     benchmark:
         "results/benchmarks/plan.tsv"
+    localrule: IN_STORAGE
     conda:
         "../envs/meanface.yaml"
     message:

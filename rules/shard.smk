@@ -20,6 +20,7 @@ rule shard:
         "results/logs/shard/{source}-{part}.log",
     benchmark:
         "results/benchmarks/shard/{source}-{part}.tsv"
+    localrule: IN_STORAGE
     conda:
         "../envs/meanface.yaml"
     params:

@@ -13,36 +13,38 @@ from meanface.results.cache import Cache
 from meanface.results.encode import encode_shard
 from meanface.shards.plan import contents_of
 from meanface.workflow.job import job
+from meanface.workflow.memory import process_bytes
 
 with job(snakemake.log[0], snakemake.output):
     began = time.perf_counter()
-    given, made, config = snakemake.input, snakemake.output, snakemake.config
-    megabytes = snakemake.resources.mem_mb - snakemake.params.job_mb  # of all processes
+    given, made = snakemake.input, snakemake.output
+    params, resources = snakemake.params, snakemake.resources
     encode = partial(
         encode_isolated,
-        snakemake.params.engine,
+        params.engine,
         {Path(model).stem: Path(model) for model in given.models},
-        seconds=snakemake.params.seconds,
-        memory=1_000_000 * megabytes // snakemake.threads,
+        seconds=params.seconds,
+        memory=process_bytes(resources.mem_mb, snakemake.threads),
         processes=snakemake.threads,
     )
     # Not params.fingerprint: with --sdm conda, versions here are not those where Snakemake runs.
-    fingerprint = snakemake.params.engine.fingerprint()
-    cache = config["cache"] and Cache(config["cache"], fingerprint)
+    fingerprint = params.engine.fingerprint()
+    address = resources.get("cache")
+    cache = Cache(address, fingerprint) if address else None
     counts = encode_shard(
         encode,
         Path(given.tar),
         Path(given.manifest),
         contents_of(Path(given.manifest), Path(given.duplicates)),
         cache=cache,
-        batch=config["batch"],
+        batch=resources.batch,
         embeddings=Path(made.embeddings),
         table=Path(made.outcomes),
     )
     seconds = round(time.perf_counter() - began, 3)
     logging.info("%s in %s seconds", counts, seconds)
     run = os.environ["MEANFACE_RUN"]
-    # By which merge knows that it reads what was written here.
+    # merge verifies these digests.
     sha256 = {name: file_digest(Path(made[name])) for name in ("embeddings", "outcomes")}
     others = {"seconds": seconds, "run": run, "cache_trouble": cache and cache.trouble}
     write_json(Path(made.counts), counts | others | {"sha256": sha256})

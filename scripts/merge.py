@@ -27,7 +27,7 @@ with job(snakemake.log[0], snakemake.output):
             ShardFiles(*map(Path, files))
             for files in zip(given.manifests, given.embeddings, given.outcomes, strict=True)
         ],
-        deduplicate=snakemake.config["deduplicate"],
+        deduplicate=snakemake.params.deduplicate,
         mean=Path(made.mean),
         embeddings=Path(made.embeddings),
         faces=Path(made.faces),
@@ -39,8 +39,8 @@ with job(snakemake.log[0], snakemake.output):
     of_this_run = [shard for shard in encoded if shard["run"] == run]
     new = sum(shard["newly_encoded"] for shard in of_this_run)
     troubles = [shard["cache_trouble"] for shard in of_this_run]
-    if snakemake.config["cache"]:
-        cache = Cache(snakemake.config["cache"], fingerprint)
+    if address := snakemake.resources.get("cache"):
+        cache = Cache(address, fingerprint)
         planned = contents_by_shard([Path(table) for table in given.contents])
         cache.tidy({name_of(contents): contents for contents in planned})
         troubles.append(cache.trouble)

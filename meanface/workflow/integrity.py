@@ -77,7 +77,12 @@ def _recorded(records: Path) -> Iterator[tuple[str, str]]:
     for folder, _, names in os.walk(records):
         for name in names:
             if name.endswith(".json"):
-                yield from _read(Path(folder, name)).items()
+                content = _read(Path(folder, name))
+                # Another workflow may keep JSON of its own there.
+                if all(
+                    isinstance(sha256, str) and len(sha256) == 64 for sha256 in content.values()
+                ):
+                    yield from content.items()
 
 
 def _state(file: str) -> State | None:

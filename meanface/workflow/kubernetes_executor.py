@@ -1,0 +1,231 @@
+"""Looks after the Jobs that Snakemake submits to Kubernetes.
+
+The executor of snakemake-executor-plugin-kubernetes 0.5.1 submits Jobs well. But where a pod failed
+it asks for the log of a container that never was, and the whole run ends. Where the API server is
+away for a moment, it forgets jobs. And it leaves Jobs behind. So the class here submits as the
+plugin does, and does all the rest itself. Import this module only where the plugin is installed.
+"""
+
+import json
+from collections.abc import AsyncGenerator, Callable, Sequence
+from pathlib import Path
+from time import monotonic
+from typing import Any, NoReturn, TypeVar
+
+from kubernetes.client import ApiClient
+from kubernetes.client.rest import ApiException
+from kubernetes.config import ConfigException
+from snakemake_executor_plugin_kubernetes import Executor, get_uuid
+from snakemake_interface_common.exceptions import WorkflowError
+from tenacity import RetryCallState, retry, retry_if_exception, stop_after_delay, wait_exponential
+from urllib3.exceptions import HTTPError
+
+from meanface.workflow import snakemake_internals as internals
+from meanface.workflow.pods import CONTAINER, Ended, explained, how_it_ended, what_it_waits_for
+
+Given = TypeVar("Given")
+
+SECONDS_TO_ANSWER = (10, 60)
+"""To connect, and to answer. The package `kubernetes` would wait for ever."""
+SECONDS_TO_CREATE = 60
+"""For how long something is created or removed again and again, while the API server is away."""
+SECONDS_OF_SILENCE = 600
+"""After so many seconds without an answer about a job, the run ends."""
+
+_REFUSED = (401, 403)
+
+
+class BoundedClient(ApiClient):  # type: ignore[misc]
+    """A client of the API server that waits no longer than SECONDS_TO_ANSWER."""
+
+    def request(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401
+        """Make a request, as ApiClient does."""
+        options["_request_timeout"] = options.get("_request_timeout") or SECONDS_TO_ANSWER
+        return super().request(*arguments, **options)
+
+
+def one_line(error: Exception) -> str:
+    """Give what the API server answered, or why there was no answer."""
+    if not isinstance(error, ApiException):
+        return " ".join(str(error).split())
+    try:
+        message = json.loads(error.body or "{}").get("message", "")
+    except (ValueError, AttributeError):
+        message = ""
+    return ": ".join(filter(None, [f"{error.status} {error.reason}", " ".join(message.split())]))
+
+
+def is_away(error: BaseException) -> bool:
+    """Tell whether the API server may do a little later what it did not do now."""
+    if isinstance(error, ApiException):
+        return bool(error.status == 429 or error.status >= 500)
+    return isinstance(error, HTTPError)
+
+
+def _say_away(attempt: RetryCallState) -> None:
+    executor = attempt.args[0]
+    if attempt.outcome and (error := attempt.outcome.exception()):
+        executor.say(f"kubernetes: asked again later: {one_line(error)}")  # type: ignore[arg-type]
+
+
+class KubernetesExecutor(Executor):  # type: ignore[misc]
+    """Looks after submitted Jobs: asks again, says why a pod failed, leaves nothing behind."""
+
+    def __post_init__(self) -> None:
+        """Open the API; WorkflowError where it cannot be used."""
+        self.submitted: set[str] = set()
+        self.said: set[str] = set()
+        # Since when there was no answer about a Job, by its name.
+        self.silent: dict[str, float] = {}
+        try:
+            super().__post_init__()
+        except (ApiException, ConfigException, HTTPError) as error:
+            raise WorkflowError(f"kubernetes: cannot be used: {one_line(error)}") from error
+
+    def register_secret(self) -> None:
+        """Create the Secret with the environment of the pods: the plugin's first request."""
+        for api in (self.kubeapi, self.batchapi):
+            api.api_client = BoundedClient()
+        # Snakemake would leave the Secret of a run with nothing to do behind.
+        if internals.has_jobs(self.workflow):
+            self._kubernetes_retry(super().register_secret)
+
+    def unregister_secret(self) -> None:
+        """Remove the Secret."""
+        try:
+            super().unregister_secret()
+        except (ApiException, HTTPError) as error:
+            self.say(
+                f"kubernetes: Secret {self.run_namespace} could not be removed: {one_line(error)}"
+            )
+
+    def run_job(self, job: Any) -> None:  # noqa: ANN401
+        """Submit a Job. WorkflowError where the API server refuses it or is away."""
+        # Before the Job is submitted: a run may be stopped while the API server answers.
+        name = f"snakejob-{get_uuid(f'{self.run_namespace}-{job.jobid}-{job.attempt}')}"
+        self.submitted.add(name)
+        try:
+            super().run_job(job)
+        except (ApiException, HTTPError) as error:
+            self._give_up(f"Job {name} could not be created", error)
+
+    @retry(
+        retry=retry_if_exception(is_away),
+        wait=wait_exponential(max=10),
+        stop=stop_after_delay(SECONDS_TO_CREATE),
+        before_sleep=_say_away,
+        reraise=True,
+    )
+    def _kubernetes_retry(self, call: Callable[[], Given]) -> Given | None:
+        """Create or remove something. The plugin does both through this method."""
+        try:
+            return call()
+        except ApiException as error:
+            # It is there: its name is of this run alone, so the answer to the last try was lost.
+            if error.status != 409:
+                raise
+            return None
+
+    async def check_active_jobs(self, active_jobs: Sequence[Any]) -> AsyncGenerator[Any, None]:
+        """Report the Jobs that ended, and give those that have not."""
+        for job_info in active_jobs:
+            name = job_info.external_jobid
+            async with self.status_rate_limiter:
+                ended = self._answer(name)
+            if ended is None:
+                yield job_info
+                continue
+            if ended.succeeded:
+                self.report_job_success(job_info)
+            else:
+                log = self._log_file(name)
+                self.report_job_error(
+                    job_info, msg=f"{ended.reason}. ", aux_logs=[str(log)] if log.exists() else []
+                )
+            self._remove(name)
+
+    def cancel_jobs(self, active_jobs: Sequence[Any]) -> None:
+        """Do nothing: `shutdown`, which comes next, removes all Jobs."""
+
+    def shutdown(self) -> None:
+        """Remove the Jobs and the Secret of this run."""
+        for name in list(self.submitted):
+            if not self._remove(name):
+                left = f"{len(self.submitted)} Jobs may be left"
+                self.say(f"kubernetes: {left}; see `kubectl get jobs -l app=snakemake`")
+                break
+        super().shutdown()
+
+    def say(self, text: str) -> None:
+        """Warn, once of each thing."""
+        if text not in self.said:
+            self.said.add(text)
+            self.logger.warning(text)
+
+    def _answer(self, name: str) -> Ended | None:
+        """Ask how a Job ended; None while it has not, or while the API server does not answer.
+
+        Raises WorkflowError, which ends the run, where the API server refuses to tell or has not
+        answered for SECONDS_OF_SILENCE.
+        """
+        try:
+            ended = self._how_it_ended(name)
+        except (ApiException, HTTPError) as error:
+            since = self.silent.setdefault(name, monotonic())
+            if isinstance(error, ApiException) and error.status in _REFUSED:
+                self._give_up(f"how Job {name} is doing is not told", error)
+            if monotonic() - since > SECONDS_OF_SILENCE:
+                self._give_up(f"no answer about Job {name} for {SECONDS_OF_SILENCE} s", error)
+            self.say(f"kubernetes: asked again later: {one_line(error)}")
+            return None
+        self.silent.pop(name, None)
+        return ended
+
+    def _how_it_ended(self, name: str) -> Ended | None:
+        """Ask how a Job ended; None while it has not. Raises ApiException, HTTPError."""
+        try:
+            job = self.batchapi.read_namespaced_job_status(name, self.namespace)
+        except ApiException as error:
+            if error.status == 404:
+                return Ended(False, "its Job was deleted")
+            raise
+        pods = self.kubeapi.list_namespaced_pod(self.namespace, label_selector=f"job-name={name}")
+        pod = next(iter(pods.items), None)
+        ended = how_it_ended(job.status, pod)
+        if ended and ended.has_log:
+            explanation = self._explanation(name, pod)
+            if ended.log_explains:
+                return Ended(False, f"{ended.reason}: {explanation}")
+        if ended is None and pod and (awaited := what_it_waits_for(pod)):
+            self.say(f"kubernetes: a pod waits: {awaited}")
+        return ended
+
+    def _explanation(self, name: str, pod: Any) -> str:  # noqa: ANN401
+        """Copy the log of a failed pod to a file; give the line that explains the failure."""
+        try:
+            text = self.kubeapi.read_namespaced_pod_log(
+                pod.metadata.name, self.namespace, container=CONTAINER
+            )
+        except ApiException as error:
+            if error.status in _REFUSED or is_away(error):
+                raise
+            return f"its log is gone: {one_line(error)}"  # with its node
+        self._log_file(name).write_text(text)
+        return explained(text)
+
+    def _log_file(self, name: str) -> Path:
+        return Path(self.log_path, f"{name}.log")
+
+    def _remove(self, name: str) -> bool:
+        """Remove a Job with its pod; tell whether the API server answered."""
+        try:
+            self.safe_delete_job(name)
+        except (ApiException, HTTPError) as error:
+            self.say(f"kubernetes: Job {name} could not be removed: {one_line(error)}")
+            return isinstance(error, ApiException)
+        self.submitted.discard(name)
+        return True
+
+    def _give_up(self, what: str, error: Exception) -> NoReturn:
+        place = f"in namespace {self.namespace}"
+        raise WorkflowError(f"kubernetes: {what} {place}: {one_line(error)}") from error

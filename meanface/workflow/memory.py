@@ -1,0 +1,22 @@
+"""The memory of an encode job."""
+
+JOB_MB = 350
+"""Beside the processes that encode: 100 MB for the script, 250 MB for its Snakemake."""
+
+PROCESS_MB = {"cpu": 500, "cuda": 3500}
+"""Of each process that encodes, by device, see engine.isolate.
+
+CUDA maps 2,000 to 2,500 MB that it hardly uses, and photos are decoded until they have 256 MB.
+"""
+
+_BYTES_PER_PIXEL = 26  # of the largest photo: decoding and turning it
+
+
+def encode_mb(threads: int, device: str, max_pixels: int) -> int:
+    """Give the memory that an encode job needs, in MB (1,000,000 bytes)."""
+    return JOB_MB + threads * (PROCESS_MB[device] + _BYTES_PER_PIXEL * max_pixels // 1_000_000)
+
+
+def process_bytes(megabytes: int, threads: int) -> int:
+    """Give the bytes for each process that encodes, in a job that has `megabytes` MB."""
+    return 1_000_000 * (megabytes - JOB_MB) // threads

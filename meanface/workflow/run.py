@@ -1,0 +1,103 @@
+"""A run as its user sees it: from the start, with its progress, to the summary or the failures."""
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from meanface.files.json_files import read_json
+from meanface.workflow import snakemake_internals as internals
+from meanface.workflow.cleanup import remove_photos
+from meanface.workflow.handlers import (
+    FailureHandler,
+    MessageHandler,
+    ProgressHandler,
+    StartHandler,
+)
+from meanface.workflow.integrity import note_states
+from meanface.workflow.summary import summary_text
+
+PICTURES_OF_PHOTOS = ("mean_face", "extremes", "failures")
+"""The names of the pictures that show photos."""
+
+
+class Run:
+    """What the workflow does when a run starts, succeeds or fails.
+
+    `summary` is the file of merge's summary, `encode` the name of the rule encode in this run.
+    `photos_of` gives the number of photos that one of its jobs has to encode, by its wildcards.
+
+    Snakemake calls `start`, `succeed` and `fail` (onstart, onsuccess, onerror). The process that
+    the user started calls `watch`.
+    """
+
+    def __init__(
+        self,
+        workflow: internals.Workflow,
+        config: Mapping[str, Any],
+        summary: internals.File,
+        encode: str,
+        photos_of: Callable[[Any], int],
+    ) -> None:
+        self._workflow, self._config, self._summary = workflow, config, summary
+        self._in_storage = internals.storage_provider(workflow) is not None
+        self._results = Path("results") if self._in_storage else Path(summary).parent
+        self._records = self._results / "logs"
+        self._seen = Path(".snakemake/meanface.json")
+        self._failures = FailureHandler(encode)
+        self._progress = ProgressHandler(workflow, encode, photos_of)
+
+    def watch(self) -> None:
+        """Have Snakemake's log looked at, from now on."""
+        if internals.is_dry_run(self._workflow):
+            return
+        messages = MessageHandler(
+            str(self._results), nothing_to_do=self._finish, reported=self._print_report
+        )
+        for handler in (self._progress, self._failures, messages):
+            internals.add_handler(handler)
+        if not self._in_storage:  # else there is nothing here to look at
+            internals.add_handler(StartHandler(self._records, self._seen))
+
+    def start(self) -> None:
+        """Before the first job: jobs leave it to the end of the run to tell why they failed."""
+        os.environ["MEANFACE_QUIET"] = "1"
+        internals.look_only_when_a_job_ends(self._workflow)
+        internals.end_when_asked(self._workflow)
+
+    def succeed(self) -> None:
+        """After a run that succeeded: leave no photo where none is wanted, show the summary."""
+        self._finish()
+        self._note_results()
+
+    def fail(self) -> None:
+        """After a run that failed: print a line for each reason."""
+        for reason, log in self._failures.reasons().items():
+            print(f"meanface: {reason} (details in {log})", file=sys.stderr)
+        self._note_results()
+
+    def _finish(self) -> None:
+        """Leave no photo where none is wanted, and show the summary if there is one.
+
+        There is no summary where less was asked for.
+        """
+        if not self._config["pictures"]:
+            remove_photos(self._results, PICTURES_OF_PHOTOS)
+        summary, folder = Path(self._summary), str(self._results.resolve())
+        if internals.exists_in_storage(self._summary):
+            internals.fetch(self._summary)
+            folder = internals.address_of(self._summary).rpartition("/")[0]
+        if summary.exists():
+            print(summary_text(read_json(summary), folder, os.environ["MEANFACE_RUN"]))
+
+    def _print_report(self) -> None:
+        """Show where the report is, if it is where the summary and `make report` have it."""
+        page = (self._results / "report.html").resolve()
+        if page.exists():
+            print(f"  report  {page}")
+
+    def _note_results(self) -> None:
+        """Keep how the results look after a run, so that the next one need not read them."""
+        if not self._in_storage:
+            note_states(self._records, self._seen)
