@@ -17,6 +17,7 @@ if find_spec("meanface") is None:
 
 from meanface import __version__
 from meanface.workflow import snakemake_internals as internals
+from meanface.workflow.freshness import Wanted
 from meanface.workflow.run import Run
 
 # Not workflow.basedir, because another workflow may import this one.
@@ -88,6 +89,12 @@ RUN = Run(
     rules.merge.output.summary,
     internals.rule_name(rules.encode),
     photos_of,
+    Wanted(
+        {name: made_of(name) for name in SOURCES},
+        MERGED_FROM,
+        str(Path(HERE or "", "sample/sample.tar.gz").resolve()),
+        config["replace"],
+    ),
 )
 if internals.is_main_process(workflow):
     RUN.watch()

@@ -36,9 +36,7 @@ rule acquire:
     params:
         folder=folder_of,
         checksum=checksum_of,
-        state=lambda wildcards: state_of_source(wildcards.source),
-        # A new number of shards only changes the outputs, which does not trigger a rerun.
-        shards=len(PARTS) * len(NUMBERS),
+        made_of=lambda wildcards: made_of(wildcards.source),
     message:
         "Verifying {input.archive}{params.folder}"
     script:

@@ -52,11 +52,14 @@ if IN_STORAGE and IS_MAIN:
     use_our_executor()
 
 ENGINE = EngineSettings.of(config)
+FINGERPRINT = ENGINE.fingerprint()
 MODELS = expand("results/models/{model}", model=ENGINE.models)
 PARTS = [f"{part:0{len(str(parts - 1))}}" for part in range(parts)]
 NUMBERS = [f"{number:03}" for number in range(in_part)]
 SHARDS = expand("{source}-{part}{number}", source=SOURCES, part=PARTS, number=NUMBERS)
 CONTENTS = expand("results/contents/{source}-{part}.csv", source=SOURCES, part=PARTS)
+# What merge makes its results of, beside the plan.
+MERGED_FROM = {"fingerprint": FINGERPRINT, "deduplicate": config["deduplicate"]}
 # How a source is read, see shards.split.
 READING = {
     key: config[key]
@@ -67,3 +70,4 @@ READING = {
 wildcard_constraints:
     source="[A-Za-z0-9_-]+",
     part="[0-9]+",
+    key="[0-9a-f]{12}-[0-9a-f]{12}",

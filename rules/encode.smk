@@ -10,14 +10,15 @@ rule encode:
         duplicates=ancient("results/plan/duplicates.csv"),
         # Not ancient: Snakemake would leave out shards that are due while a model is exported.
         models=MODELS,
+    # The key names the engine and the planned contents: outcomes of others have other paths.
     output:
-        embeddings="results/encoded/{shard}.npy",
-        outcomes="results/encoded/{shard}.csv",
-        counts="results/encoded/{shard}.json",
+        embeddings="results/encoded/{shard}.{key}.npy",
+        outcomes="results/encoded/{shard}.{key}.csv",
+        counts="results/encoded/{shard}.{key}.json",
     log:
-        "results/logs/encode/{shard}.log",
+        "results/logs/encode/{shard}.{key}.log",
     benchmark:
-        "results/benchmarks/encode/{shard}.tsv"
+        "results/benchmarks/encode/{shard}.{key}.tsv"
     conda:
         "../envs/meanface.yaml"
     threads: config["threads"]
@@ -28,9 +29,7 @@ rule encode:
         batch=config["batch"],
         cache=config["cache"],
     params:
-        planned=name_of_planned,
         engine=ENGINE,
-        fingerprint=ENGINE.fingerprint(),
         seconds=config["max_seconds"],
     message:
         "Encoding shard {wildcards.shard}"

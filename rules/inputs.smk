@@ -5,7 +5,7 @@ from importlib.util import find_spec
 
 from snakemake.exceptions import WorkflowError
 
-from meanface.shards.plan import read_plan
+from meanface.shards.plan import NOTHING, outcome_key, read_plan
 from meanface.workflow.memory import encode_mb
 from meanface.workflow.run import PICTURES_OF_PHOTOS
 
@@ -53,45 +53,60 @@ def part_of(wildcards):
     )
 
 
+def made_of(name):
+    """What a source's shards are made of; see meanface.workflow.freshness."""
+    source = SOURCES[name]
+    return {
+        "photos": str(source.path.resolve()) if source.path else source.urls[0],
+        "state": state_of_source(name),
+        "checksum": source.checksum
+        and [source.checksum.algorithm, source.checksum.digest],
+        "prefix": source.prefix,
+        "reading": READING,
+        "shards": len(PARTS) * len(NUMBERS),
+    }
+
+
 @cache
 def plan_of(time):
     """The plan as it was at that time, in ns; it may be made anew while this process runs."""
     return read_plan(Path(rules.plan.output.shards))
 
 
-def planned(wildcards):
+def planned(shard):
     """How many contents a shard is to encode, and their name; None before it is planned."""
     file = rules.plan.output.shards
     plan = Path(file)
     # Pods receive this value from the controller.
     if IS_MAIN and not plan.exists() and internals.exists_in_storage(file):
         internals.fetch(file)
-    return (
-        plan_of(plan.stat().st_mtime_ns).get(wildcards.shard) if plan.exists() else None
-    )
+    return plan_of(plan.stat().st_mtime_ns).get(shard) if plan.exists() else None
 
 
 def photos_of(wildcards):
     """How many photos a shard is to encode."""
-    plan = planned(wildcards)
+    plan = planned(wildcards.shard)
     return plan.contents if plan else 0
 
 
 def outcomes(wildcards):
     """What encode makes, and of what, once it is planned: only then it is known what changed."""
     checkpoints.plan.get()
+    plans = [planned(shard) for shard in SHARDS]
+    keys = [outcome_key(FINGERPRINT, plan.name if plan else NOTHING) for plan in plans]
     return {
         "manifests": expand("results/shards/{shard}.csv", shard=SHARDS),
-        "embeddings": expand("results/encoded/{shard}.npy", shard=SHARDS),
-        "outcomes": expand("results/encoded/{shard}.csv", shard=SHARDS),
-        "counts": expand("results/encoded/{shard}.json", shard=SHARDS),
+        **{
+            name: expand(
+                f"results/encoded/{{shard}}.{{key}}.{kind}", zip, shard=SHARDS, key=keys
+            )
+            for name, kind in (
+                ("embeddings", "npy"),
+                ("outcomes", "csv"),
+                ("counts", "json"),
+            )
+        },
     }
-
-
-def name_of_planned(wildcards):
-    """The name of what a shard is to encode: another name triggers a rerun of this shard."""
-    plan = planned(wildcards)
-    return plan and plan.name
 
 
 def memory(wildcards, threads, attempt):

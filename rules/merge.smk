@@ -31,9 +31,8 @@ rule merge:
     resources:
         cache=config["cache"],
     params:
-        deduplicate=config["deduplicate"],
         engine=ENGINE,
-        fingerprint=ENGINE.fingerprint(),
+        made_of=MERGED_FROM,
         # A record for the summary: what decides a result is a param of its own.
         config=internals.untracked(dict(sorted(config.items()))),
     message:

@@ -9,6 +9,8 @@ from meanface.workflow.job import job
 
 with job(snakemake.log[0], snakemake.output):
     (photos,) = [*snakemake.input.archive, *snakemake.params.folder]
+    made_of = snakemake.params.made_of
     checksum = snakemake.params.checksum and Checksum(*snakemake.params.checksum)
     source = describe(Path(photos), checksum)
-    write_json(Path(snakemake.output[0]), source | {"shards": snakemake.params.shards})
+    record = source | {"shards": made_of["shards"], "made_of": made_of}
+    write_json(Path(snakemake.output[0]), record)

@@ -7,11 +7,12 @@ from functools import partial
 from pathlib import Path
 
 from meanface.engine.isolate import encode_isolated
+from meanface.errors import UserError
 from meanface.files.digest import file_digest
 from meanface.files.json_files import write_json
 from meanface.results.cache import Cache
 from meanface.results.encode import encode_shard
-from meanface.shards.plan import contents_of
+from meanface.shards.plan import contents_of, name_of, outcome_key
 from meanface.workflow.job import job
 from meanface.workflow.memory import process_bytes
 
@@ -31,11 +32,14 @@ with job(snakemake.log[0], snakemake.output):
     fingerprint = params.engine.fingerprint()
     address = resources.get("cache")
     cache = Cache(address, fingerprint) if address else None
+    planned = contents_of(Path(given.manifest), Path(given.duplicates))
+    if snakemake.wildcards.key != outcome_key(snakemake.wildcards.key, name_of(planned)):
+        raise UserError(f"{given.manifest} changed after the plan was made; run again")
     counts = encode_shard(
         encode,
         Path(given.tar),
         Path(given.manifest),
-        contents_of(Path(given.manifest), Path(given.duplicates)),
+        planned,
         cache=cache,
         batch=resources.batch,
         embeddings=Path(made.embeddings),

@@ -12,6 +12,7 @@ from meanface.files.json_files import read_json, write_json
 from meanface.results.cache import Cache
 from meanface.results.merge import ShardFiles, merge
 from meanface.shards.plan import contents_by_shard, name_of
+from meanface.workflow.cleanup import remove_other_outcomes
 from meanface.workflow.integrity import check_digest
 from meanface.workflow.job import job
 
@@ -27,7 +28,7 @@ with job(snakemake.log[0], snakemake.output):
             ShardFiles(*map(Path, files))
             for files in zip(given.manifests, given.embeddings, given.outcomes, strict=True)
         ],
-        deduplicate=snakemake.params.deduplicate,
+        deduplicate=snakemake.params.made_of["deduplicate"],
         mean=Path(made.mean),
         embeddings=Path(made.embeddings),
         faces=Path(made.faces),
@@ -61,6 +62,7 @@ with job(snakemake.log[0], snakemake.output):
         "encode_seconds": round(seconds, 3),
         "photos_per_second": round(speed, 3) or None,
         "fingerprint": fingerprint,
+        "made_of": snakemake.params.made_of,
         "sources": {Path(source).stem: read_json(Path(source)) for source in given.sources},
         "models": {Path(model).stem: file_digest(Path(model)) for model in given.models},
         "versions": versions(),
@@ -68,3 +70,4 @@ with job(snakemake.log[0], snakemake.output):
     }
     logging.info("%s", counts)
     write_json(Path(made.summary), summary)
+    remove_other_outcomes(Path(made.summary).parent, map(Path, given.counts))

@@ -36,7 +36,8 @@ def draw(rates: pd.Series) -> Figure:
 
 
 with job(snakemake.log[0], snakemake.output):
-    counts = {Path(file).stem: read_json(Path(file)) for file in snakemake.input.counts}
+    files = [Path(file) for file in snakemake.input.counts]
+    counts = {file.name.partition(".")[0]: read_json(file) for file in files}
     rates = pd.Series(
         {
             shard: one["newly_encoded"] / one["seconds_encoding"]

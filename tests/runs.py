@@ -38,6 +38,12 @@ def snakemake(directory: Path, *arguments: str, **config: object) -> Run:
     return Run(done.returncode, done.stdout + done.stderr, directory / "results")
 
 
+def outcome(results: Path, shard: str, kind: str = "csv") -> Path:
+    """What encode made of a shard, by its kind (npy, csv, json), after a run that succeeded."""
+    (file,) = (results / "encoded").glob(f"{shard}.*.{kind}")
+    return file
+
+
 def nest_folders(folder: Path) -> None:
     """Put folders into it so deep that they cannot be listed, whoever tries.
 

@@ -89,6 +89,18 @@ def name_of(contents: Sequence[str]) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
+NOTHING = name_of([])
+"""The name of no contents: that of a shard which encodes nothing."""
+
+
+def outcome_key(fingerprint: str, name: str) -> str:
+    """Give the part of a path that tells outcomes of one engine and one plan from all others.
+
+    `fingerprint` is the engine's, `name` that of the contents; both are hexadecimal.
+    """
+    return f"{fingerprint[:12]}-{name[:12]}"
+
+
 def _planned(tables: Sequence[Path]) -> Iterator[tuple[str, list[str], list[str]]]:
     """Give each shard, the contents that it encodes, and those that one before it does."""
     before: set[bytes] = set()

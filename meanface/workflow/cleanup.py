@@ -24,3 +24,15 @@ def remove_photos(results: Path, pictures: Iterable[str]) -> None:
         found.append(report)
     for path in found:
         path.unlink()
+
+
+def remove_other_outcomes(results: Path, kept: Iterable[Path]) -> None:
+    """Remove outcomes of other engines and plans, with their logs and benchmarks.
+
+    `kept` are files of the outcomes that stay, named `<shard>.<key>.<kind>`.
+    """
+    names = {file.stem for file in kept}
+    for folder in ("encoded", "logs/encode", "benchmarks/encode"):
+        for file in (results / folder).glob("*.*.*"):
+            if file.stem not in names:
+                file.unlink()

@@ -12,20 +12,23 @@ from snakemake_interface_logger_plugins.common import LogEvent
 from meanface.errors import UserError
 from meanface.files.json_files import read_json
 from meanface.workflow import snakemake_internals as internals
+from meanface.workflow.freshness import Results, Wanted, prepare
 from meanface.workflow.integrity import remove_altered
 from meanface.workflow.logs import reason_in
 from meanface.workflow.progress import Progress
 
 
 class StartHandler(logging.Handler):
-    """Removes altered results when a run starts, before Snakemake looks at what there is.
+    """Removes outdated and altered results when a run starts, before Snakemake looks at them.
 
     Only a real run logs its start: no lint, no report.
     """
 
-    def __init__(self, records: Path, seen: Path) -> None:
+    def __init__(self, results: Results, wanted: Wanted, records: Path | None, seen: Path) -> None:
+        """Look at `results`, and at the files on `records` where these are on disk."""
         super().__init__()
-        self.name = str(records)
+        self.name = results.name
+        self._results, self._wanted = results, wanted
         self._records, self._seen = records, seen
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -33,7 +36,8 @@ class StartHandler(logging.Handler):
         if getattr(record, "event", None) != LogEvent.WORKFLOW_STARTED:
             return
         try:
-            altered = remove_altered(self._records, self._seen)
+            prepare(self._results, self._wanted)
+            altered = remove_altered(self._records, self._seen) if self._records else []
         except UserError as error:
             sys.exit(f"meanface: {error}")
         for file in altered:

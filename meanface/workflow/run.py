@@ -9,6 +9,7 @@ from typing import Any
 from meanface.files.json_files import read_json
 from meanface.workflow import snakemake_internals as internals
 from meanface.workflow.cleanup import remove_photos
+from meanface.workflow.freshness import LocalResults, Results, Wanted
 from meanface.workflow.handlers import (
     FailureHandler,
     MessageHandler,
@@ -26,7 +27,8 @@ class Run:
     """What the workflow does when a run starts, succeeds or fails.
 
     `summary` is the file of merge's summary, `encode` the name of the rule encode in this run.
-    `photos_of` gives the number of photos that one of its jobs has to encode, by its wildcards.
+    `photos_of` gives the number of photos that one of its jobs has to encode, by its wildcards;
+    `wanted` is what the results are made of.
 
     Snakemake calls `start`, `succeed` and `fail` (onstart, onsuccess, onerror). The process that
     the user started calls `watch`.
@@ -39,7 +41,9 @@ class Run:
         summary: internals.File,
         encode: str,
         photos_of: Callable[[Any], int],
+        wanted: Wanted,
     ) -> None:
+        self._wanted = wanted
         self._workflow, self._config, self._summary = workflow, config, summary
         self._in_storage = internals.storage_provider(workflow) is not None
         self._results = Path("results") if self._in_storage else Path(summary).parent
@@ -57,8 +61,11 @@ class Run:
         )
         for handler in (self._progress, self._failures, messages):
             internals.add_handler(handler)
-        if not self._in_storage:  # else there is nothing here to look at
-            internals.add_handler(StartHandler(self._records, self._seen))
+        results: Results = LocalResults(self._results)
+        if self._in_storage:
+            results = internals.StoredResults(self._workflow, str(self._results))
+        records = None if self._in_storage else self._records
+        internals.add_handler(StartHandler(results, self._wanted, records, self._seen))
 
     def start(self) -> None:
         """Before the first job: jobs leave it to the end of the run to tell why they failed."""

@@ -19,6 +19,8 @@ from typing import Any, TypeAlias
 from snakemake.logging import logger
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 
+from meanface.files.json_files import read_json
+
 Workflow: TypeAlias = Any
 """`snakemake.workflow.Workflow`: the object `workflow` of rule files. Snakemake has no types."""
 
@@ -166,6 +168,48 @@ def fetch(file: File) -> None:
 def address_of(file: File) -> str:
     """Give the address of a rule's file in storage. 9.27.1."""
     return str(file.storage_object.query)
+
+
+class StoredResults:
+    """Results in the default storage, see `meanface.workflow.freshness`. 9.27.1.
+
+    Snakemake removes nothing from storage that it does not know to be out of date.
+    """
+
+    def __init__(self, workflow: Workflow, folder: str) -> None:
+        self.name = f"{storage_prefix(workflow).rstrip('/')}/{folder}"
+        self._provider = workflow.storage_registry.default_storage_provider
+        self._folder = folder
+
+    def read(self, path: str) -> dict[str, Any] | None:
+        """Read a JSON object; None where there is none that can be read."""
+        stored = self._provider.object(f"{self.name}/{path}")
+        if not stored.exists():
+            return None
+        stored.local_path().parent.mkdir(parents=True, exist_ok=True)
+        stored.retrieve_object()
+        try:
+            content: Any = read_json(stored.local_path())
+        except ValueError:
+            content = None
+        finally:
+            stored.local_path().unlink()
+        return content if isinstance(content, dict) else None
+
+    def sources(self) -> list[str]:
+        """Give no names: storage is not listed, and the summary names its sources."""
+        return []
+
+    def remove(self, path: str) -> None:
+        """Remove a file, if it is there; folders stay, since storage has none."""
+        stored = self._provider.object(f"{self.name}/{path}")
+        if stored.exists():
+            stored.remove()
+        stored.local_path().unlink(missing_ok=True)
+
+    def outdate(self, path: str) -> None:
+        """Remove a file: nobody can set its time."""
+        self.remove(path)
 
 
 def leave_inputs_of_targets(workflow: Workflow) -> None:

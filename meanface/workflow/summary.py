@@ -26,7 +26,7 @@ def summary_text(summary: Mapping[str, Any], results: Path | str, run: str) -> s
     if summary.get("run") == run and summary["cache_trouble"]:
         lines.append(("cache", summary["cache_trouble"]))
     report = Path(results, "report.html")
-    if report.exists():
+    if report.exists() and report.stat().st_mtime >= Path(results, "summary.json").stat().st_mtime:
         lines.append(("report", str(report)))
     return "\n".join(f"{name:>8}  {value}" for name, value in lines)
 

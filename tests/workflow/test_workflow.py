@@ -20,7 +20,7 @@ import pytest
 
 from meanface.shards.layout import shard_of
 from meanface.shards.manifest import read_manifest
-from tests.runs import ROOT, Run, nest_folders, snakemake
+from tests.runs import ROOT, Run, nest_folders, outcome, snakemake
 
 SAMPLE = ROOT / "sample/sample.tar.gz"
 FAST = {"detectors": "[hog@0]"}
@@ -224,12 +224,12 @@ def test_a_folder_is_scanned_at_every_run(
 def test_a_lost_photo_fails_the_run(tmp_path: Path, photos: Path) -> None:
     run = snakemake(tmp_path / "run", photos=photos, shards=1, **STUB)
     assert run.code == 0, run.output
-    outcomes = run.results / "encoded/photos-0000.csv"
+    outcomes = outcome(run.results, "photos-0000")
     lines = outcomes.read_text().splitlines(keepends=True)
     outcomes.write_text("".join(lines[:-1]))
     # As if encode itself had lost it: else it is found to be altered.
-    (run.results / "logs/encode/photos-0000.json").unlink()
-    counts = run.results / "encoded/photos-0000.json"
+    (run.results / f"logs/encode/{outcomes.stem}.json").unlink()
+    counts = outcomes.with_suffix(".json")
     told = json.loads(counts.read_text())
     told["sha256"]["outcomes"] = hashlib.sha256(outcomes.read_bytes()).hexdigest()
     counts.write_text(json.dumps(told))
