@@ -4,8 +4,9 @@ from pathlib import Path
 
 from meanface.engine.decode import decode
 from meanface.files.tables import read_table
-from meanface.report.figures import Tile, contact_sheet, folder_and_name, save
+from meanface.report.figures import Tile, contact_sheet, save
 from meanface.report.pixels import around, faces_of, read_photos
+from meanface.report.text import folder_and_name
 from meanface.workflow.job import job
 
 MOST = 12

@@ -5,15 +5,10 @@ from pathlib import Path
 from meanface.engine.decode import decode
 from meanface.files.json_files import read_json
 from meanface.files.tables import read_table
-from meanface.report.figures import (
-    Tile,
-    contact_sheet,
-    folder_and_name,
-    new_figure,
-    of_every_reason,
-    save,
-)
+from meanface.report.figures import Tile, contact_sheet, new_figure, save
 from meanface.report.pixels import read_photos, thumbnail
+from meanface.report.selection import of_every_reason
+from meanface.report.text import folder_and_name
 from meanface.workflow.job import job
 
 MOST = 96  # photos on the sheet

@@ -19,13 +19,12 @@ from meanface.report.figures import (
     SKY,
     VERMILLION,
     as_page,
-    most_frequent,
     new_figure,
-    sample_of,
     save,
-    shown,
 )
-from meanface.results.variation import principal_directions
+from meanface.report.selection import most_frequent, sample_of
+from meanface.report.text import shown
+from meanface.results.principal_components import principal_components
 from meanface.workflow.job import job
 
 MOST = 5000  # points: more of them lie upon each other, and make a slow page
@@ -107,7 +106,7 @@ with job(snakemake.log[0], snakemake.output):
     embeddings = np.load(snakemake.input.embeddings, mmap_mode="r", allow_pickle=False)
     with np.load(snakemake.input.statistics, allow_pickle=False) as numbers:
         mean, covariance = numbers["mean"], np.nan_to_num(numbers["covariance"])
-    directions, shares = principal_directions(covariance)
+    directions, shares = principal_components(covariance)
     rows = sample_of(faces["path"].tolist(), MOST)
     places = (embeddings[rows] - mean) @ directions[:, :2]
     people = most_frequent(faces["identity"], len(MARKS)).index

@@ -8,16 +8,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from meanface.files.tables import read_table
-from meanface.report.figures import (
-    WIDTH,
-    counted,
-    most_frequent,
-    new_figure,
-    sample_of,
-    save,
-    shown,
-)
+from meanface.report.figures import WIDTH, new_figure, save
 from meanface.report.pixels import mean_faces
+from meanface.report.selection import counted, most_frequent, sample_of
+from meanface.report.text import shown
 from meanface.workflow.job import job
 
 MOST, MOST_OF_ONE = 2000, 200  # faces in an average: more of them change nothing that one sees

@@ -8,8 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from meanface.files.tables import read_table, write_table
-from meanface.report.figures import BLUE, VERMILLION, counted, new_figure, save
-from meanface.results.variation import chance, settling
+from meanface.report.figures import BLUE, VERMILLION, new_figure, save
+from meanface.report.selection import counted
+from meanface.results.settling import chance, settling
 from meanface.workflow.job import job
 
 MOST = 100_000  # embeddings that are added up, in memory

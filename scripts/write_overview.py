@@ -7,8 +7,8 @@ import numpy as np
 
 from meanface.files.json_files import read_json, write_json
 from meanface.files.tables import read_table
-from meanface.report.figures import rst_table
-from meanface.results.variation import principal_directions
+from meanface.report.text import rst_table
+from meanface.results.principal_components import principal_components
 from meanface.workflow.job import job
 
 with job(snakemake.log[0], snakemake.output):
@@ -20,7 +20,7 @@ with job(snakemake.log[0], snakemake.output):
         count = int(statistics["count"])
     scatter = {}
     if count > 1:  # a single face has none
-        _, shares = principal_directions(covariance)
+        _, shares = principal_components(covariance)
         scatter = {
             "standard error of the mean, a distance": round(
                 math.sqrt(np.trace(covariance) / count), 4

@@ -6,22 +6,19 @@ ONNX Runtime computes what dlib computes, up to the rounding of float32, more th
 fast.
 """
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import dlib
-import numpy as np
 import onnx
-from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 
-from meanface.engine.dlib_network import Conv, Reader, read_network
-from meanface.engine.landmarks_file import export_landmarks
+from meanface.engine.dlib_landmarks import read_landmarks
+from meanface.engine.dlib_network import Reader
+from meanface.engine.onnx_graphs import detector_graph, encoder_graph
 from meanface.engine.weights import read_weights
 from meanface.errors import UserError
+from meanface.files.arrays import save_array
 from meanface.files.atomic import replacing
 
 
@@ -60,6 +57,10 @@ def _export_front(target: Path) -> None:
             raise UserError("dlib saves its HOG detector in another way; write hog: full")
 
 
+def _export_landmarks(target: Path) -> None:
+    save_array(target, read_landmarks(read_weights("landmarks")))
+
+
 def _export_network(model: str, build: Callable[[Reader], onnx.ModelProto], target: Path) -> None:
     network = build(Reader(read_weights(model)))
     onnx.checker.check_model(network, full_check=True)
@@ -67,170 +68,11 @@ def _export_network(model: str, build: Callable[[Reader], onnx.ModelProto], targ
         part.write_bytes(network.SerializeToString(deterministic=True))
 
 
-class _Graph:
-    """An ONNX graph under construction; every method adds a node and returns its output's name."""
-
-    def __init__(self) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
-
-    def constant(self, value: NDArray[Any]) -> str:
-        name = f"constant{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(value, name))
-        return name
-
-    def add(self, operator: str, *inputs: str, **attributes: Any) -> str:  # noqa: ANN401
-        name = f"{operator.lower()}{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operator, inputs, [name], name, **attributes))
-        return name
-
-    def conv(self, x: str, conv: Conv) -> str:
-        filters = self.constant(conv.filters.astype(np.float32))
-        bias = self.constant(conv.bias.astype(np.float32))
-        return self.add("Conv", x, filters, bias, strides=[conv.stride] * 2, pads=conv.padding * 2)
-
-    def pad(self, x: str, channels: int, pixels: int) -> str:
-        """`x` with zeros added at its end: so many channels, so many rows and columns."""
-        ends = np.array([0, 0, 0, 0, 0, channels, pixels, pixels])
-        return self.add("Pad", x, self.constant(ends)) if ends.any() else x
-
-    def model(
-        self, sources: Sequence[onnx.ValueInfoProto], result: onnx.ValueInfoProto
-    ) -> onnx.ModelProto:
-        """The model from `sources` to `result`, which is the output of the last node."""
-        self.nodes[-1].output[0] = result.name
-        graph = helper.make_graph(self.nodes, "meanface", sources, [result], self.constants)
-        # Old enough for every ONNX Runtime that the project allows.
-        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-
-
-def _encoder(reader: Reader) -> onnx.ModelProto:
-    """29 convolutions: one, then 14 residual blocks of two, and the matrix.
-
-    A block whose first convolution has stride 2 halves the image; what goes around it is averaged
-    over 2x2 pixels, and the smaller of the two is padded with zeros before they are added.
-    """
-    mean, (first, *blocks, matrix) = read_network(reader)
-    # (chip - mean) / 256, done in the first convolution: it has no padding.
-    first.filters /= 256
-    first.bias -= np.einsum("oirc,i->o", first.filters, mean)
-
-    graph = _Graph()
-    x = graph.add("Transpose", "chips", perm=[0, 3, 1, 2])
-    x = graph.add("Cast", x, to=TensorProto.FLOAT)
-    x = graph.add("Relu", graph.conv(x, first))
-    x = graph.add("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2])
-    size = 35  # of a side of x, from 150
-    for one, two in zip(blocks[::2], blocks[1::2], strict=True):
-        y = graph.conv(graph.add("Relu", graph.conv(x, one)), two)
-        if one.stride == 2:
-            x = graph.add("AveragePool", x, kernel_shape=[2, 2], strides=[2, 2])
-            x = graph.pad(x, two.filters.shape[0] - one.filters.shape[1], 0)
-            y = graph.pad(y, 0, size // 2 - (size - 1) // 2)
-            size //= 2
-        x = graph.add("Relu", graph.add("Add", x, y))
-    x = graph.conv(graph.add("GlobalAveragePool", x), matrix)
-    graph.add("Flatten", x)
-    chips = helper.make_tensor_value_info("chips", TensorProto.UINT8, ["n", 150, 150, 3])
-    return graph.model(
-        [chips], helper.make_tensor_value_info("embeddings", TensorProto.FLOAT, ["n", 128])
-    )
-
-
-def _detector(reader: Reader, *, makes_pyramids: bool) -> onnx.ModelProto:
-    """Six convolutions with relu, then one of 9x9 into a single channel, the score."""
-    reader.next_layer()
-    _, *window = reader.integers(3)
-    *_, overlap, covered = (reader.real() for _ in range(5))
-    mean, convs = read_network(reader)
-    # From the last convolution to the first: a score's place in the pyramid is stride * its place
-    # among the scores + offset, and a pyramid of fewer pixels a side than `smallest` has no score.
-    stride, offset, smallest = 1, 0, 1
-    for conv in reversed(convs):
-        kernel, padding = conv.filters.shape[2], conv.padding[0]
-        stride, offset = stride * conv.stride, offset * conv.stride + kernel // 2 - padding
-        smallest = max(1, (smallest - 1) * conv.stride + kernel - 2 * padding)
-    settings = {"window": window, "overlap": overlap, "covered": covered, "mean": mean.tolist()}
-    settings |= {"stride": stride, "offset": offset, "smallest": smallest}
-
-    graph = _Graph()
-    if makes_pyramids:
-        x, sources = _pyramids(graph, mean)
-    else:
-        x = "pyramids"
-        sources = [helper.make_tensor_value_info(x, TensorProto.FLOAT, ["n", 3, None, None])]
-    *convs, last = convs
-    for conv in convs:
-        x = graph.add("Relu", graph.conv(x, conv))
-    # ONNX Runtime computes eight or sixteen channels at a time, so one costs as much as nine: the
-    # columns of `last` become nine channels, and a row of nine picks one of them for each column.
-    columns = last.filters[0].transpose(2, 0, 1)[..., None]
-    x = graph.conv(x, Conv(columns, np.zeros(9), 1, [last.padding[0], 0]))
-    x = graph.conv(x, Conv(np.eye(9)[None, :, None], last.bias, 1, [0, last.padding[1]]))
-    graph.add("Squeeze", x, graph.constant(np.array([1])))
-    scores = helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n", None, None])
-    model = graph.model(sources, scores)
-    helper.set_model_props(model, {"detector": json.dumps(settings)})
-    return model
-
-
-def _pyramids(graph: _Graph, mean: NDArray[np.float64]) -> tuple[str, list[onnx.ValueInfoProto]]:
-    """Add what makes tiled pyramids of images and cuts rows out; give its result and the inputs.
-
-    A loop makes each level out of the one before, as dlib does.
-    """
-    level = helper.make_tensor_value_info("level", TensorProto.FLOAT, ["n", 3, None, None])
-    pyramid = helper.make_tensor_value_info("pyramid", TensorProto.FLOAT, ["n", 3, None, None])
-    number = helper.make_tensor_value_info("number", TensorProto.INT64, [])
-    goes_on = helper.make_tensor_value_info("goes_on", TensorProto.BOOL, [])
-
-    body = _Graph()
-    size = body.add("Gather", "sizes", "number")
-    smaller = body.add(
-        "Resize",
-        *("level", "", "", size),
-        mode="linear",
-        coordinate_transformation_mode="align_corners",
-    )
-    placed = body.add("Pad", smaller, body.add("Gather", "pads", "number"))
-    added = body.add("Add", "pyramid", placed)
-    still = body.add("Identity", "goes_on")
-    outputs = [
-        helper.make_tensor_value_info(still, TensorProto.BOOL, []),
-        helper.make_tensor_value_info(smaller, TensorProto.FLOAT, ["n", 3, None, None]),
-        helper.make_tensor_value_info(added, TensorProto.FLOAT, ["n", 3, None, None]),
-    ]
-    inputs = [number, goes_on, level, pyramid]
-    one_level = helper.make_graph(body.nodes, "one_level", inputs, outputs, body.constants)
-
-    x = graph.add("Cast", graph.add("Transpose", "images", perm=[0, 3, 1, 2]), to=TensorProto.FLOAT)
-    x = graph.add("Sub", x, graph.constant(mean.astype(np.float32)[:, None, None]))
-    x = graph.add("Div", x, graph.constant(np.array([256], np.float32)))
-    empty = graph.add("ConstantOfShape", "shape")
-    levels = graph.add("Gather", graph.add("Shape", "sizes"), graph.constant(np.array(0)))
-    always = graph.constant(np.array(True))
-    results = ["last_level", "all_levels"]
-    graph.nodes.append(
-        helper.make_node("Loop", [levels, always, x, empty], results, "loop", body=one_level)
-    )
-    first, end = (
-        graph.add("Gather", "rows", graph.constant(np.array([place]))) for place in (0, 1)
-    )
-    x = graph.add("Slice", "all_levels", first, end, graph.constant(np.array([2])))
-    return x, [
-        helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", None, None, 3]),
-        helper.make_tensor_value_info("shape", TensorProto.INT64, [4]),
-        helper.make_tensor_value_info("sizes", TensorProto.INT64, ["levels", 4]),
-        helper.make_tensor_value_info("pads", TensorProto.INT64, ["levels", 8]),
-        helper.make_tensor_value_info("rows", TensorProto.INT64, [2]),
-    ]
-
-
 _EXPORTS: dict[str, Callable[[Path], None]] = {
-    "encoder": partial(_export_network, "encoder", _encoder),
-    "cnn": partial(_export_network, "cnn", partial(_detector, makes_pyramids=False)),
-    "cnn_cuda": partial(_export_network, "cnn", partial(_detector, makes_pyramids=True)),
+    "encoder": partial(_export_network, "encoder", encoder_graph),
+    "cnn": partial(_export_network, "cnn", partial(detector_graph, makes_pyramids=False)),
+    "cnn_cuda": partial(_export_network, "cnn", partial(detector_graph, makes_pyramids=True)),
     "hog": _export_hog,
     "front": _export_front,
-    "landmarks": export_landmarks,
+    "landmarks": _export_landmarks,
 }

@@ -3,7 +3,7 @@
 A cascade of regression trees finds them: V. Kazemi and J. Sullivan, "One Millisecond Face Alignment
 with an Ensemble of Regression Trees", CVPR 2014. Steps and numbers are those of dlib 20's
 `shape_predictor` (image_processing/shape_predictor.h), and so are the landmarks found. dlib parses
-100 MB of numbers of varying length in every process. `export_landmarks` does that once;
+100 MB of numbers of varying length in every process. `export` does that once;
 `Landmarks` maps the result into memory, of which all processes of a machine share one copy.
 """
 
@@ -55,7 +55,7 @@ class Landmarks:
     """Finds the landmarks of faces."""
 
     def __init__(self, model: Path) -> None:
-        """Map the file that `export_landmarks` wrote into memory."""
+        """Map the file that `export` wrote into memory."""
         mapped = np.asarray(np.load(model, mmap_mode="r", allow_pickle=False))
         self._points = mapped["points"].copy()
         self._cascades = [

@@ -1,8 +1,6 @@
-"""What the figures share: their style, how a file name is shown, and the curves that they draw."""
+"""What the figures share: their style, contact sheets of photos, and how they are saved."""
 
-import hashlib
 import json
-import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
@@ -18,6 +15,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from meanface.files.atomic import replacing
+from meanface.report.text import shown
 
 if TYPE_CHECKING:
     import altair as alt
@@ -71,61 +69,6 @@ class Tile(NamedTuple):
     """At most three; a line that is too long loses its middle."""
     instead: str = ""
     """The text where there is no picture."""
-
-
-def shown(name: str, most: int = 60) -> str:
-    """Give a file name as a figure shows it: on one line, at most `most` characters.
-
-    What cannot be printed is written as its escape (a line end as `\\n`), and a longer name loses
-    its middle.
-    """
-    printable = "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in name
-    )
-    if len(printable) <= most:
-        return printable
-    head = (most - 1) // 2
-    tail = most - 1 - head
-    return f"{printable[:head]}…{printable[len(printable) - tail :]}"
-
-
-def folder_and_name(path: str) -> list[str]:
-    """Give the two lines by which a figure names a photo."""
-    folder, slash, name = path.rpartition("/")
-    return [folder + slash, name]
-
-
-def shuffled(paths: Sequence[str]) -> NDArray[np.intp]:
-    """Give the indices of the paths by their SHA-256: an order as good as random, ever the same."""
-    digests = b"".join(hashlib.sha256(path.encode()).digest()[:8] for path in paths)
-    return np.argsort(np.frombuffer(digests, dtype=">u8"), kind="stable")
-
-
-def sample_of(paths: Sequence[str], most: int) -> NDArray[np.intp]:
-    """Give the indices, ascending, of at most `most` paths: the first of shuffled(paths)."""
-    return np.sort(shuffled(paths)[:most])
-
-
-def of_every_reason(failures: pd.DataFrame, most: int) -> pd.DataFrame:
-    """Give at most `most` rows of the table of failures, of every reason as evenly as can be."""
-    mixed = failures.iloc[shuffled(failures["path"].tolist())]
-    turn = mixed.groupby("reason").cumcount()
-    return mixed.iloc[np.argsort(turn, kind="stable")[:most]].sort_values(["reason", "path"])
-
-
-def most_frequent(identities: pd.Series, most: int) -> pd.Series:
-    """Give the `most` people with the most photos, and how many; of two photos or more each.
-
-    Photos in no folder, whose identity is "", show nobody in particular. Ties go by name.
-    """
-    counts = identities[identities != ""].value_counts()
-    counts = counts[counts > 1].sort_index().sort_values(ascending=False, kind="stable")
-    return counts.head(most)
-
-
-def counted(faces: pd.DataFrame, deduplicate: bool) -> pd.DataFrame:
-    """Give the rows of the table of faces that count in the mean: with `deduplicate` not all."""
-    return faces[faces["duplicate_of"] == ""] if deduplicate else faces
 
 
 def new_figure(title: str, height: float = 4) -> Figure:
@@ -215,18 +158,3 @@ def as_page(chart: "alt.Chart", target: Path) -> None:
     )
     with replacing(target) as part:
         part.write_text(page, encoding="utf-8")
-
-
-def rst_table(numbers: Mapping[str, object], target: Path) -> None:
-    """Write names and values as a table in reStructuredText, in which every text is literal."""
-    lines = [".. list-table::", "   :widths: auto", ""]
-    for name, value in numbers.items():
-        text = f"{value:,}" if isinstance(value, int) else shown(str(value))
-        lines += [f"   * - {_literal(name)}", f"     - {_literal(text)}"]
-    with replacing(target) as part:
-        part.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def _literal(text: str) -> str:
-    """Escape whatever reStructuredText might take for markup."""
-    return re.sub(r"([^\w\s]|_)", r"\\\1", text)

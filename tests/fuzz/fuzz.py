@@ -387,7 +387,7 @@ def networks() -> Target:
 
 
 def check_landmarks(data: bytes, folder: Path) -> None:
-    from meanface.engine.landmarks_file import export_landmarks
+    from meanface.engine.export import export
     from meanface.engine.weights import WEIGHTS
 
     path = folder / "landmarks.dat"
@@ -395,7 +395,7 @@ def check_landmarks(data: bytes, folder: Path) -> None:
     kept = WEIGHTS["landmarks"]
     WEIGHTS["landmarks"] = (path, kept[1])
     try:
-        export_landmarks(folder / "landmarks.npy")
+        export("landmarks", folder / "landmarks.npy")
     except UserError as error:
         assert str(path) in str(error)
     else:

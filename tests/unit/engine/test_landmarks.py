@@ -14,9 +14,9 @@ from matplotlib import cbook
 from numpy.typing import NDArray
 from PIL import Image
 
+from meanface.engine.export import export
 from meanface.engine.face import Face
 from meanface.engine.landmarks import Landmarks
-from meanface.engine.landmarks_file import export_landmarks
 from meanface.engine.weights import WEIGHTS
 from meanface.errors import UserError
 from tests.lfw import lfw_photos, needs_lfw
@@ -27,7 +27,7 @@ Image8 = NDArray[np.uint8]
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("models") / "landmarks.npy"
-    export_landmarks(path)
+    export("landmarks", path)
     return path
 
 
@@ -182,7 +182,7 @@ def test_threads_share_it(find: Landmarks) -> None:
 
 
 def test_export_writes_the_same_bytes_again_and_nothing_else(model: Path, tmp_path: Path) -> None:
-    export_landmarks(tmp_path / "again.npy")
+    export("landmarks", tmp_path / "again.npy")
     assert (tmp_path / "again.npy").read_bytes() == model.read_bytes()
     assert {path.name for path in tmp_path.iterdir()} == {"again.npy"}
 
@@ -191,5 +191,5 @@ def test_export_refuses_other_weights(tmp_path: Path, monkeypatch: pytest.Monkey
     other = Path(face_recognition_models.pose_predictor_five_point_model_location())
     monkeypatch.setitem(WEIGHTS, "landmarks", (other, WEIGHTS["landmarks"][1]))
     with pytest.raises(UserError, match=r"5_face_landmarks\.dat.*reinstall"):
-        export_landmarks(tmp_path / "landmarks.npy")
+        export("landmarks", tmp_path / "landmarks.npy")
     assert list(tmp_path.iterdir()) == []

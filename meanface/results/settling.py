@@ -1,13 +1,9 @@
-"""How embeddings vary: directions of most variance, and how their mean settles."""
+"""How the mean of embeddings settles as more of them are added."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    pass
 
 
 def settling(
@@ -34,18 +30,3 @@ def chance(
     """
     variance = np.trace(covariance)
     return np.asarray(np.sqrt(variance * np.maximum(1 / counts - 1 / count, 0)))
-
-
-def principal_directions(
-    covariance: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Give the directions of most variance as columns (d, d), most first, and their shares (d,).
-
-    A direction's largest number is positive, so that the same data give the same signs. Where
-    nothing varies, the shares are 0.
-    """
-    directions, variances, _ = np.linalg.svd(covariance, hermitian=True)
-    largest = np.abs(directions).argmax(axis=0)
-    directions = directions * np.sign(directions[largest, np.arange(len(directions))])
-    total = variances.sum()
-    return directions, variances / total if total else np.zeros_like(variances)

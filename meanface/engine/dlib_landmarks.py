@@ -1,7 +1,6 @@
-"""dlib's landmark predictor, parsed once and written as an array that opens without parsing."""
+"""dlib's file of 68 landmarks, parsed: the array that `meanface.engine.landmarks` maps."""
 
 import re
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,25 +15,15 @@ from meanface.engine.landmarks import (
     THRESHOLDS,
     TREES,
 )
-from meanface.engine.weights import read_weights
-from meanface.files.arrays import save_array
-
-
-def export_landmarks(target: Path) -> None:
-    """Write the predictor to `target` as .npy, 68 MB; the same bytes every time.
-
-    Raises UserError where the weight file is not the published one.
-    """
-    save_array(target, _parse(read_weights("landmarks")))
-
 
 # With these bytes begin a column of 2 * 68 numbers and a list of 500 things.
 _COLUMN, _LIST = re.compile(rb"\x81\x88\x81\x01"), re.compile(rb"\x02\xf4\x01")
 
 
-def _parse(data: bytes) -> NDArray[np.void]:
-    """The predictor in dlib's file: the initial landmarks, the trees, the anchors, the deltas.
+def read_landmarks(data: bytes) -> NDArray[np.void]:
+    """Parse a predictor, as dlib saves it, into an array () of the type MODEL, 68 MB.
 
+    The file holds the initial landmarks, the trees, the anchors and the deltas, in this order.
     Numbers have no fixed length, so that only reading one tells where the next begins. To be fast,
     many places are read at once: all leaves of a cascade, all trees, all cascades.
     """

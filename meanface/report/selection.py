@@ -1,0 +1,41 @@
+"""Which photos, faces and people a picture shows."""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+
+def shuffled(paths: Sequence[str]) -> NDArray[np.intp]:
+    """Give the indices of the paths by their SHA-256: an order as good as random, ever the same."""
+    digests = b"".join(hashlib.sha256(path.encode()).digest()[:8] for path in paths)
+    return np.argsort(np.frombuffer(digests, dtype=">u8"), kind="stable")
+
+
+def sample_of(paths: Sequence[str], most: int) -> NDArray[np.intp]:
+    """Give the indices, ascending, of at most `most` paths: the first of shuffled(paths)."""
+    return np.sort(shuffled(paths)[:most])
+
+
+def of_every_reason(failures: pd.DataFrame, most: int) -> pd.DataFrame:
+    """Give at most `most` rows of the table of failures, of every reason as evenly as can be."""
+    mixed = failures.iloc[shuffled(failures["path"].tolist())]
+    turn = mixed.groupby("reason").cumcount()
+    return mixed.iloc[np.argsort(turn, kind="stable")[:most]].sort_values(["reason", "path"])
+
+
+def most_frequent(identities: pd.Series, most: int) -> pd.Series:
+    """Give the `most` people with the most photos, and how many; of two photos or more each.
+
+    Photos in no folder, whose identity is "", show nobody in particular. Ties go by name.
+    """
+    counts = identities[identities != ""].value_counts()
+    counts = counts[counts > 1].sort_index().sort_values(ascending=False, kind="stable")
+    return counts.head(most)
+
+
+def counted(faces: pd.DataFrame, deduplicate: bool) -> pd.DataFrame:
+    """Give the rows of the table of faces that count in the mean: with `deduplicate` not all."""
+    return faces[faces["duplicate_of"] == ""] if deduplicate else faces

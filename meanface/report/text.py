@@ -1,0 +1,44 @@
+"""How the report shows file names and numbers as text."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from meanface.files.atomic import replacing
+
+
+def shown(name: str, most: int = 60) -> str:
+    """Give a file name as a figure shows it: on one line, at most `most` characters.
+
+    What cannot be printed is written as its escape (a line end as `\\n`), and a longer name loses
+    its middle.
+    """
+    printable = "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in name
+    )
+    if len(printable) <= most:
+        return printable
+    head = (most - 1) // 2
+    tail = most - 1 - head
+    return f"{printable[:head]}…{printable[len(printable) - tail :]}"
+
+
+def folder_and_name(path: str) -> list[str]:
+    """Give the two lines by which a figure names a photo."""
+    folder, slash, name = path.rpartition("/")
+    return [folder + slash, name]
+
+
+def rst_table(numbers: Mapping[str, object], target: Path) -> None:
+    """Write names and values as a table in reStructuredText, in which every text is literal."""
+    lines = [".. list-table::", "   :widths: auto", ""]
+    for name, value in numbers.items():
+        text = f"{value:,}" if isinstance(value, int) else shown(str(value))
+        lines += [f"   * - {_literal(name)}", f"     - {_literal(text)}"]
+    with replacing(target) as part:
+        part.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _literal(text: str) -> str:
+    """Escape whatever reStructuredText might take for markup."""
+    return re.sub(r"([^\w\s]|_)", r"\\\1", text)

@@ -1,0 +1,42 @@
+"""Which rows a picture shows, against cases counted by hand."""
+
+import pandas as pd
+
+from meanface.report.selection import counted, most_frequent, of_every_reason, sample_of, shuffled
+
+
+def test_a_sample_is_the_same_whatever_the_order() -> None:
+    paths = [f"{number}.jpg" for number in range(1000)]
+    few = sample_of(paths, 100)
+    assert len(few) == len(set(few)) == 100
+    assert list(few) == sorted(few)
+    backwards = paths[::-1]
+    assert {backwards[i] for i in sample_of(backwards, 100)} == {paths[i] for i in few}
+    assert list(sample_of(paths, 5000)) == list(range(1000))
+    # Spread evenly: of a third of the paths about a third.
+    assert 20 < sum(i < 333 for i in few) < 46
+    assert sorted(shuffled(paths)) == list(range(1000))
+    assert list(sample_of([], 5)) == []
+
+
+def test_the_people_with_the_most_photos() -> None:
+    people = pd.Series(["b", "a", "b", "a", "", "", "", "c", "d", "d", "d"])
+    assert most_frequent(people, 2).to_dict() == {"d": 3, "a": 2}
+    assert list(most_frequent(people, 9).index) == ["d", "a", "b"]
+    assert most_frequent(pd.Series(["", "x"]), 9).empty
+
+
+def test_failures_are_shown_of_every_reason() -> None:
+    reasons = ["no_face"] * 5000 + ["truncated"] * 320 + ["crashed"]
+    table = pd.DataFrame({"path": [f"{i}.jpg" for i in range(5321)], "reason": reasons})
+    few = of_every_reason(table, 101)
+    assert few["reason"].value_counts().to_dict() == {"no_face": 50, "truncated": 50, "crashed": 1}
+    assert few["reason"].is_monotonic_increasing
+    assert not few["path"].duplicated().any()
+    assert len(of_every_reason(table, 6000)) == 5321
+
+
+def test_duplicates_count_unless_the_mean_leaves_them_out() -> None:
+    faces = pd.DataFrame({"path": ["a", "b", "c"], "duplicate_of": ["", "a", ""]})
+    assert counted(faces, deduplicate=False)["path"].tolist() == ["a", "b", "c"]
+    assert counted(faces, deduplicate=True).index.tolist() == [0, 2]

@@ -1,0 +1,36 @@
+"""How the mean settles, against math.fsum and shuffling."""
+
+import math
+
+import numpy as np
+import pytest
+
+from meanface.results.settling import chance, settling
+
+RNG = np.random.default_rng(1)
+EMBEDDINGS = RNG.normal(size=(500, 128)).astype(np.float32)
+MEAN = EMBEDDINGS.astype(float).mean(axis=0)
+
+
+def test_how_the_mean_settles() -> None:
+    counts = [1, 2, 3, 50, 499, 500]
+    expected = [
+        math.dist([math.fsum(column) / k for column in EMBEDDINGS[:k].T.tolist()], MEAN)
+        for k in counts
+    ]
+    assert settling(EMBEDDINGS, MEAN, counts) == pytest.approx(expected, abs=1e-12)
+    assert settling(EMBEDDINGS[:7], MEAN, [7]) == pytest.approx(
+        [math.dist(EMBEDDINGS[:7].astype(float).mean(axis=0), MEAN)], abs=1e-12
+    )
+    assert settling(EMBEDDINGS, MEAN, [500])[0] < 1e-12
+
+
+def test_what_chance_lets_expect_is_what_shuffling_gives() -> None:
+    counts = np.array([1, 10, 100, 400, 500])
+    squares = np.mean(
+        [settling(RNG.permutation(EMBEDDINGS), MEAN, counts.tolist()) ** 2 for _ in range(200)],
+        axis=0,
+    )
+    expected = chance(np.cov(EMBEDDINGS.T), 500, counts)
+    assert expected == pytest.approx(np.sqrt(squares), rel=0.03, abs=1e-9)
+    assert expected[-1] == 0
