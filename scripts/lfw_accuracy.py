@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from meanface.files.json_files import write_json
+from meanface.files.schemas import FACES, FAILURES, ROC
 from meanface.files.tables import read_table, write_table
 from meanface.results.verification import pair_distances, read_pairs, roc_curve, verify
 from meanface.workflow.job import job
@@ -15,8 +16,8 @@ with job(snakemake.log[0], snakemake.output):
     pairs = read_pairs(Path(snakemake.input.pairs))
     distances = pair_distances(
         pairs,
-        photos=read_table(Path(snakemake.input.faces))["path"].tolist(),
-        failed=read_table(Path(snakemake.input.failures))["path"].tolist(),
+        photos=read_table(Path(snakemake.input.faces), FACES, ["path"])["path"].tolist(),
+        failed=read_table(Path(snakemake.input.failures), FAILURES, ["path"])["path"].tolist(),
         embeddings=np.load(snakemake.input.embeddings, mmap_mode="r"),
     )
     result = verify(pairs, distances)
@@ -24,7 +25,7 @@ with job(snakemake.log[0], snakemake.output):
 
     write_table(
         Path(snakemake.output.roc),
-        ("threshold", "false_positive_rate", "true_positive_rate"),
+        ROC,
         zip(roc.threshold, roc.false_positive_rate, roc.true_positive_rate, strict=True),
     )
     write_json(Path(snakemake.output.accuracy), asdict(result))

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from meanface.engine.decode import decode
+from meanface.files.schemas import FACES
 from meanface.files.tables import read_table
 from meanface.report.figures import Tile, contact_sheet, save
 from meanface.report.pixels import around, faces_of, read_photos
@@ -13,7 +14,7 @@ MOST = 12
 SIZE = 240  # pixels
 
 with job(snakemake.log[0], snakemake.output):
-    faces = read_table(Path(snakemake.input.faces))
+    faces = read_table(Path(snakemake.input.faces), FACES)
     different = faces[faces["duplicate_of"] == ""]  # the same photo once
     few = min(MOST, -(-len(different) // 2))
     nearest = different.nsmallest(few, "distance")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from meanface.engine.decode import decode
 from meanface.files.json_files import read_json
+from meanface.files.schemas import FAILURES
 from meanface.files.tables import read_table
 from meanface.report.figures import Tile, contact_sheet, new_figure, save
 from meanface.report.pixels import read_photos, thumbnail
@@ -17,7 +18,7 @@ SIZE = 240  # pixels
 DECODED = {"no_face", "small_face", "weak_face"}
 
 with job(snakemake.log[0], snakemake.output):
-    failures = read_table(Path(snakemake.input.failures))
+    failures = read_table(Path(snakemake.input.failures), FAILURES)
     summary = read_json(Path(snakemake.input.summary))
     engine = snakemake.params.engine
     tars = {Path(tar).stem: Path(tar) for tar in snakemake.input.tars}

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from meanface.files.schemas import FACES
 from meanface.files.tables import read_table
 from meanface.report.figures import (
     BLUE,
@@ -102,7 +103,7 @@ def chart(points: pd.DataFrame, people: list[str], title: str, labels: list[str]
 
 
 with job(snakemake.log[0], snakemake.output):
-    faces = read_table(Path(snakemake.input.faces))
+    faces = read_table(Path(snakemake.input.faces), FACES)
     embeddings = np.load(snakemake.input.embeddings, mmap_mode="r", allow_pickle=False)
     with np.load(snakemake.input.statistics, allow_pickle=False) as numbers:
         mean, covariance = numbers["mean"], np.nan_to_num(numbers["covariance"])

@@ -9,6 +9,8 @@ from matplotlib.figure import Figure
 
 from meanface.files.atomic import replacing
 from meanface.files.json_files import read_json
+from meanface.files.schemas import ROC
+from meanface.files.tables import read_table
 from meanface.workflow.job import job
 
 # Blue and vermillion of Okabe and Ito's palette, which colour-blind readers can tell apart.
@@ -62,7 +64,9 @@ def draw(result: dict[str, Any], roc: pd.DataFrame) -> Figure:
 
 
 with job(snakemake.log[0], snakemake.output):
-    figure = draw(read_json(Path(snakemake.input.accuracy)), pd.read_csv(snakemake.input.roc))
+    figure = draw(
+        read_json(Path(snakemake.input.accuracy)), read_table(Path(snakemake.input.roc), ROC)
+    )
     # The same data give the same bytes: no date, and names inside the SVG that do not change.
     mpl.rcParams["svg.hashsalt"] = "meanface"
     for kind, metadata in {"png": None, "svg": {"Date": None}}.items():

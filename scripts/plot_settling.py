@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
+from meanface.files.schemas import FACES, SETTLING
 from meanface.files.tables import read_table, write_table
 from meanface.report.figures import BLUE, VERMILLION, new_figure, save
 from meanface.report.selection import counted
@@ -50,7 +51,8 @@ with job(snakemake.log[0], snakemake.output):
     embeddings = np.load(snakemake.input.embeddings, mmap_mode="r", allow_pickle=False)
     with np.load(snakemake.input.statistics, allow_pickle=False) as numbers:
         mean, covariance = numbers["mean"], np.nan_to_num(numbers["covariance"])
-    rows = counted(read_table(Path(snakemake.input.faces)), snakemake.params.deduplicate).index
+    faces = read_table(Path(snakemake.input.faces), FACES, ["duplicate_of"])
+    rows = counted(faces, snakemake.params.deduplicate).index
     total = len(rows)
     order = rows[np.random.default_rng(0).permutation(total)[:MOST]]
     counts = np.unique(np.geomspace(1, len(order), POINTS).round().astype(np.int64))
@@ -63,7 +65,7 @@ with job(snakemake.log[0], snakemake.output):
     )
     write_table(
         Path(snakemake.output.table),
-        curve.columns.tolist(),
+        SETTLING,
         curve.itertuples(index=False, name=None),
     )
     figure = draw(curve, total, float(np.sqrt(np.trace(covariance) / total)))

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from meanface.files.json_files import read_json, write_json
+from meanface.files.schemas import FACES, IDENTITIES
 from meanface.files.tables import read_table
 from meanface.report.text import rst_table
 from meanface.results.principal_components import principal_components
@@ -13,8 +14,8 @@ from meanface.workflow.job import job
 
 with job(snakemake.log[0], snakemake.output):
     summary = read_json(Path(snakemake.input.summary))
-    people = read_table(Path(snakemake.input.identities), ["identity"])
-    distances = read_table(Path(snakemake.input.faces), ["distance"])["distance"]
+    people = read_table(Path(snakemake.input.identities), IDENTITIES, ["identity"])
+    distances = read_table(Path(snakemake.input.faces), FACES, ["distance"])["distance"]
     with np.load(snakemake.input.statistics, allow_pickle=False) as statistics:
         mean, covariance = statistics["mean"], statistics["covariance"]
         count = int(statistics["count"])

@@ -1,52 +1,29 @@
-"""The CSV tables of a run: their columns, and how a row is written and read."""
+"""CSV tables: written whole or not at all, read back with the types of their schema."""
 
 import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from meanface.errors import AccountingError
 from meanface.files.atomic import replacing
+from meanface.files.schemas import Schema
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
 
-FACES = (
-    "path",
-    "identity",
-    "faces",
-    "left",
-    "top",
-    "right",
-    "bottom",
-    "score",
-    "detector",
-    "shard",
-    "distance",
-    "duplicate_of",
-)
-FAILURES = ("path", "reason", "detail", "shard")
-_TEXT = dict.fromkeys(
-    ("path", "identity", "detector", "reason", "detail", "shard", "sha256", "duplicate_of"), str
-)
-
 _BATCH = 1 << 14  # rows in memory as Python's objects
 _TABLES = 256  # of shards, each of which takes 10 kB besides what it holds
 
 
-def identity_of(path: str) -> str:
-    """Give the person a photo shows: the name of its folder, "" where it lies in none."""
-    return path.rpartition("/")[0].rpartition("/")[2]
-
-
-def write_table(target: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a CSV table (UTF-8, RFC 4180 quoting, line feeds) so that it appears whole or not."""
+def write_table(target: Path, schema: Schema, rows: Iterable[Sequence[object]]) -> None:
+    """Write a CSV table: UTF-8, quoted as in RFC 4180, line feeds at the ends of rows."""
     with replacing(target) as part, part.open("w", encoding="utf-8", newline="") as stream:
-        for some in _batches(chain([columns], rows)):
+        for some in _batches(chain([tuple(schema)], rows)):
             text = io.StringIO()
             csv.writer(text, lineterminator="\n").writerows(some)
             if "\r" in text.getvalue():
@@ -73,32 +50,42 @@ def rows_of(table: "pd.DataFrame") -> Iterator[tuple[object, ...]]:
         yield from zip(*(some[name].tolist() for name in some), strict=True)
 
 
-def read_rows(stream: TextIO, columns: Sequence[str]) -> Iterator[list[str]]:
-    """Yield the rows of a CSV table of these columns. ValueError: it is damaged, or another."""
+def read_rows(stream: TextIO, schema: Schema, *, gaps: bool = False) -> Iterator[list[Any]]:
+    """Yield the rows of a CSV table, each value of its column's type.
+
+    With `gaps` a number may be missing: None. Raises ValueError where the table is damaged or has
+    other columns.
+    """
     rows = csv.reader(stream, strict=True)
+    numbers = [(index, kind) for index, kind in enumerate(schema.values()) if kind is not str]
     try:
-        if next(rows, None) != list(columns):
-            raise ValueError(f"its columns are not {', '.join(columns)}")
+        if next(rows, None) != list(schema):
+            raise ValueError(_other_columns(schema))
         for row in rows:
-            if len(row) != len(columns):
-                raise ValueError(f"a row has {len(row)} columns, not {len(columns)}")
-            yield row
+            if len(row) != len(schema):
+                raise ValueError(f"a row has {len(row)} columns, not {len(schema)}")
+            typed: list[Any] = row
+            for index, kind in numbers:
+                typed[index] = None if gaps and not row[index] else kind(row[index])
+            yield typed
     except csv.Error as error:
         raise ValueError(str(error)) from error
 
 
-def read_table(source: Path, columns: list[str] | None = None) -> "pd.DataFrame":
+def _other_columns(schema: Schema) -> str:
+    return f"its columns are not {', '.join(schema)}"
+
+
+def read_table(source: Path, schema: Schema, columns: list[str] | None = None) -> "pd.DataFrame":
     """Read `columns`, or all, of a table that write_table wrote; text stays text."""
     import pandas as pd  # half a second that an encode job need not spend
 
     return pd.read_csv(
-        source, keep_default_na=False, dtype=_TEXT, usecols=columns, encoding="utf-8"
+        source, keep_default_na=False, dtype=dict(schema), usecols=columns, encoding="utf-8"
     )
 
 
-def read_tables(
-    sources: Sequence[Path], columns: Sequence[str], *, gaps: bool = False
-) -> "pa.Table":
+def read_tables(sources: Sequence[Path], schema: Schema, *, gaps: bool = False) -> "pa.Table":
     """Read the tables of all shards into one, with the number of each row's table as `shard`.
 
     With `gaps` a number may be missing: null. AccountingError names a table which is damaged.
@@ -106,21 +93,15 @@ def read_tables(
     import pyarrow as pa
     from pyarrow import csv
 
-    types = {
-        # Large: with offsets of 32 bits a column would end at 2 GiB.
-        name: pa.large_string()
-        if name in _TEXT
-        else pa.float64()
-        if name == "score"
-        else pa.int64()
-        for name in columns
-    }
+    # Large: with offsets of 32 bits a column would end at 2 GiB.
+    arrow = {str: pa.large_string(), int: pa.int64(), float: pa.float64()}
+    types = {name: arrow[kind] for name, kind in schema.items()}
     options = (
         csv.ReadOptions(use_threads=False),
         csv.ParseOptions(newlines_in_values=True),
         csv.ConvertOptions(column_types=types, strings_can_be_null=False, null_values=[""] * gaps),
     )
-    header = f"{','.join(columns)}\n".encode()
+    header = f"{','.join(schema)}\n".encode()
     joined = [pa.schema([*types.items(), ("shard", pa.int64())]).empty_table()]
     tables: list[pa.Table] = []
     for number, source in enumerate(sources):
@@ -129,8 +110,8 @@ def read_tables(
             continue
         try:
             table = csv.read_csv(pa.BufferReader(content), *options)
-            if table.column_names != list(columns):
-                raise ValueError(f"its columns are not {', '.join(columns)}")
+            if table.column_names != list(schema):
+                raise ValueError(_other_columns(schema))
         except (pa.ArrowException, ValueError) as error:
             raise AccountingError(f"{source} is damaged: {error}") from error
         tables.append(table.append_column("shard", pa.repeat(number, len(table))))

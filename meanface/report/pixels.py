@@ -2,6 +2,7 @@
 
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,7 @@ def read_photos(table: pd.DataFrame, tars: Mapping[str, Path]) -> Iterator[tuple
 
 def faces_of(table: pd.DataFrame) -> list[Face]:
     """Give the boxes and scores in the rows of a table of faces."""
-    columns = table[["left", "top", "right", "bottom", "score"]]
+    columns = table[[field.name for field in fields(Face)]]
     return [Face(*row) for row in columns.itertuples(index=False, name=None)]
 
 

@@ -15,12 +15,13 @@ from meanface.engine.outcome import DIMENSIONS
 from meanface.errors import AccountingError, UserError
 from meanface.files.arrays import release, save_array
 from meanface.files.atomic import replacing
-from meanface.files.tables import FACES, FAILURES, identity_of, read_tables, rows_of, write_table
+from meanface.files.schemas import FACES, FAILURES, MANIFEST
+from meanface.files.tables import read_tables, rows_of, write_table
 from meanface.results.accounting import check_accounts
 from meanface.results.exact_sum import ExactSum
 from meanface.results.outcomes import read_tables_of_outcomes
 from meanface.results.statistics import distances
-from meanface.shards.manifest import MANIFEST
+from meanface.shards.manifest import identity_of
 
 _HELD = 1 << 14  # rows in memory at once; each lies on a page, 4 KiB, of its own
 
@@ -92,7 +93,9 @@ def merge(
     total = _write_embeddings(embeddings, shards, in_shard, rows, deduplicate)
     save_array(mean, total.mean())
     merged = np.load(embeddings, mmap_mode="r", allow_pickle=False)
-    table.insert(len(FACES) - 2, "distance", distances(merged, total.mean()).round(6))
+    table.insert(
+        list(FACES).index("distance"), "distance", distances(merged, total.mean()).round(6)
+    )
     write_table(faces, FACES, rows_of(table))
     with replacing(parquet) as part:
         pq.write_table(pa.Table.from_pandas(table, preserve_index=False), part, compression="zstd")

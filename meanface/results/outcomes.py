@@ -12,17 +12,14 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from meanface.engine.face import Face
+from meanface.engine.outcome import DIMENSIONS, EncodedFace, Failure, Outcome
 from meanface.errors import AccountingError
 from meanface.files.arrays import save_array
+from meanface.files.schemas import FACE, FAILURE, OUTCOMES
 from meanface.files.tables import read_rows, read_tables, write_table
 
 if TYPE_CHECKING:
     import pandas as pd
-from meanface.engine.outcome import DIMENSIONS, EncodedFace, Failure, Outcome
-
-_OF_FACES = ("faces", "left", "top", "right", "bottom", "score", "detector")
-_OF_FAILURES = ("reason", "detail")
-COLUMNS = ("sha256", *_OF_FACES, *_OF_FAILURES)
 
 
 def write_outcomes(outcomes: Mapping[str, Outcome], embeddings: Path, table: Path) -> None:
@@ -41,7 +38,7 @@ def write_outcomes(outcomes: Mapping[str, Outcome], embeddings: Path, table: Pat
     for index, face in enumerate(faces):
         stacked[index] = face.embedding
     save_array(embeddings, stacked)
-    write_table(table, COLUMNS, _rows_of(outcomes))
+    write_table(table, OUTCOMES, _rows_of(outcomes))
 
 
 def read_outcomes(embeddings: BinaryIO, table: BinaryIO) -> dict[str, Outcome]:
@@ -51,7 +48,7 @@ def read_outcomes(embeddings: BinaryIO, table: BinaryIO) -> dict[str, Outcome]:
     except Exception as error:  # numpy reads the header as Python, in which anything may go wrong
         raise ValueError(f"the embeddings are damaged: {error}") from error
     text = io.TextIOWrapper(table, encoding="utf-8", newline="")
-    lines = list(read_rows(text, COLUMNS))
+    lines = list(read_rows(text, OUTCOMES, gaps=True))
     found = sum(reason == "" for *_, reason, _ in lines)
     if rows.dtype != np.float32 or rows.shape != (found, DIMENSIONS):
         raise ValueError(f"embeddings {rows.dtype} {rows.shape} for {found} faces")
@@ -59,16 +56,17 @@ def read_outcomes(embeddings: BinaryIO, table: BinaryIO) -> dict[str, Outcome]:
         raise ValueError("an embedding is not finite")
     remaining = iter(rows)
     outcomes: dict[str, Outcome] = {}
-    for sha256, faces, *box, score, detector, reason, detail in lines:
+    for sha256, faces, left, top, right, bottom, score, detector, reason, detail in lines:
         known = outcomes.get(sha256, [])
         if isinstance(known, Failure) or (known and reason):
             raise ValueError(f"{sha256} is there twice")
         if reason:
             outcomes[sha256] = Failure(reason, detail)
             continue
-        left, top, right, bottom = map(int, box)
-        face = Face(left, top, right, bottom, float(score))
-        encoded = EncodedFace(int(faces), face, detector, next(remaining))
+        if None in (faces, left, top, right, bottom, score):
+            raise ValueError(f"a face of {sha256} lacks a value")
+        face = Face(left, top, right, bottom, score)
+        encoded = EncodedFace(faces, face, detector, next(remaining))
         outcomes[sha256] = [*known, encoded]
     return outcomes
 
@@ -80,14 +78,14 @@ def read_tables_of_outcomes(sources: Sequence[Path]) -> "tuple[pd.DataFrame, pd.
     """
     import pyarrow.compute as pc  # half a second that an encode job need not spend
 
-    table = read_tables(sources, COLUMNS, gaps=True)
+    table = read_tables(sources, OUTCOMES, gaps=True)
     is_face = pc.equal(table["reason"], "")
-    faces = table.filter(is_face).select(["sha256", *_OF_FACES, "shard"])
+    faces = table.filter(is_face).select(["sha256", *FACE, "shard"])
     for column in faces.columns:
         if column.null_count:
             number = faces.filter(pc.is_null(column))["shard"][0].as_py()
             raise AccountingError(f"{sources[number]} is damaged: a face lacks a value")
-    failures = table.filter(pc.invert(is_face)).select(["sha256", *_OF_FAILURES, "shard"])
+    failures = table.filter(pc.invert(is_face)).select(["sha256", *FAILURE, "shard"])
     del table  # what remains are copies
     return faces.combine_chunks().to_pandas(), failures.combine_chunks().to_pandas()
 
@@ -95,7 +93,7 @@ def read_tables_of_outcomes(sources: Sequence[Path]) -> "tuple[pd.DataFrame, pd.
 def _rows_of(outcomes: Mapping[str, Outcome]) -> Iterator[tuple[object, ...]]:
     for sha256, outcome in outcomes.items():
         if isinstance(outcome, Failure):
-            yield (sha256, *[""] * len(_OF_FACES), outcome.reason, outcome.detail)
+            yield (sha256, *[""] * len(FACE), outcome.reason, outcome.detail)
         else:
             for row in outcome:
                 face = row.face

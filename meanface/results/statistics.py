@@ -16,11 +16,11 @@ from meanface.engine.outcome import DIMENSIONS
 from meanface.errors import AccountingError
 from meanface.files.arrays import release, save_array
 from meanface.files.atomic import replacing
+from meanface.files.schemas import FACES, IDENTITIES
 from meanface.files.tables import read_table, write_table
 from meanface.results.exact_moments import CHUNK, ExactMoments
 from meanface.results.exact_sum import ExactSum
 
-IDENTITIES = ("identity", "photos", "spread", "distance")
 # An ExactSum costs milliseconds however few it adds; math.fsum's lists grow with the rows. From
 # about this number of rows on they take as long.
 _MANY = 2**10
@@ -175,7 +175,7 @@ def write_statistics(
     Raises AccountingError where the three files do not belong together; then nothing is written.
     """
     vectors = np.asarray(np.load(embeddings, mmap_mode="r", allow_pickle=False))
-    table = read_table(faces, ["identity", "duplicate_of"])[["identity", "duplicate_of"]]
+    table = read_table(faces, FACES, ["identity", "duplicate_of"])
     if vectors.dtype != np.float32 or vectors.shape != (len(table), DIMENSIONS):
         raise AccountingError(
             f"{embeddings}: {vectors.dtype} {vectors.shape} for {len(table)} rows of {faces}"

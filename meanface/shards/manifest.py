@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from meanface.errors import AccountingError
+from meanface.files.schemas import MANIFEST
 from meanface.files.tables import read_rows
-
-MANIFEST = ("path", "size", "sha256")
 
 
 class ManifestRow(NamedTuple):
@@ -29,12 +28,16 @@ class Photo:
     data: bytes
 
 
+def identity_of(path: str) -> str:
+    """Give the person a photo shows: the name of its folder, "" where it lies in none."""
+    return path.rpartition("/")[0].rpartition("/")[2]
+
+
 def read_manifest(manifest: Path) -> list[ManifestRow]:
     """Read a manifest. AccountingError: it is damaged."""
     with manifest.open(encoding="utf-8", newline="") as stream:
-        rows = read_rows(stream, MANIFEST)
         try:
-            photos = [ManifestRow(path, int(size), sha256) for path, size, sha256 in rows]
+            photos = [ManifestRow(*row) for row in read_rows(stream, MANIFEST)]
         except ValueError as error:
             raise AccountingError(f"{manifest} is damaged: {error}") from error
     for before, after in pairwise(photos):

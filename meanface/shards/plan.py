@@ -5,14 +5,12 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from meanface.errors import AccountingError
+from meanface.files.schemas import CONTENTS, PLAN, Schema
 from meanface.files.tables import read_rows, write_table
 from meanface.shards.manifest import read_manifest
-
-CONTENTS = ("shard", "sha256")
-SHARDS = ("shard", "contents", "name")
 
 
 def write_contents(manifests: Sequence[Path], target: Path) -> None:
@@ -47,7 +45,7 @@ def plan(tables: Sequence[Path], shards: Path, duplicates: Path) -> int:
             yield from ((shard, content) for content in known)
 
     write_table(duplicates, CONTENTS, others())
-    write_table(shards, SHARDS, rows)
+    write_table(shards, PLAN, rows)
     return sum(count for _, count, _ in rows)
 
 
@@ -60,11 +58,7 @@ class Planned(NamedTuple):
 
 def read_plan(shards: Path) -> dict[str, Planned]:
     """Read the table `shards` of a plan, by shard. AccountingError: it is damaged."""
-    rows = _read(shards, SHARDS)
-    try:
-        return {shard: Planned(int(contents), name) for shard, contents, name in rows}
-    except ValueError as error:
-        raise AccountingError(f"{shards} is damaged: {error}") from error
+    return {shard: Planned(contents, name) for shard, contents, name in _read(shards, PLAN)}
 
 
 def contents_by_shard(tables: Sequence[Path]) -> Iterator[list[str]]:
@@ -124,9 +118,9 @@ def _in_hex(contents: set[bytes]) -> list[str]:
     return sorted(content.hex() for content in contents)
 
 
-def _read(table: Path, columns: Sequence[str]) -> Iterator[list[str]]:
+def _read(table: Path, schema: Schema) -> Iterator[list[Any]]:
     with table.open(encoding="utf-8", newline="") as stream:
         try:
-            yield from read_rows(stream, columns)
+            yield from read_rows(stream, schema)
         except ValueError as error:
             raise AccountingError(f"{table} is damaged: {error}") from error

@@ -20,9 +20,9 @@ from typing import NamedTuple
 
 from meanface.errors import UserError
 from meanface.files.atomic import replacing
+from meanface.files.schemas import MANIFEST
 from meanface.files.tables import write_table
 from meanface.shards.layout import shard_of
-from meanface.shards.manifest import MANIFEST
 from meanface.shards.read import read_shard_rows
 from meanface.sources.archive import read_members
 from meanface.sources.formats import is_photo

@@ -42,8 +42,7 @@ sys.path.insert(0, str(ROOT))
 from meanface.engine.face import Face  # noqa: E402
 from meanface.engine.outcome import EncodedFace, Failure, Outcome  # noqa: E402
 from meanface.errors import AccountingError, UserError  # noqa: E402
-from meanface.files import tables  # noqa: E402
-from meanface.results import outcomes  # noqa: E402
+from meanface.files import schemas, tables  # noqa: E402
 from meanface.results.cache import Cache  # noqa: E402
 from meanface.results.outcomes import read_outcomes, read_tables_of_outcomes, write_outcomes  # noqa: E402
 from meanface.shards.manifest import read_manifest  # noqa: E402
@@ -306,12 +305,12 @@ def check_table(data: bytes, folder: Path) -> None:
     except AccountingError as error:
         assert str(source) in str(error)
     else:
-        assert {*faces.columns, *failures.columns} == {*outcomes.COLUMNS, "shard"}
+        assert {*faces.columns, *failures.columns} == {*schemas.OUTCOMES, "shard"}
         assert not faces.isna().any(axis=None)
         for rows in (faces, failures):
             assert rows["shard"].tolist() == [0] * (len(rows) // 2) + [1] * (len(rows) // 2)
     with suppress(ValueError):
-        tables.read_table(source)
+        tables.read_table(source, dict.fromkeys(schemas.OUTCOMES, str))
 
 
 # --- the cache ----------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, sync_playwright
 
-from meanface.files.tables import identity_of
+from meanface.shards.manifest import identity_of
 from tests.runs import ROOT, Run, snakemake
 
 CHROMIUM = shutil.which("chromium")

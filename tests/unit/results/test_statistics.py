@@ -19,6 +19,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from meanface.errors import AccountingError
+from meanface.files.schemas import FACES, IDENTITIES
 from meanface.files.tables import read_table, write_table
 from meanface.results.exact_moments import ExactMoments
 from meanface.results.exact_sum import ExactSum
@@ -187,7 +188,7 @@ def merged(
             zip(identities, duplicates or [""] * len(vectors), strict=True)
         )
     ]
-    write_table(files.faces, COLUMNS, rows)
+    write_table(files.faces, {name: FACES[name] for name in COLUMNS}, rows)
     total = ExactSum(vectors.shape[1])
     total.add(vectors if counted is None else vectors[counted])
     np.save(files.mean, total.mean(), allow_pickle=False)
@@ -309,7 +310,7 @@ NAMES += ["two\nlines", "back\rward", "=1+1", "#1", "é", "e", "E", "ﬀ", "日�
 def test_any_name_is_a_person_of_its_own(tmp_path: Path) -> None:
     vectors = random_vectors(2 * len(NAMES))
     written(merged(tmp_path, vectors, NAMES + NAMES), tmp_path / "out")
-    table = read_table(tmp_path / "out/identities.csv")
+    table = read_table(tmp_path / "out/identities.csv", IDENTITIES)
     assert table["identity"].tolist() == sorted(NAMES)
     assert table["photos"].tolist() == [2] * len(NAMES)
     means = np.load(tmp_path / "out/identities.npy", allow_pickle=False)

@@ -9,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from meanface.errors import UserError
-from meanface.files.tables import FACES, FAILURES, write_table
+from meanface.files.schemas import FACES, FAILURES
+from meanface.files.tables import write_table
 from meanface.results.verification import (
     Pair,
     best_threshold,
