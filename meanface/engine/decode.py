@@ -20,9 +20,6 @@ _TO_UPRIGHT: dict[object, Image.Transpose] = {
     8: Image.Transpose.ROTATE_90,
 }
 
-# The limit is ours (`max_pixels`) and becomes a row of the failure table, not a warning.
-Image.MAX_IMAGE_PIXELS = None
-
 
 class PhotoError(Exception):
     """A photo without an embedding: `reason` (one of the closed set) and `detail` for a person."""

@@ -13,6 +13,7 @@ def readable_formats() -> list[str]:
     from PIL import Image  # takes a fifth of a second, which most jobs need not spend
 
     Image.init()
+    Image.MAX_IMAGE_PIXELS = None  # max_pixels is the limit, and gives a row of the failure table
     names = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
     return [name for name in names if name in Image.OPEN]
 
