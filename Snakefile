@@ -44,7 +44,10 @@ envvars:
 configfile: f"{HERE}/config/config.yaml"
 
 
-report: "report/workflow.rst"
+# A workflow that imports this one has a report of its own.
+if not internals.is_imported(workflow):
+
+    report: "report/workflow.rst"
 
 
 # For `--sdm apptainer`.

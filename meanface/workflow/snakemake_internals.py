@@ -1,8 +1,8 @@
 """Every use of what Snakemake and its plugins do not document, each with its reason.
 
 Versions: Snakemake 9.27.1, snakemake-logger-plugin-rich 0.5.1. Each function names the one in which
-it was last seen to be needed. tests/unit/workflow/test_snakemake_internals.py and
-tests/workflow/test_snakemake_internals.py fail where a new version differs.
+it was last seen to be needed. tests/unit/workflow/test_snakemake_internals.py fails where a new
+version differs, or no longer needs the function.
 
 What a run only shows, or only gains speed by, never stops a run: see `cosmetic`.
 """
@@ -78,6 +78,15 @@ def deploys_software(workflow: Workflow) -> bool:
     What is not installed here may be installed there.
     """
     return bool(workflow.deployment_settings.deployment_method)
+
+
+def is_imported(workflow: Workflow) -> bool:
+    """Tell whether another workflow imports the rule file that is being read. 9.27.1.
+
+    Handlers and the report belong to the workflow that the user started.
+    """
+    here = folder(workflow)
+    return here is None or here.resolve() != Path(workflow.basedir).resolve()
 
 
 # --- rules and jobs -------------------------------------------------------------------------------

@@ -26,8 +26,8 @@ pytestmark = pytest.mark.needs("slurm")
 RESULTS = ("mean.npy", "faces.csv", "failures.csv")
 SECONDS = 900
 SAMPLE = {"shards": 2}
-# How SLURM knows the job of one shard.
-ENCODE_0000 = "rule_encode_wildcards_photos-0000"
+# How SLURM knows jobs that encode.
+ENCODE = "rule_encode_encode"
 
 
 def one_shard(local: Run, device: str = "cpu") -> tuple[str, ...]:
@@ -211,7 +211,7 @@ def runs(
             silent_queue=one_job("queue", environment=silent_queue(folder / "queue_bin", cluster)),
             for_a_gpu=one_job("gpu", "--retries", "0", device="cuda"),
         )
-        held = over_its_time.hold(ENCODE_0000)
+        held = over_its_time.hold(ENCODE)
         cluster.call("scontrol", "update", f"jobid={held['JobId']}", "endtime=now")
         yield runs
 
@@ -249,10 +249,10 @@ def test_sample_gives_the_bytes_of_the_local_run(runs: Runs, local: Run) -> None
     assert done.code == 0, done.output
     assert same_bytes(done, local, *RESULTS)
 
-    # Both shards in one job; its name in the queue and its log tell them.
+    # Both shards in one job.
     comments = {job["Comment"]: job for job in run.jobs}
-    encode = comments["rule_photos-0000-to-0001_encode"]
-    assert "group_photos-0000-to-0001_encode" in encode["StdOut"]
+    [encode] = run.attempts(ENCODE)
+    assert "group_encode_encode" in encode["StdOut"]
     assert all(job["JobName"].startswith("meanface_") for job in run.jobs)
     # One after the other: a core and the memory of one, the time of both.
     assert encode["NumCPUs"] == "1"
@@ -284,9 +284,9 @@ def test_a_job_over_its_time_gets_more_time_and_memory(runs: Runs, local: Run) -
     done = run.finish()
     assert done.code == 0, done.output
     assert encoded_alike(done, local)
-    first, second = run.attempts(ENCODE_0000)
+    first, second = run.attempts(ENCODE)
     assert (first["JobState"], second["JobState"]) == ("TIMEOUT", "COMPLETED")
-    [other] = runs.silent_queue.attempts(ENCODE_0000)
+    [other] = runs.silent_queue.attempts(ENCODE)
     assert minutes(second) == 2 * minutes(other)
     assert (first["MinMemoryNode"], second["MinMemoryNode"]) == ("2150M", "4300M")
 
@@ -296,7 +296,7 @@ def test_a_job_over_its_memory_gets_more(runs: Runs, local: Run) -> None:
     done = run.finish()
     assert done.code == 0, done.output
     assert encoded_alike(done, local)
-    first, second = run.attempts(ENCODE_0000)
+    first, second = run.attempts(ENCODE)
     assert (first["MinMemoryNode"], second["MinMemoryNode"]) == ("60M", "1200M")
     assert first["JobState"] != "COMPLETED"
     assert "memory limit" in Path(first["StdOut"]).read_text()
@@ -314,7 +314,7 @@ def test_a_job_for_a_gpu_goes_to_a_node_that_has_one_and_tells_why_it_fails(runs
     run = runs.for_a_gpu
     done = run.finish()
     assert done.code == 1, "this GPU is one in name only"
-    [job] = run.attempts(ENCODE_0000)
+    [job] = run.attempts(ENCODE)
     assert job["TresPerJob"] == "gres:gpu:1"
     assert job["BatchHost"] == "n2"
     [line] = [line for line in done.output.splitlines() if line.startswith("meanface: ")]
@@ -331,7 +331,7 @@ def test_a_lost_node_costs_a_restart_of_its_job(
     # Its job takes longer than those that are asked for sooner.
     later = ("--slurm-init-seconds-before-status-checks", "20")
     run = start(unfinished(tmp_path / "run", local), *one_shard(local), *later, **SAMPLE)
-    lost = run.hold(ENCODE_0000)["BatchHost"]
+    lost = run.hold(ENCODE)["BatchHost"]
     cluster.lose_node(lost)
     try:
         done = run.finish()
@@ -339,7 +339,7 @@ def test_a_lost_node_costs_a_restart_of_its_job(
         cluster.start_node(lost)
     assert done.code == 0, done.output
     assert encoded_alike(done, local)
-    [job] = run.attempts(ENCODE_0000)
+    [job] = run.attempts(ENCODE)
     assert job["Restarts"] == "1"
     assert {job["BatchHost"], lost} == set(NODES)
 
