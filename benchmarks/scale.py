@@ -32,6 +32,7 @@ from meanface.files.digest import file_digest
 from meanface.files.json_files import read_json, write_json
 from meanface.results.cache import Cache
 from meanface.results.encode import encode_shard
+from meanface.results.shard_report import ShardReport, write_report
 from meanface.shards.plan import contents_of
 
 ROOT = Path(__file__).parents[1]
@@ -311,8 +312,10 @@ def encode_here(folder: Path) -> None:
             table=made["outcomes"],
         )
         sha256 = {name: file_digest(path) for name, path in made.items()}
-        others = {"seconds": 1.0, "run": "", "cache_trouble": None, "sha256": sha256}
-        write_json(target.with_suffix(".json"), counts | others)
+        report = ShardReport(
+            **asdict(counts), seconds=1.0, run="", cache_trouble=None, sha256=sha256
+        )
+        write_report(target.with_suffix(".json"), report)
 
 
 def main() -> None:

@@ -3,15 +3,16 @@
 import logging
 import os
 import time
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 from meanface.engine.isolate import encode_isolated
 from meanface.errors import UserError
 from meanface.files.digest import file_digest
-from meanface.files.json_files import write_json
 from meanface.results.cache import Cache
 from meanface.results.encode import encode_shard
+from meanface.results.shard_report import ShardReport, write_report
 from meanface.shards.plan import contents_of, name_of, outcome_key
 from meanface.workflow.job import job
 from meanface.workflow.memory import process_bytes
@@ -45,10 +46,13 @@ with job(snakemake.log[0], snakemake.output):
         embeddings=Path(made.embeddings),
         table=Path(made.outcomes),
     )
-    seconds = round(time.perf_counter() - began, 3)
-    logging.info("%s in %s seconds", counts, seconds)
-    run = os.environ["MEANFACE_RUN"]
-    # merge verifies these digests.
-    sha256 = {name: file_digest(Path(made[name])) for name in ("embeddings", "outcomes")}
-    others = {"seconds": seconds, "run": run, "cache_trouble": cache and cache.trouble}
-    write_json(Path(made.counts), counts | others | {"sha256": sha256})
+    report = ShardReport(
+        **asdict(counts),
+        seconds=round(time.perf_counter() - began, 3),
+        run=os.environ["MEANFACE_RUN"],
+        cache_trouble=cache.trouble if cache else None,
+        # merge verifies these digests.
+        sha256={name: file_digest(Path(made[name])) for name in ("embeddings", "outcomes")},
+    )
+    logging.info("%s", report)
+    write_report(Path(made.counts), report)

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from meanface.report.figures import BLUE, VERMILLION, new_figure, save
+from meanface.results.statistics import read_statistics
 from meanface.workflow.job import job
 
 
@@ -42,7 +43,7 @@ def draw(mean: NDArray[np.float64], error: NDArray[np.float64], count: int) -> F
 
 
 with job(snakemake.log[0], snakemake.output):
-    with np.load(snakemake.input.statistics, allow_pickle=False) as numbers:
-        mean, error, count = numbers["mean"], numbers["standard_error"], int(numbers["count"])
-    figure = draw(mean, np.nan_to_num(error), count)  # a single face has no standard error
+    statistics = read_statistics(Path(snakemake.input.statistics))
+    error = np.nan_to_num(statistics.standard_error)  # a single face has none
+    figure = draw(statistics.mean, error, statistics.count)
     save(figure, Path(snakemake.output.png), Path(snakemake.output.svg))

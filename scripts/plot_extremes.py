@@ -7,6 +7,7 @@ from meanface.files.schemas import FACES
 from meanface.files.tables import read_table
 from meanface.report.figures import Tile, contact_sheet, save
 from meanface.report.pixels import around, faces_of, read_photos
+from meanface.report.selection import extremes
 from meanface.report.text import folder_and_name
 from meanface.workflow.job import job
 
@@ -15,15 +16,11 @@ SIZE = 240  # pixels
 
 with job(snakemake.log[0], snakemake.output):
     faces = read_table(Path(snakemake.input.faces), FACES)
-    different = faces[faces["duplicate_of"] == ""]  # the same photo once
-    few = min(MOST, -(-len(different) // 2))
-    nearest = different.nsmallest(few, "distance")
-    farthest = different.nlargest(few, "distance")
-
+    nearest, farthest = extremes(faces, MOST)
     engine = snakemake.params.engine
     tars = {Path(tar).stem: Path(tar) for tar in snakemake.input.tars}
     chosen = {"nearest": nearest, "farthest": farthest}
-    wanted = different.loc[[*nearest.index, *farthest.index]].drop_duplicates("path")
+    wanted = faces.loc[[*nearest.index, *farthest.index]].drop_duplicates("path")
     squares = {}
     for path, data in read_photos(wanted, tars):
         pixels = decode(data, engine.decode, engine.max_pixels)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from meanface.files.schemas import FACES
 from meanface.files.tables import read_table
+from meanface.report.embedding_map import OTHERS, map_points
 from meanface.report.figures import (
     BLUE,
     GREEN,
@@ -23,13 +24,13 @@ from meanface.report.figures import (
     new_figure,
     save,
 )
-from meanface.report.selection import most_frequent, sample_of
+from meanface.report.selection import most_frequent
 from meanface.report.text import shown
 from meanface.results.principal_components import principal_components
+from meanface.results.statistics import read_statistics
 from meanface.workflow.job import job
 
 MOST = 5000  # points: more of them lie upon each other, and make a slow page
-OTHERS = "(others)"
 # Marks of matplotlib and of Vega-Lite for the people with the most photos, and for the others.
 MARKS = [
     (BLUE, "o", "circle"),
@@ -105,20 +106,11 @@ def chart(points: pd.DataFrame, people: list[str], title: str, labels: list[str]
 with job(snakemake.log[0], snakemake.output):
     faces = read_table(Path(snakemake.input.faces), FACES)
     embeddings = np.load(snakemake.input.embeddings, mmap_mode="r", allow_pickle=False)
-    with np.load(snakemake.input.statistics, allow_pickle=False) as numbers:
-        mean, covariance = numbers["mean"], np.nan_to_num(numbers["covariance"])
-    directions, shares = principal_components(covariance)
-    rows = sample_of(faces["path"].tolist(), MOST)
-    places = (embeddings[rows] - mean) @ directions[:, :2]
+    statistics = read_statistics(Path(snakemake.input.statistics))
+    components, shares = principal_components(np.nan_to_num(statistics.covariance))
     people = most_frequent(faces["identity"], len(MARKS)).index
     names = {person: shown(person, 36) for person in people}
-    points = faces.iloc[rows][["path", "identity", "distance"]].assign(
-        x=places[:, 0].round(4),
-        y=places[:, 1].round(4),
-        person=lambda table: table["identity"].map(names).fillna(OTHERS),
-    )
-    # Drawn in this order: the others lie below.
-    points = points.sort_values("person", key=lambda person: person != OTHERS, kind="stable")
+    points = map_points(faces, embeddings, statistics.mean, components, most=MOST, names=names)
 
     title, labels = title_of(points, len(faces), shares), [label_of(i, shares) for i in (0, 1)]
     figure = draw(points, list(names.values()), title, labels)

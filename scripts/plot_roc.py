@@ -3,18 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from meanface.files.atomic import replacing
 from meanface.files.json_files import read_json
 from meanface.files.schemas import ROC
 from meanface.files.tables import read_table
+from meanface.report.figures import BLUE, VERMILLION, save
 from meanface.workflow.job import job
-
-# Blue and vermillion of Okabe and Ito's palette, which colour-blind readers can tell apart.
-BLUE, VERMILLION = "#0072B2", "#D55E00"
 
 
 def draw(result: dict[str, Any], roc: pd.DataFrame) -> Figure:
@@ -67,8 +63,4 @@ with job(snakemake.log[0], snakemake.output):
     figure = draw(
         read_json(Path(snakemake.input.accuracy)), read_table(Path(snakemake.input.roc), ROC)
     )
-    # The same data give the same bytes: no date, and names inside the SVG that do not change.
-    mpl.rcParams["svg.hashsalt"] = "meanface"
-    for kind, metadata in {"png": None, "svg": {"Date": None}}.items():
-        with replacing(Path(snakemake.output[kind])) as part:
-            figure.savefig(part, format=kind, metadata=metadata, dpi=150)
+    save(figure, Path(snakemake.output.png), Path(snakemake.output.svg))

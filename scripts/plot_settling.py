@@ -8,10 +8,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from meanface.files.schemas import FACES, SETTLING
-from meanface.files.tables import read_table, write_table
+from meanface.files.tables import read_table, rows_of, write_table
 from meanface.report.figures import BLUE, VERMILLION, new_figure, save
 from meanface.report.selection import counted
-from meanface.results.settling import chance, settling
+from meanface.results.settling import settling_curve
+from meanface.results.statistics import read_statistics
 from meanface.workflow.job import job
 
 MOST = 100_000  # embeddings that are added up, in memory
@@ -49,24 +50,10 @@ def draw(curve: pd.DataFrame, total: int, error: float) -> Figure:
 
 with job(snakemake.log[0], snakemake.output):
     embeddings = np.load(snakemake.input.embeddings, mmap_mode="r", allow_pickle=False)
-    with np.load(snakemake.input.statistics, allow_pickle=False) as numbers:
-        mean, covariance = numbers["mean"], np.nan_to_num(numbers["covariance"])
+    statistics = read_statistics(Path(snakemake.input.statistics))
     faces = read_table(Path(snakemake.input.faces), FACES, ["duplicate_of"])
-    rows = counted(faces, snakemake.params.deduplicate).index
-    total = len(rows)
-    order = rows[np.random.default_rng(0).permutation(total)[:MOST]]
-    counts = np.unique(np.geomspace(1, len(order), POINTS).round().astype(np.int64))
-    curve = pd.DataFrame(
-        {
-            "faces": counts,
-            "distance": settling(embeddings[order.to_numpy()], mean, counts.tolist()),
-            "chance": chance(covariance, total, counts),
-        }
-    )
-    write_table(
-        Path(snakemake.output.table),
-        SETTLING,
-        curve.itertuples(index=False, name=None),
-    )
-    figure = draw(curve, total, float(np.sqrt(np.trace(covariance) / total)))
+    rows = counted(faces, snakemake.params.deduplicate).index.to_numpy()
+    curve = settling_curve(embeddings, rows, statistics, most=MOST, points=POINTS)
+    write_table(Path(snakemake.output.table), SETTLING, rows_of(curve))
+    figure = draw(curve, statistics.count, statistics.error_of_mean)
     save(figure, Path(snakemake.output.png), Path(snakemake.output.svg))

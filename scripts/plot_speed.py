@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from meanface.files.json_files import read_json
 from meanface.report.figures import BLUE, VERMILLION, new_figure, save
+from meanface.results.shard_report import read_report
 from meanface.workflow.job import job
 
 FEW = 8  # shards whose names have room below the axis
@@ -37,12 +37,12 @@ def draw(rates: pd.Series) -> Figure:
 
 with job(snakemake.log[0], snakemake.output):
     files = [Path(file) for file in snakemake.input.counts]
-    counts = {file.name.partition(".")[0]: read_json(file) for file in files}
+    reports = {file.name.partition(".")[0]: read_report(file) for file in files}
     rates = pd.Series(
         {
-            shard: one["newly_encoded"] / one["seconds_encoding"]
-            for shard, one in counts.items()
-            if one["newly_encoded"]
+            shard: report.newly_encoded / report.seconds_encoding
+            for shard, report in reports.items()
+            if report.newly_encoded
         },
         dtype=float,
     )

@@ -53,8 +53,6 @@ _STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     # A file name may hold dollar signs.
     "text.parse_math": False,
-    # The same data give the same bytes.
-    "svg.hashsalt": "meanface",
 }
 _TITLE: dict[str, Any] = {"fontweight": "bold", "fontsize": 10.5}
 _TITLE_LETTERS = 78  # in a line
@@ -136,6 +134,7 @@ def _draw_tile(axes: Axes, tile: Tile, letters: int) -> None:
 
 def save(figure: Figure, png: Path, svg: Path) -> None:
     """Write a figure as PNG and as SVG; the same figure gives the same bytes."""
+    mpl.rcParams["svg.hashsalt"] = "meanface"
     for target, metadata in {png: None, svg: {"Date": None}}.items():
         with replacing(target) as part:
             figure.savefig(part, format=target.suffix[1:], metadata=metadata, dpi=150)

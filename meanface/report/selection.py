@@ -39,3 +39,13 @@ def most_frequent(identities: pd.Series, most: int) -> pd.Series:
 def counted(faces: pd.DataFrame, deduplicate: bool) -> pd.DataFrame:
     """Give the rows of the table of faces that count in the mean: with `deduplicate` not all."""
     return faces[faces["duplicate_of"] == ""] if deduplicate else faces
+
+
+def extremes(faces: pd.DataFrame, most: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Give the rows of the faces nearest to the mean, and of those farthest from it.
+
+    Each has at most `most` rows, and half of the faces. A photo that is a duplicate is left out.
+    """
+    different = faces[faces["duplicate_of"] == ""]
+    few = min(most, -(-len(different) // 2))
+    return different.nsmallest(few, "distance"), different.nlargest(few, "distance")

@@ -10,6 +10,7 @@ from meanface.engine.outcome import Failure, Outcome
 from meanface.results.accounting import check_accounts
 from meanface.results.cache import Cache
 from meanface.results.outcomes import write_outcomes
+from meanface.results.shard_report import ShardCounts
 from meanface.shards.manifest import Photo
 from meanface.shards.plan import name_of
 from meanface.shards.read import read_shard
@@ -28,13 +29,11 @@ def encode_shard(
     batch: int,
     embeddings: Path,
     table: Path,
-) -> dict[str, float]:
+) -> ShardCounts:
     """Encode what is planned of a shard, `batch` photos at a time, and write its two results.
 
     `planned` is from plan.contents_of, the results are described in write_outcomes. `encode` gives
     the outcomes of batches, in order. What the cache knows is taken from there.
-    Gives counts: contents = encoded + failed = reused + newly_encoded, and faces; and the seconds
-    that `encode` took, start and reading included.
 
     Raises AccountingError where the shard is damaged or photos and results do not add up.
     """
@@ -50,15 +49,15 @@ def encode_shard(
     if cache and planned:
         cache.keep(name, embeddings, table)
     failed = sum(isinstance(outcome, Failure) for outcome in in_order.values())
-    return {
-        "contents": len(planned),
-        "encoded": len(planned) - failed,
-        "failed": failed,
-        "faces": sum(len(one) for one in in_order.values() if not isinstance(one, Failure)),
-        "reused": len(planned) - len(new),
-        "newly_encoded": len(new),
-        "seconds_encoding": round(seconds, 6),
-    }
+    return ShardCounts(
+        contents=len(planned),
+        encoded=len(planned) - failed,
+        failed=failed,
+        faces=sum(len(one) for one in in_order.values() if not isinstance(one, Failure)),
+        reused=len(planned) - len(new),
+        newly_encoded=len(new),
+        seconds_encoding=round(seconds, 6),
+    )
 
 
 def _encoded(

@@ -3,7 +3,36 @@
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
+
+from meanface.results.statistics import Statistics
+
+
+def settling_curve(
+    embeddings: NDArray[np.float32],
+    rows: NDArray[np.intp],
+    statistics: Statistics,
+    *,
+    most: int,
+    points: int,
+) -> pd.DataFrame:
+    """Give the table SETTLING: how far the mean of k faces is from the mean of all, and by chance.
+
+    `statistics` are those of `rows` of the embeddings (n, d). At most `most` rows are added up, in
+    an order drawn at random, the same every time. The table has at most `points` rows, whose k are
+    spaced evenly on a log scale.
+    """
+    order = rows[np.random.default_rng(0).permutation(len(rows))[:most]]
+    counts = np.unique(np.geomspace(1, len(order), points).round().astype(np.int64))
+    covariance = np.nan_to_num(statistics.covariance)  # of a single face it is nan
+    return pd.DataFrame(
+        {
+            "faces": counts,
+            "distance": settling(embeddings[order], statistics.mean, counts.tolist()),
+            "chance": chance(covariance, len(rows), counts),
+        }
+    )
 
 
 def settling(

@@ -45,6 +45,11 @@ class Statistics:
     covariance: NDArray[np.float64]
     standard_error: NDArray[np.float64]
 
+    @property
+    def error_of_mean(self) -> float:
+        """The standard error of the mean as a distance: the length of `standard_error`, or nan."""
+        return math.sqrt(np.trace(self.covariance) / self.count)
+
 
 @dataclass(frozen=True)
 class Identities:
@@ -104,6 +109,12 @@ def statistics_of(moments: ExactMoments) -> Statistics:
         covariance=covariance,
         standard_error=standard_deviation / math.sqrt(moments.count),
     )
+
+
+def read_statistics(source: Path) -> Statistics:
+    """Read the .npz file that write_statistics wrote."""
+    with np.load(source, allow_pickle=False) as arrays:
+        return Statistics(**{**arrays, "count": int(arrays["count"])})
 
 
 def identities_of(

@@ -2,7 +2,14 @@
 
 import pandas as pd
 
-from meanface.report.selection import counted, most_frequent, of_every_reason, sample_of, shuffled
+from meanface.report.selection import (
+    counted,
+    extremes,
+    most_frequent,
+    of_every_reason,
+    sample_of,
+    shuffled,
+)
 
 
 def test_a_sample_is_the_same_whatever_the_order() -> None:
@@ -40,3 +47,15 @@ def test_duplicates_count_unless_the_mean_leaves_them_out() -> None:
     faces = pd.DataFrame({"path": ["a", "b", "c"], "duplicate_of": ["", "a", ""]})
     assert counted(faces, deduplicate=False)["path"].tolist() == ["a", "b", "c"]
     assert counted(faces, deduplicate=True).index.tolist() == [0, 2]
+
+
+def test_the_extremes_are_half_of_the_faces_at_most_and_no_duplicates() -> None:
+    distances = [0.5, 0.1, 0.9, 0.1, 0.3, 0.7]
+    duplicates = ["", "", "", "b", "", ""]
+    faces = pd.DataFrame({"distance": distances, "duplicate_of": duplicates})
+    nearest, farthest = extremes(faces, 2)
+    assert nearest.index.tolist() == [1, 4]
+    assert farthest.index.tolist() == [2, 5]
+    nearest, farthest = extremes(faces, 100)
+    assert nearest.index.tolist() == [1, 4, 0]
+    assert farthest.index.tolist() == [2, 5, 0]

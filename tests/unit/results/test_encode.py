@@ -403,7 +403,7 @@ def encode(engine: Engine, shard: Shard, folder: Path, batch: int = 16) -> Encod
     faces = [row for row in rows if not row["reason"]]
     order = sorted(range(len(faces)), key=lambda i: faces[i]["path"])
     return Encoded(
-        {name: counts[name] for name in ("contents", "encoded", "failed", "faces")},
+        {name: getattr(counts, name) for name in ("contents", "encoded", "failed", "faces")},
         tuple(path.read_bytes() for path in (npy, table)),
         embeddings[order],
         [faces[i] for i in order],

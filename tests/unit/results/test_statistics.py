@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from fractions import Fraction
 from pathlib import Path
 
@@ -23,7 +23,14 @@ from meanface.files.schemas import FACES, IDENTITIES
 from meanface.files.tables import read_table, write_table
 from meanface.results.exact_moments import ExactMoments
 from meanface.results.exact_sum import ExactSum
-from meanface.results.statistics import distances, identities_of, statistics_of, write_statistics
+from meanface.results.statistics import (
+    Statistics,
+    distances,
+    identities_of,
+    read_statistics,
+    statistics_of,
+    write_statistics,
+)
 from tests.runs import ROOT
 
 RESULTS = ("statistics.npz", "identities.csv", "identities.npy", "mean_by_identity.npy")
@@ -256,6 +263,11 @@ def test_the_archive_of_statistics(tmp_path: Path) -> None:
         }
         for name, array in archive.items():
             assert np.array_equal(array, getattr(expected, name)), name
+    found = read_statistics(tmp_path / "out/statistics.npz")
+    assert type(found.count) is int
+    for field in fields(Statistics):
+        assert np.array_equal(getattr(found, field.name), getattr(expected, field.name))
+    assert found.error_of_mean == pytest.approx(math.hypot(*expected.standard_error), rel=1e-14)
 
 
 def test_the_order_of_rows_changes_no_byte(tmp_path: Path) -> None:
