@@ -4,6 +4,7 @@ import ast
 import re
 import tomllib
 from collections.abc import Iterable, Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +203,67 @@ def test_the_library_knows_nothing_of_snakemake(path: Path) -> None:
         if isinstance(node, ast.Import | ast.ImportFrom)
     ]
     assert not [line for line in modules if "snakemake" in line]
+
+
+# No package imports from one after it.
+ORDER = ("files", "sources", "shards", "engine", "results", "report", "workflow", "__main__")
+BELOW_ALL = {"", "errors", "process"}  # "" is meanface itself, which has the version
+
+
+def imports(path: Path) -> set[str]:
+    """The modules of meanface that a file imports, in functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: names every module in full"
+            full = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if module_file(name) else str(node.module) for name in full}
+    return {name for name in found if name.split(".")[0] == "meanface"}
+
+
+def module_file(name: str) -> Path | None:
+    path = ROOT / name.replace(".", "/")
+    candidates = (path.with_suffix(".py"), path / "__init__.py")
+    return next((file for file in candidates if file.exists()), None)
+
+
+def rank(module: str) -> int:
+    package = [*module.split("."), ""][1]
+    return -1 if package in BELOW_ALL else ORDER.index(package)
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("meanface/**/*.py")), ids=lambda path: path.name)
+def test_no_import_runs_upward(path: Path) -> None:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    module = ".".join(parts).removesuffix(".__init__")
+    upward = [name for name in sorted(imports(path)) if rank(name) > rank(module)]
+    assert not upward, f"{module} imports {upward[0]}"
+
+
+def test_no_import_leads_in_a_circle() -> None:
+    files = sorted(ROOT.glob("meanface/**/*.py"))
+    imported = {path: [module_file(name) for name in imports(path)] for path in files}
+    TopologicalSorter(imported).prepare()  # raises CycleError
+
+
+@pytest.mark.parametrize(
+    "path", [*SOURCES, *sorted(ROOT.glob("benchmarks/*.py"))], ids=lambda path: path.name
+)
+def test_no_private_name_of_another_module_is_used(path: Path) -> None:
+    if path.name == "snakemake_internals.py":  # says why, for each of Snakemake's
+        return
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    own = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    for node in nodes:
+        used: set[str] = set()
+        if isinstance(node, ast.ImportFrom):
+            used = {alias.name for alias in node.names}
+        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) not in ("self", "os"):
+            used = {node.attr}
+        private = {name for name in used - own if re.match("_(?!_)", name)}
+        assert not private, f"{path.name} uses {private}"
 
 
 def test_the_version_is_the_same_everywhere() -> None:

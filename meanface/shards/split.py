@@ -27,7 +27,8 @@ from meanface.shards.read import read_shard_rows
 from meanface.sources.archive import read_members
 from meanface.sources.formats import is_photo
 
-_BUFFER = 64 << 20  # bytes held back before they are appended to the shards
+BUFFER = 64 << 20
+"""Bytes of photos that are kept in memory before they are appended to the shards."""
 
 
 def split(
@@ -40,6 +41,7 @@ def split(
     max_bytes: int,
     max_total_bytes: float = math.inf,
     max_ratio: float = math.inf,
+    buffer: int = BUFFER,
 ) -> Counter[str]:
     """Split the photos of an archive or folder into shards, in one pass; limits as in read_members.
 
@@ -51,7 +53,7 @@ def split(
     `not_a_photo`). UserError: no photo at all, two files of one name, or what read_members refuses.
     """
     counts: Counter[str] = Counter()
-    with _drafts(tars, manifests) as drafts:
+    with _drafts(tars, manifests, buffer) as drafts:
         members = read_members(
             source,
             counts,
@@ -89,7 +91,7 @@ def split_part(
     Returns how many `photos` there are. Raises AccountingError as read_shard does.
     """
     counts: Counter[str] = Counter()
-    with _drafts(tars, manifests) as drafts:
+    with _drafts(tars, manifests, BUFFER) as drafts:
         for row, data in read_shard_rows(part, manifest):
             draft = drafts.of(row.path, parts)
             drafts.add(draft, row.path, row.size, data if row.sha256 else None)
@@ -98,13 +100,13 @@ def split_part(
 
 
 @contextmanager
-def _drafts(tars: Sequence[Path], manifests: Sequence[Path]) -> Iterator["_Drafts"]:
+def _drafts(tars: Sequence[Path], manifests: Sequence[Path], buffer: int) -> Iterator["_Drafts"]:
     """Give drafts of shards, which the block fills; then finish them."""
     with ExitStack() as stack:
         # The stack takes their final names in reverse: the manifests, which the next stage asks
         # for, come last.
         manifest_parts = [stack.enter_context(replacing(manifest)) for manifest in manifests]
-        drafts = _Drafts([stack.enter_context(replacing(tar)) for tar in tars])
+        drafts = _Drafts([stack.enter_context(replacing(tar)) for tar in tars], buffer)
         yield drafts
         for draft, manifest in zip(drafts.all, manifest_parts, strict=True):
             draft.finish(manifest)
@@ -113,8 +115,9 @@ def _drafts(tars: Sequence[Path], manifests: Sequence[Path]) -> Iterator["_Draft
 class _Drafts:
     """Shards while they are written; some of their photos are still in memory."""
 
-    def __init__(self, parts: Sequence[Path]) -> None:
+    def __init__(self, parts: Sequence[Path], buffer: int) -> None:
         self.all = [_Draft(part) for part in parts]
+        self.buffer = buffer
         self.held = 0  # bytes
 
     def of(self, path: str, parts: int = 1) -> "_Draft":
@@ -122,7 +125,7 @@ class _Drafts:
 
     def add(self, draft: "_Draft", path: str, size: int, data: bytes | None) -> None:
         self.held += draft.add(path, size, data)
-        if self.held > _BUFFER:
+        if self.held > self.buffer:
             for each in self.all:
                 each.flush()
             self.held = 0

@@ -20,12 +20,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-import meanface.shards.split
 from meanface.errors import AccountingError, UserError
 from meanface.shards.layout import layout, shard_of
 from meanface.shards.manifest import Photo, read_manifest
 from meanface.shards.read import read_shard
-from meanface.shards.split import split, split_part
+from meanface.shards.split import BUFFER, split, split_part
 from meanface.sources.formats import is_photo
 from tests.lfw import lfw_archive
 
@@ -72,10 +71,14 @@ def shards_in(folder: Path, count: int) -> Shards:
 
 
 def split_into(
-    folder: Path, source: Path, count: int = 4, max_bytes: int = 1 << 20
+    folder: Path,
+    source: Path,
+    count: int = 4,
+    max_bytes: int = 1 << 20,
+    buffer: int = BUFFER,
 ) -> tuple[Shards, Counter[str]]:
     made = shards_in(folder, count)
-    return made, split(source, *made, suffixes=SUFFIXES, max_bytes=max_bytes)
+    return made, split(source, *made, suffixes=SUFFIXES, max_bytes=max_bytes, buffer=buffer)
 
 
 def write_tar(
@@ -198,12 +201,9 @@ def test_the_same_photos_give_the_same_bytes(source: str, photos_tar: Path, tmp_
     assert split_into(tmp_path / "out", other)[0].bytes() == expected
 
 
-def test_a_shard_written_in_pieces_is_the_same(
-    photos_tar: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_shard_written_in_pieces_is_the_same(photos_tar: Path, tmp_path: Path) -> None:
     expected = split_into(tmp_path / "expected", photos_tar)[0].bytes()
-    monkeypatch.setattr(meanface.shards.split, "_BUFFER", 1000)
-    assert split_into(tmp_path / "out", photos_tar)[0].bytes() == expected
+    assert split_into(tmp_path / "out", photos_tar, buffer=1000)[0].bytes() == expected
 
 
 def test_gnu_tar_reads_the_shards(photos_tar: Path, tmp_path: Path) -> None:
@@ -387,27 +387,23 @@ def test_what_a_killed_split_left_does_no_harm(photos_tar: Path, tmp_path: Path)
     assert split_into(tmp_path / "out", photos_tar)[0].bytes() == expected
 
 
-def test_photos_do_not_pile_up_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_photos_do_not_pile_up_in_memory(tmp_path: Path) -> None:
     source = write_tar(tmp_path / "x.tar", ((f"{i}.jpg", bytes(1 << 20)) for i in range(24)))
-    monkeypatch.setattr(meanface.shards.split, "_BUFFER", 2 << 20)
     tracemalloc.start()
     try:
-        made, _ = split_into(tmp_path / "out", source)
+        made, _ = split_into(tmp_path / "out", source, buffer=2 << 20)
         assert sum(1 for _ in made.photos()) == 24
         assert tracemalloc.get_traced_memory()[1] < 8 << 20
     finally:
         tracemalloc.stop()
 
 
-def test_more_shards_than_files_may_be_open(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_more_shards_than_files_may_be_open(tmp_path: Path) -> None:
     source = write_tar(tmp_path / "x.tar", ((f"{i}.jpg", bytes(100)) for i in range(600)))
-    monkeypatch.setattr(meanface.shards.split, "_BUFFER", 1 << 18)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (128, hard))
     try:
-        made, counts = split_into(tmp_path / "out", source, count=400)
+        made, counts = split_into(tmp_path / "out", source, count=400, buffer=1 << 18)
         assert counts == {"photos": 600}
         assert {photo.path for photo in made.photos()} == {f"{i}.jpg" for i in range(600)}
     finally:
@@ -516,7 +512,9 @@ NAMES = st.text(
 ).filter(lambda name: not name.startswith("._"))
 
 
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(files=st.dictionaries(NAMES, st.binary(max_size=600), min_size=1))
 def test_any_name_comes_back(files: dict[str, bytes], tmp_path: Path) -> None:
     renamed = {name + ".jpg": data for name, data in files.items()}
