@@ -41,9 +41,10 @@ def split(
     max_bytes: int,
     max_total_bytes: float = math.inf,
     max_ratio: float = math.inf,
+    zip_names: str = "auto",
     buffer: int = BUFFER,
 ) -> Counter[str]:
-    """Split the photos of an archive or folder into shards, in one pass; limits as in read_members.
+    """Split the photos of an archive or folder into shards, in one pass, read as by read_members.
 
     Shard i is `tars[i]` with `manifests[i]`; every photo's path begins with `prefix`. Everything is
     written under temporary names beside these and gets its name at the end. Takes 350 bytes of
@@ -60,6 +61,7 @@ def split(
             max_bytes=max_bytes,
             max_total_bytes=max_total_bytes,
             max_ratio=max_ratio,
+            zip_names=zip_names,
         )
         for member in members:
             path = prefix + member.path

@@ -6,14 +6,12 @@ import lzma
 import math
 import os
 import re
-import stat
 import struct
 import tarfile
 import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,10 +20,11 @@ from typing import IO, NamedTuple, Self, cast
 import zstandard
 
 from meanface.errors import UserError
+from meanface.sources.entry import MAX_PATH, Entry, kind_of, refused
+from meanface.sources.zip_archive import zip_entries
 
 _BLOCK = 1 << 20  # bytes passed over at a time
 _MAX_HEADER = 1 << 20  # bytes of one tar extension header (a long name, extended attributes)
-_MAX_PATH = 4096  # characters: PATH_MAX of Linux
 _EXTENSIONS = (
     tarfile.XHDTYPE,
     tarfile.XGLTYPE,
@@ -33,7 +32,6 @@ _EXTENSIONS = (
     tarfile.GNUTYPE_LONGNAME,
     tarfile.GNUTYPE_LONGLINK,
 )
-_ZIP_ENCRYPTED, _ZIP_UTF8 = 0x1, 0x800  # general purpose flags of a zip member
 
 # What the standard library and zstandard raise on damaged archives. NotImplementedError (a zip
 # compression that zipfile lacks) is a RuntimeError, UnicodeError a ValueError; MemoryError comes
@@ -63,13 +61,6 @@ class Member:
     data: bytes | None  # None: larger than max_bytes, not read
 
 
-class _Entry(NamedTuple):
-    name: str
-    kind: str  # "file", "directory", "link" or "other"
-    size: int
-    read: Callable[[int], bytes]  # so many bytes of it, or all if it has less
-
-
 def read_members(
     source: Path,
     skipped: Counter[str],
@@ -77,6 +68,7 @@ def read_members(
     max_bytes: int,
     max_total_bytes: float = math.inf,
     max_ratio: float = math.inf,
+    zip_names: str = "auto",
 ) -> Iterator[Member]:
     """Yield the regular files of a tar (plain, gz, bz2, xz, zst), a zip or a folder.
 
@@ -90,8 +82,9 @@ def read_members(
     photo that compresses well). Counted are the bytes of the members that are read and, of a tar,
     all that it expands to; of a compressed archive only what is under the limit is ever unpacked.
 
-    Names are bytes read as UTF-8; in a zip, those neither marked as UTF-8 nor valid as such are
-    cp437. A byte that is not UTF-8 becomes `\\xHH`, and, so that no two names meet, the backslash
+    Names are bytes read as UTF-8. A zip may mark its names as UTF-8 or hold a UTF-8 copy of them;
+    others have the encoding `zip_names`, or with auto are UTF-8 where they are valid as such, else
+    cp437. A byte that cannot be read becomes `\\xHH`, and, so that no two names meet, the backslash
     of a name that spells out such a `\\xHH` becomes `\\x5c`.
 
     UserError: an absolute path or one with `..`, a device, pipe or socket, an encrypted member, a
@@ -104,11 +97,11 @@ def read_members(
         if not source.is_dir():
             by_ratio = max(max_ratio * source.stat().st_size, max_bytes)
         limits = _Limits(max_total_bytes, by_ratio)
-        for entry in _entries(source, limits):
-            where = f" at or after member {entry.name[:_MAX_PATH]!r}"
+        for entry in _entries(source, limits, zip_names):
+            where = f" at or after member {entry.name[:MAX_PATH]!r}"
             path = _relative_path(source, entry.name)
             if entry.kind == "other" or (entry.kind == "file" and not path):
-                raise _refused(source, entry.name, "is neither a file, a directory nor a link")
+                raise refused(source, entry.name, "is neither a file, a directory nor a link")
             if entry.kind != "file":
                 skipped[entry.kind] += 1
             elif _is_dropping(path):
@@ -166,20 +159,16 @@ class _Limited:
         return data
 
 
-def _refused(source: Path, name: str, why: str) -> UserError:
-    return UserError(f"{source}: member {name[:_MAX_PATH]!r} {why}: make the archive without it")
-
-
 def _relative_path(source: Path, name: str) -> str:
     parts = name.split("/")
     if name.startswith("/"):
-        raise _refused(source, name, "has an absolute path")
+        raise refused(source, name, "has an absolute path")
     if ".." in parts:
-        raise _refused(source, name, "has '..' in its path")
+        raise refused(source, name, "has '..' in its path")
     if "\0" in name:
-        raise _refused(source, name, "has a zero byte in its path")
-    if len(name) > _MAX_PATH:
-        raise _refused(source, name, f"has a path of more than {_MAX_PATH} characters")
+        raise refused(source, name, "has a zero byte in its path")
+    if len(name) > MAX_PATH:
+        raise refused(source, name, f"has a path of more than {MAX_PATH} characters")
     path = "/".join(part for part in parts if part not in ("", "."))
     path = re.sub(r"\\(?=x[0-9a-f]{2})", r"\\x5c", path)
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
@@ -190,7 +179,7 @@ def _is_dropping(path: str) -> bool:
     return name.startswith("._") or name == ".DS_Store" or "__MACOSX" in folders
 
 
-def _entries(source: Path, limits: _Limits) -> Iterator[_Entry]:
+def _entries(source: Path, limits: _Limits, zip_names: str) -> Iterator[Entry]:
     if source.is_dir():
         return _folder_entries(source)
     with source.open("rb") as file:
@@ -202,23 +191,23 @@ def _entries(source: Path, limits: _Limits) -> Iterator[_Entry]:
     if _is_tar_header(head):
         return _tar_entries(_plain(source), limits)
     if head.startswith(b"PK\3\4") or zipfile.is_zipfile(source):
-        return _zip_entries(source)
+        return zip_entries(source, zip_names)
     raise UserError(
         f"{source} is neither a folder, a tar (plain, gz, bz2, xz or zst) nor a zip: "
         "give a whole archive of one of these kinds"
     )
 
 
-def _folder_entries(source: Path) -> Iterator[_Entry]:
+def _folder_entries(source: Path) -> Iterator[Entry]:
     todo = [""]  # paths, the next one last; those of folders end with '/'
     while todo:
         name = todo.pop()
         path = source / name
         if name.endswith("/"):
-            yield _Entry(name, "directory", 0, partial(_read_file, path))
+            yield Entry(name, "directory", 0, partial(_read_file, path))
         elif name:
             status = path.lstat()
-            yield _Entry(name, _kind(status.st_mode), status.st_size, partial(_read_file, path))
+            yield Entry(name, kind_of(status.st_mode), status.st_size, partial(_read_file, path))
             continue
         with os.scandir(path) as found:
             names = [item.name + "/" * item.is_dir(follow_symlinks=False) for item in found]
@@ -230,41 +219,7 @@ def _read_file(path: Path, size: int) -> bytes:
         return file.read(size)
 
 
-def _zip_entries(source: Path) -> Iterator[_Entry]:
-    with zipfile.ZipFile(source) as archive:
-        # zipfile needs 600 bytes a member: let go of each once it is read.
-        infos = archive.infolist()
-        archive.NameToInfo.clear()
-        infos.reverse()
-        while infos:
-            info = infos.pop()
-            name = info.orig_filename
-            if not info.flag_bits & _ZIP_UTF8:
-                with suppress(UnicodeError):
-                    name = name.encode("cp437").decode("utf-8")
-            if info.flag_bits & _ZIP_ENCRYPTED:
-                raise _refused(source, name, "is encrypted")
-            mode = stat.S_IFMT(info.external_attr >> 16) or stat.S_IFREG
-            kind = "directory" if name.endswith("/") else _kind(mode)
-            yield _Entry(name, kind, info.file_size, partial(_read_zipped, archive, info))
-
-
-def _read_zipped(archive: zipfile.ZipFile, info: zipfile.ZipInfo, size: int) -> bytes:
-    # All that a piece of bz2 or lzma expands to comes at once: take small pieces, sizes may lie.
-    bounded = info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-    data = bytearray()
-    with archive.open(info) as file:
-        while len(data) < size and (piece := file.read(size if bounded else 4096)):
-            data += piece
-    return bytes(data)
-
-
-def _kind(mode: int) -> str:
-    known = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "link"}
-    return known.get(stat.S_IFMT(mode), "other")
-
-
-def _tar_entries(stream: IO[bytes], limits: _Limits) -> Iterator[_Entry]:
+def _tar_entries(stream: IO[bytes], limits: _Limits) -> Iterator[Entry]:
     limited = cast(IO[bytes], _Limited(stream, limits))
     with stream, tarfile.open(fileobj=limited, mode="r|", tarinfo=_StrictTarInfo) as archive:
         while info := archive.next():
@@ -273,7 +228,7 @@ def _tar_entries(stream: IO[bytes], limits: _Limits) -> Iterator[_Entry]:
                 kind = "link"
             else:
                 kind = "file" if info.isfile() else "directory" if info.isdir() else "other"
-            yield _Entry(info.name, kind, info.size, partial(_read_tarred, archive, info))
+            yield Entry(info.name, kind, info.size, partial(_read_tarred, archive, info))
             # Pass over what was not read; tarfile itself would spin on a size that lies.
             while (left := archive.offset - archive.fileobj.tell()) > 0:
                 if not archive.fileobj.read(min(left, _BLOCK)):
