@@ -153,10 +153,13 @@ def _check_outcomes(
 def _failures(
     photos: pd.DataFrame, unread: NDArray[np.bool_], failed: pd.DataFrame
 ) -> pd.DataFrame:
-    detail = photos.loc[unread, "size"].map("{} bytes, more than max_bytes allows".format)
+    size = photos["size"]
+    detail = size[unread].map("{} bytes, more than max_bytes allows".format)
+    why = "the file could not be read, see the log of its shard job; --forcerun acquire tries again"
     rows = [
         photos[~unread].merge(failed.drop(columns="shard"), on="content"),
-        photos[unread].assign(reason="too_large", detail=detail),
+        photos[unread & (size > 0)].assign(reason="too_large", detail=detail),
+        photos[unread & (size == 0)].assign(reason="unreadable", detail=why),
     ]
     return pd.concat(rows)[list(FAILURES)].sort_values("path", kind="stable")
 

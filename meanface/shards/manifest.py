@@ -14,8 +14,8 @@ class ManifestRow(NamedTuple):
     """One photo of a manifest."""
 
     path: str
-    size: int  # bytes of the photo
-    sha256: str  # hexadecimal; "" where the photo was too large to be read
+    size: int  # bytes of the photo; 0 and no sha256: it could not be read
+    sha256: str  # hexadecimal; "" where the photo was too large to be read, or could not be
 
 
 @dataclass(frozen=True, slots=True)

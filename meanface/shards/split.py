@@ -6,10 +6,12 @@ shard.
 A shard is a tar of its photos, sorted by path (code points), with zero times and owners: same
 photos, same bytes. Its manifest, a CSV table `path,size,sha256` in the same order, has one row per
 photo. A photo larger than `max_bytes` lies in the tar as an empty member and has an empty `sha256`
-in the manifest beside its true `size`: it is not read, and will fail as `too_large`.
+in the manifest beside its true `size`: it is not read, and will fail as `too_large`. A photo that
+could not be read has an empty `sha256` and the size 0, and will fail as `unreadable`.
 """
 
 import hashlib
+import logging
 import math
 import tarfile
 from collections import Counter
@@ -24,8 +26,12 @@ from meanface.files.schemas import MANIFEST
 from meanface.files.tables import write_table
 from meanface.shards.layout import shard_of
 from meanface.shards.read import read_shard_rows
-from meanface.sources.archive import read_members
+from meanface.sources.archive import is_archive, read_members
+from meanface.sources.folder import Folder
 from meanface.sources.formats import is_photo
+from meanface.sources.ignore import Ignore
+
+log = logging.getLogger(__name__)
 
 BUFFER = 64 << 20
 """Bytes of photos that are kept in memory before they are appended to the shards."""
@@ -41,17 +47,21 @@ def split(
     max_bytes: int,
     max_total_bytes: float = math.inf,
     max_ratio: float = math.inf,
+    ignore: Sequence[str] = (),
     zip_names: str = "auto",
     buffer: int = BUFFER,
 ) -> Counter[str]:
     """Split the photos of an archive or folder into shards, in one pass, read as by read_members.
 
+    A folder that holds archives, and no photo by its name, is read as the photos in its archives.
+
     Shard i is `tars[i]` with `manifests[i]`; every photo's path begins with `prefix`. Everything is
     written under temporary names beside these and gets its name at the end. Takes 350 bytes of
     memory per photo (650 in a zip) beside 64 MiB of photos.
 
-    Returns how many `photos` there are, and what was skipped (`directory`, `link`, `dropping`,
-    `not_a_photo`). UserError: no photo at all, two files of one name, or what read_members refuses.
+    Returns how many `photos` there are, and what was skipped (`directory`, `link`, `ignored`,
+    `not_a_photo`, and `unreadable` where not even the name tells whether it is a photo).
+    UserError: no photo at all, two files of one name, or what read_members refuses.
     """
     counts: Counter[str] = Counter()
     with _drafts(tars, manifests, buffer) as drafts:
@@ -61,7 +71,9 @@ def split(
             max_bytes=max_bytes,
             max_total_bytes=max_total_bytes,
             max_ratio=max_ratio,
+            ignore=ignore,
             zip_names=zip_names,
+            archives=_holds_archives(source, suffixes, ignore),
         )
         for member in members:
             path = prefix + member.path
@@ -70,8 +82,10 @@ def split(
                 raise UserError(f"{source}: two members are named {member.path!r}: keep one")
             if not is_photo(member.path, member.data, suffixes):
                 draft.records[path] = None
-                counts["not_a_photo"] += 1
+                counts["unreadable" if member.error else "not_a_photo"] += 1
                 continue
+            if member.error:
+                log.warning("%s cannot be read: %s", path, member.error)
             counts["photos"] += 1
             drafts.add(draft, path, member.size, member.data)
         if not counts["photos"]:
@@ -81,8 +95,21 @@ def split(
             raise UserError(
                 f"{source} holds no photo: skipped {skipped or 'nothing'}; "
                 "give an archive or folder of photos"
+                + ", or take in what is ignored, such as ignore='[\"!.hidden/\"]'"
+                * bool(counts["ignored"])
             )
     return counts
+
+
+def _holds_archives(source: Path, suffixes: frozenset[str], ignore: Sequence[str]) -> bool:
+    """Tell whether a folder holds archives, and no photo by its name."""
+    found = False
+    if folder := Folder.of(source):
+        for name, *_ in folder.walk(Ignore(ignore)):
+            if is_photo(name, None, suffixes):
+                return False
+            found |= is_archive(name)
+    return found
 
 
 def split_part(

@@ -1,18 +1,25 @@
 """Verify the photos, an archive or a folder, and say what was read."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from meanface.errors import UserError
 from meanface.files.digest import file_digest
 from meanface.sources.checksum import Checksum, verify
+from meanface.sources.folder import Folder
 from meanface.sources.listing import folder_listing_digest
 
 SKEW = 60  # seconds that the clock of a file server may be ahead
 
 
-def describe(path: Path, checksum: Checksum | None) -> dict[str, object]:
+def describe(
+    path: Path, checksum: Checksum | None, ignore: Sequence[str] = ()
+) -> dict[str, object]:
     """Return what identifies the photos of an archive file (verified) or a folder.
+
+    `path` may be a pattern in a folder, see Folder; `ignore` are the patterns of what does not
+    count, see Ignore.
 
     `{"kind": "archive", "name", "bytes", "sha256"}` or `{"kind": "folder", "name", "listing"}`.
     Raises UserError if `path` is missing or unreadable, or has not this checksum, and for an
@@ -20,10 +27,10 @@ def describe(path: Path, checksum: Checksum | None) -> dict[str, object]:
     """
     name = path.absolute().name
     try:
-        if path.is_dir():
+        if Folder.of(path):
             if checksum is not None:
                 raise UserError(f"{path}: a folder has no checksum, leave {checksum.algorithm} out")
-            return {"kind": "folder", "name": name, "listing": folder_listing_digest(path)}
+            return {"kind": "folder", "name": name, "listing": folder_listing_digest(path, ignore)}
         if not path.is_file():
             raise UserError(f"{path}: no such archive or folder, correct photos in the config")
         if path.stat().st_mtime > time.time() + SKEW:

@@ -11,7 +11,7 @@ import tarfile
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,8 @@ import zstandard
 
 from meanface.errors import UserError
 from meanface.sources.entry import MAX_PATH, Entry, kind_of, refused
+from meanface.sources.folder import Folder
+from meanface.sources.ignore import Ignore
 from meanface.sources.zip_archive import zip_entries
 
 _BLOCK = 1 << 20  # bytes passed over at a time
@@ -52,13 +54,45 @@ _UNREADABLE = (
 )
 
 
+# Files of a folder with these endings are archives, see read_members.
+ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".tar.zst", ".zip")
+
+
 @dataclass(frozen=True, slots=True)
 class Member:
     """A regular file of an archive or folder."""
 
     path: str  # relative, separated by '/', valid UTF-8
     size: int  # bytes
-    data: bytes | None  # None: larger than max_bytes, not read
+    data: bytes | None  # None: larger than max_bytes, not read; or `error` says why
+    error: str = ""
+
+
+@dataclass
+class _Reading:
+    """How the members of a source are read, and what came of it so far."""
+
+    skipped: Counter[str]
+    ignore: Ignore
+    max_bytes: int
+    max_total_bytes: float
+    max_ratio: float
+    zip_names: str
+    unpacked: int = 0  # bytes of all members that were read
+
+    def skips(self, source: Path, name: str, kind: str, path: str) -> bool:
+        """Count what is neither ignored nor a file. Raises UserError for what is refused."""
+        if kind == "other" or (kind == "file" and not path):
+            raise refused(source, name, "is neither a file, a directory nor a link")
+        if kind != "file":
+            self.skipped[kind] += 1
+        return kind != "file"
+
+    def count(self, size: int) -> None:
+        """Count a member that is read. Raises _LimitError."""
+        self.unpacked += size
+        if self.unpacked > self.max_total_bytes:
+            raise _LimitError("max_total_bytes", self.max_total_bytes)
 
 
 def read_members(
@@ -68,14 +102,20 @@ def read_members(
     max_bytes: int,
     max_total_bytes: float = math.inf,
     max_ratio: float = math.inf,
+    ignore: Sequence[str] = (),
     zip_names: str = "auto",
+    archives: bool = False,
 ) -> Iterator[Member]:
     """Yield the regular files of a tar (plain, gz, bz2, xz, zst), a zip or a folder.
 
-    The kind is told by content. Archives come in their own order, folders sorted by path. What is
-    skipped is counted in `skipped` as `directory`, `link` (hard links of a tar too: it holds their
-    content under another name) or `dropping` (`._*`, `.DS_Store` and `__MACOSX` of macOS). A
-    member of more than `max_bytes` comes without its data.
+    The kind is told by content. Archives come in their own order, folders sorted by path; `source`
+    may be a pattern in a folder, see Folder. With `archives`, files of a folder that are archives
+    by their names (ARCHIVES) are read, too: a member's path then begins with that of the archive.
+
+    What is skipped is counted in `skipped`: `directory`, `link` (hard links of a tar too: it holds
+    their content under another name) and `ignored` (see Ignore, whose patterns `ignore` are; a
+    folder that is ignored in a folder counts as one). A member of more than `max_bytes` comes
+    without its data, and so does a file of a folder that cannot be read.
 
     What a source holds, unpacked, is limited to `max_total_bytes`, and for an archive also to
     `max_ratio` times its own size (`max_bytes` where that is more: a small archive may hold a
@@ -88,40 +128,93 @@ def read_members(
     of a name that spells out such a `\\xHH` becomes `\\x5c`.
 
     UserError: an absolute path or one with `..`, a device, pipe or socket, an encrypted member, a
-    file of another kind, more than the limits allow, and an archive that is damaged or cut short.
+    file of another kind, more than the limits allow, an archive that is damaged or cut short, and a
+    folder that cannot be listed.
     """
+    reading = _Reading(skipped, Ignore(ignore), max_bytes, max_total_bytes, max_ratio, zip_names)
+    if folder := Folder.of(source):
+        return _of_folder(folder, reading, archives)
+    return _of_archive(source, "", reading)
+
+
+def _of_archive(source: Path, prefix: str, reading: _Reading) -> Iterator[Member]:
     where = ""
     unpacked = 0
     try:
-        by_ratio = math.inf
-        if not source.is_dir():
-            by_ratio = max(max_ratio * source.stat().st_size, max_bytes)
-        limits = _Limits(max_total_bytes, by_ratio)
-        for entry in _entries(source, limits, zip_names):
+        by_ratio = max(reading.max_ratio * source.stat().st_size, reading.max_bytes)
+        limits = _Limits(reading.max_total_bytes, by_ratio)
+        for entry in _entries(source, limits, reading.zip_names):
             where = f" at or after member {entry.name[:MAX_PATH]!r}"
-            path = _relative_path(source, entry.name)
-            if entry.kind == "other" or (entry.kind == "file" and not path):
-                raise refused(source, entry.name, "is neither a file, a directory nor a link")
-            if entry.kind != "file":
-                skipped[entry.kind] += 1
-            elif _is_dropping(path):
-                skipped["dropping"] += 1
-            elif entry.size > max_bytes:
+            inner = _relative_path(source, entry.name)
+            path = prefix + inner if inner else ""
+            if entry.kind != "directory" and reading.ignore.covers(path):
+                reading.skipped["ignored"] += 1
+                continue
+            if reading.skips(source, entry.name, entry.kind, path):
+                continue
+            if entry.size > reading.max_bytes:
                 yield Member(path, entry.size, None)
-            else:
-                unpacked += entry.size
-                limits.check(unpacked)
-                data = entry.read(entry.size + 1)
-                if len(data) != entry.size:
-                    raise EOFError(f"not the {entry.size} bytes that its header announces")
-                yield Member(path, entry.size, data)
+                continue
+            unpacked += entry.size
+            limits.check(unpacked)
+            reading.count(entry.size)
+            data = entry.read(entry.size + 1)
+            if len(data) != entry.size:
+                raise EOFError(f"not the {entry.size} bytes that its header announces")
+            yield Member(path, entry.size, data)
     except _LimitError as error:
-        raise UserError(f"{source} {error}{where}; if you trust it, raise {error.key}") from None
+        raise error.told(source, where) from None
     except _UNREADABLE as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(
             f"{source} cannot be read{where}; is it damaged or cut short? {reason}"
         ) from error
+
+
+def _of_folder(folder: Folder, reading: _Reading, archives: bool) -> Iterator[Member]:
+    for name, status, error in folder.walk(reading.ignore):
+        place = folder.path / name
+        path = _relative_path(folder.path, name)
+        if status is None and not error:
+            reading.skipped["ignored"] += 1
+        elif status and reading.skips(folder.path, name, kind_of(status.st_mode), path):
+            pass
+        elif archives and is_archive(name):
+            yield from _of_archive(place, f"{path}/", reading)
+        elif status and status.st_size > reading.max_bytes:
+            yield Member(path, status.st_size, None)
+        else:
+            try:
+                size = status.st_size if status else 0
+                reading.count(size)
+                yield _read_file(place, path, size, error)
+            except _LimitError as limit:
+                where = f" at or after member {name[:MAX_PATH]!r}"
+                raise limit.told(folder.path, where) from None
+
+
+def _read_file(place: Path, path: str, size: int, error: str) -> Member:
+    """Read a file of a folder, unless the `error` tells that it could not even be looked at."""
+    if not error:
+        try:
+            with place.open("rb") as file:
+                data = file.read(size + 1)
+            if len(data) == size:
+                return Member(path, size, data)
+            error = "its size changed while it was read"
+        except OSError as failure:
+            error = failure.strerror or str(failure)
+    # Where not even its folder can be opened, more is wrong than this file: a mount that is gone.
+    try:
+        os.scandir(place.parent).close()
+    except OSError as failure:
+        raise UserError(f"{place.parent}: cannot be listed: {failure.strerror}") from failure
+    return Member(path, 0, None, error)
+
+
+def is_archive(name: str) -> bool:
+    """Tell whether a file is an archive by its name."""
+    return name.lower().endswith(ARCHIVES)
 
 
 class _LimitError(Exception):
@@ -130,6 +223,9 @@ class _LimitError(Exception):
     def __init__(self, key: str, most: float) -> None:
         super().__init__(f"holds more than {most:.0f} bytes, unpacked, what {key} allows,")
         self.key = key
+
+    def told(self, source: Path, where: str) -> UserError:
+        return UserError(f"{source} {self}{where}; if you trust it, raise {self.key}")
 
 
 class _Limits(NamedTuple):
@@ -174,14 +270,7 @@ def _relative_path(source: Path, name: str) -> str:
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def _is_dropping(path: str) -> bool:
-    *folders, name = path.split("/")
-    return name.startswith("._") or name == ".DS_Store" or "__MACOSX" in folders
-
-
 def _entries(source: Path, limits: _Limits, zip_names: str) -> Iterator[Entry]:
-    if source.is_dir():
-        return _folder_entries(source)
     with source.open("rb") as file:
         head = file.read(tarfile.BLOCKSIZE)
     for magic, decompressed in _DECOMPRESSED.items():
@@ -196,27 +285,6 @@ def _entries(source: Path, limits: _Limits, zip_names: str) -> Iterator[Entry]:
         f"{source} is neither a folder, a tar (plain, gz, bz2, xz or zst) nor a zip: "
         "give a whole archive of one of these kinds"
     )
-
-
-def _folder_entries(source: Path) -> Iterator[Entry]:
-    todo = [""]  # paths, the next one last; those of folders end with '/'
-    while todo:
-        name = todo.pop()
-        path = source / name
-        if name.endswith("/"):
-            yield Entry(name, "directory", 0, partial(_read_file, path))
-        elif name:
-            status = path.lstat()
-            yield Entry(name, kind_of(status.st_mode), status.st_size, partial(_read_file, path))
-            continue
-        with os.scandir(path) as found:
-            names = [item.name + "/" * item.is_dir(follow_symlinks=False) for item in found]
-        todo += [name + child for child in sorted(names, reverse=True)]
-
-
-def _read_file(path: Path, size: int) -> bytes:
-    with path.open("rb") as file:
-        return file.read(size)
 
 
 def _tar_entries(stream: IO[bytes], limits: _Limits) -> Iterator[Entry]:

@@ -1,4 +1,4 @@
-"""One entry of an archive or folder, before its content is read."""
+"""One entry of an archive, before its content is read."""
 
 import stat
 from collections.abc import Callable
@@ -11,7 +11,7 @@ MAX_PATH = 4096  # characters: PATH_MAX of Linux
 
 
 class Entry(NamedTuple):
-    """A name in an archive or folder; bytes that are not UTF-8 are surrogates, as in os.fsdecode."""
+    """What an archive says of a member; bytes of the name that are not UTF-8 are surrogates."""
 
     name: str
     kind: str  # "file", "directory", "link" or "other"

@@ -1,52 +1,44 @@
-"""The files below a folder: a digest of their names, sizes and times; their bytes together."""
+"""The files of a folder: a digest of their names, sizes, times and modes; their bytes together."""
 
 import hashlib
 import os
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from meanface.errors import UserError
+from meanface.sources.folder import Folder
+from meanface.sources.ignore import Ignore
 
 
-def folder_listing_digest(folder: Path) -> str:
-    """Return the sha256 (hex) of the sorted path, size and modification time of every file below.
+def folder_listing_digest(place: Path, ignore: Sequence[str] = ()) -> str:
+    """Return the sha256 (hex) of path, size, modification time and mode of every file that counts.
 
-    Reads no content. A link counts as itself and is not followed. Raises UserError for a folder
-    that cannot be listed.
+    `place` is a folder or a pattern in one, see Folder; `ignore` are patterns, see Ignore. Reads no
+    content. A link counts as itself and is not followed. The mode tells a file that can be read
+    since. Raises UserError for a folder that cannot be listed.
     """
     digest = hashlib.sha256()
-    for path, size, mtime_ns in sorted(_listing(folder)):
-        digest.update(b"%b\0%d\0%d\0" % (path, size, mtime_ns))  # no path holds a NUL
+    for path, status in sorted(_listing(place, ignore)):
+        digest.update(b"%b\0%d\0%d\0%o\0" % (path, *status))  # no path holds a NUL
     return digest.hexdigest()
 
 
-def _listing(folder: Path) -> Iterator[tuple[bytes, int, int]]:
-    """Yield relative path, size and mtime_ns of all that is not a folder; names stay bytes.
-
-    Raises UserError for a folder that cannot be listed.
-    """
-    root = os.fsencode(folder)
-    todo = [b""]
-    try:
-        while todo:
-            below = todo.pop()
-            with os.scandir(root + b"/" + below) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        todo.append(below + entry.name + b"/")
-                    else:
-                        status = entry.stat(follow_symlinks=False)
-                        yield below + entry.name, status.st_size, status.st_mtime_ns
-    except OSError as error:
-        where = os.fsdecode(error.filename or folder)
-        raise UserError(f"{where}: cannot be listed: {error.strerror}") from error
+def _listing(place: Path, ignore: Sequence[str]) -> Iterator[tuple[bytes, tuple[int, int, int]]]:
+    """Yield relative path, and size, mtime_ns and mode, of all that is no folder and counts."""
+    folder = Folder.of(place)
+    if folder is None:
+        raise UserError(f"{place}: cannot be listed: no such folder")
+    for name, status, _ in folder.walk(Ignore(ignore)):
+        if status and not stat.S_ISDIR(status.st_mode):
+            yield os.fsencode(name), (status.st_size, status.st_mtime_ns, status.st_mode)
 
 
-def size_of(path: Path) -> int:
-    """Return the bytes of a file, or of all files below a folder.
+def size_of(place: Path, ignore: Sequence[str] = ()) -> int:
+    """Return the bytes of a file, or of all files of a folder that count.
 
     Raises OSError for a file that is not there, UserError for a folder that cannot be listed.
     """
-    if path.is_dir():
-        return sum(size for _, size, _ in _listing(path))
-    return path.stat().st_size
+    if place.is_file():
+        return place.stat().st_size
+    return sum(size for _, (size, _, _) in _listing(place, ignore))

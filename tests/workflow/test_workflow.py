@@ -66,7 +66,7 @@ def test_the_results_keep_their_contract(sample_run: Run) -> None:
     assert summary["photos"] == summary["encoded"] + summary["failed"]
     assert (summary["encoded"], summary["failed"]) == (len(faces), len(failures))
     assert summary["failed_by_reason"] == failures["reason"].value_counts().to_dict()
-    assert summary["skipped"] == {"dropping": 2, "not_a_photo": 1}
+    assert summary["skipped"] == {"ignored": 2, "not_a_photo": 1}
     assert summary["config"]["face"] == "central"
     assert (sample_run.results / "sources/photos.json").exists()
 

@@ -49,7 +49,8 @@ def shard(
     """Write a shard: the paths of its faces, one per row, and its failed photos with reasons.
 
     Row i of the faces has left = i, and embedding vector(path, i). `photos` are those of the
-    manifest, by default those encoded and failed; those that begin with "large" were not read.
+    manifest, by default those encoded and failed; those that begin with "large" were not read, those
+    that begin with "unreadable" could not be.
     """
     failed = failed or {}
     if photos is None:
@@ -60,7 +61,9 @@ def shard(
     folder.mkdir(exist_ok=True)
     files = ShardFiles(*(folder / f"{name}{end}" for end in (".csv", ".npy", ".outcomes.csv")))
     manifest = [
-        (path, 77, "" if path.startswith("large") else content(path))
+        (path, 0 if path.startswith("unreadable") else 77, "")
+        if path.startswith(("large", "unreadable"))
+        else (path, 77, content(path))
         for path in sorted(set(photos))
     ]
     write_csv(files.manifest, ("path", "size", "sha256"), manifest)
@@ -172,6 +175,15 @@ def test_deduplicated_each_content_counts_once_in_the_mean(tmp_path: Path) -> No
     assert result.mean.tolist() == [math.fsum(column) / 2 for column in rows.T]
     assert result.faces["path"].tolist() == ["a", "b", "copy of b"]
     assert len(result.embeddings) == 3
+
+
+def test_a_photo_that_could_not_be_read_fails(tmp_path: Path) -> None:
+    files = shard(tmp_path / "in", "0", ["a"], photos=["a", "large", "unreadable"])
+    result = merged([files], tmp_path / "out")
+    assert result.failures["path"].tolist() == ["large", "unreadable"]
+    assert result.failures["reason"].tolist() == ["too_large", "unreadable"]
+    assert "could not be read" in result.failures["detail"][1]
+    assert (result.counts.photos, result.counts.failed) == (3, 2)
 
 
 def test_a_photo_too_large_to_be_read_fails(tmp_path: Path) -> None:

@@ -318,10 +318,10 @@ def test_what_is_skipped_is_counted(tmp_path: Path) -> None:
     (folder / "sub" / "notes.txt").write_text("notes")
     (folder / "sub" / "photo").write_bytes(image("PNG"))
     (folder / "broken.jpg").write_bytes(b"broken")
-    (folder / "._broken.jpg").write_bytes(b"dropping")
+    (folder / "._broken.jpg").write_bytes(b"ignored")
     (folder / "link.jpg").symlink_to("broken.jpg")
     made, counts = split_into(tmp_path / "out", folder)
-    expected = {"photos": 2, "not_a_photo": 1, "directory": 1, "dropping": 1, "link": 1}
+    expected = {"photos": 2, "not_a_photo": 1, "directory": 1, "ignored": 1, "link": 1}
     assert counts == expected
     assert {photo.path for photo in made.photos()} == {"sub/photo", "broken.jpg"}
 

@@ -646,6 +646,7 @@ def folder(tmp_path: Path) -> Path:
     for name in (b"a/1.jpg", b"b.jpg", b"caf\xe9\n.jpg"):
         path = Path(os.fsdecode(os.fsencode(root) + b"/" + name))
         path.write_bytes(b"x")
+        path.chmod(0o644)
         os.utime(path, ns=(0, 1_000_000_000))
     return root
 
@@ -662,7 +663,7 @@ def test_listing_is_the_same_for_the_same_files(folder: Path, tmp_path: Path) ->
 
 def test_listing_by_hand(folder: Path) -> None:
     entries = [b"a/1.jpg", b"b.jpg", b"caf\xe9\n.jpg"]
-    expected = b"".join(name + b"\0" + b"1\0" + b"1000000000\0" for name in entries)
+    expected = b"".join(name + b"\0" + b"1\0" + b"1000000000\0" + b"100644\0" for name in entries)
     assert folder_listing_digest(folder) == hashlib.sha256(expected).hexdigest()
 
 
@@ -674,6 +675,8 @@ def test_listing_sees_every_change(folder: Path) -> None:
         assert len(set(seen)) == len(seen)
 
     os.utime(folder / "b.jpg", ns=(0, 1_000_000_001))
+    changed()
+    (folder / "b.jpg").chmod(0o600)
     changed()
     (folder / "b.jpg").write_bytes(b"longer")
     os.utime(folder / "b.jpg", ns=(0, 1_000_000_001))
