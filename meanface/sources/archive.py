@@ -23,6 +23,7 @@ from meanface.errors import UserError
 from meanface.sources.entry import MAX_PATH, Entry, kind_of, refused
 from meanface.sources.folder import Folder
 from meanface.sources.ignore import Ignore
+from meanface.sources.kinds import archive_kind
 from meanface.sources.zip_archive import zip_entries
 
 _BLOCK = 1 << 20  # bytes passed over at a time
@@ -271,20 +272,10 @@ def _relative_path(source: Path, name: str) -> str:
 
 
 def _entries(source: Path, limits: _Limits, zip_names: str) -> Iterator[Entry]:
-    with source.open("rb") as file:
-        head = file.read(tarfile.BLOCKSIZE)
-    for magic, decompressed in _DECOMPRESSED.items():
-        if head.startswith(magic):
-            return _tar_entries(decompressed(source), limits)
-    # A plain tar before zip: zipfile would take a tar that ends with a zip for that zip.
-    if _is_tar_header(head):
-        return _tar_entries(_plain(source), limits)
-    if head.startswith(b"PK\3\4") or zipfile.is_zipfile(source):
+    kind = archive_kind(source)
+    if kind == "zip":
         return zip_entries(source, zip_names)
-    raise UserError(
-        f"{source} is neither a folder, a tar (plain, gz, bz2, xz or zst) nor a zip: "
-        "give a whole archive of one of these kinds"
-    )
+    return _tar_entries(_DECOMPRESSED[kind](source), limits)
 
 
 def _tar_entries(stream: IO[bytes], limits: _Limits) -> Iterator[Entry]:
@@ -328,16 +319,6 @@ class _StrictTarInfo(tarfile.TarInfo):
         return info
 
 
-def _is_tar_header(head: bytes) -> bool:
-    if len(head) == tarfile.BLOCKSIZE and not head.strip(b"\0"):
-        return True  # the end mark of an empty tar
-    try:
-        tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")
-    except tarfile.HeaderError:
-        return False
-    return True
-
-
 def _plain(path: Path) -> IO[bytes]:
     return path.open("rb")
 
@@ -350,10 +331,10 @@ def _zstd(path: Path) -> IO[bytes]:
     return zstandard.ZstdDecompressor().stream_reader(path.open("rb"), read_across_frames=True)
 
 
-_DECOMPRESSED: dict[bytes, Callable[[Path], IO[bytes]]] = {
-    b"\x1f\x8b": _gzip,
-    b"BZh": bz2.open,
-    b"\xfd7zXZ\0": lzma.open,
-    b"\x28\xb5\x2f\xfd": _zstd,
-    b"\x50\x2a\x4d\x18": _zstd,  # the skippable frame that pzstd starts with
+_DECOMPRESSED: dict[str, Callable[[Path], IO[bytes]]] = {
+    "tar": _plain,
+    "gz": _gzip,
+    "bz2": bz2.open,
+    "xz": lzma.open,
+    "zst": _zstd,
 }

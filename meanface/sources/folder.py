@@ -65,10 +65,11 @@ class Folder:
             except OSError as error:
                 raise UserError(f"{path}: cannot be listed: {error.strerror}") from error
             todo += [
-                child for each in sorted(names, reverse=True) if self._takes(child := name + each)
+                child for each in sorted(names, reverse=True) if self.takes(child := name + each)
             ]
 
-    def _takes(self, name: str) -> bool:
+    def takes(self, name: str) -> bool:
+        """Tell whether a relative path counts; a folder's ends with '/', and may lead to some."""
         if not self.pattern:
             return True
         parts, wanted = name.rstrip("/").split("/"), self.pattern.split("/")

@@ -1,6 +1,9 @@
-"""Which bytes are a photo."""
+"""Which bytes are a photo, and which kind of image they are."""
 
 import io
+import re
+import struct
+from collections.abc import Iterator
 from functools import cache
 
 
@@ -21,13 +24,16 @@ def readable_formats() -> list[str]:
 def is_photo(path: str, data: bytes | None, suffixes: frozenset[str]) -> bool:
     """Tell a photo by the ending of its name (`.jpg`, in any case) or else by its content.
 
-    The content is a photo if Pillow finds the header of one of readable_formats() in it. Nothing is
-    decoded. Without data, only the name counts.
+    The content is a photo if Pillow finds the header of one of readable_formats() in it, or if it
+    is a RAW file, which also the endings RAW_SUFFIXES tell. Nothing is decoded. Without data, only
+    the name counts.
     """
-    if path.lower().endswith(tuple(suffix.lower() for suffix in suffixes)):
+    if path.lower().endswith((*RAW_SUFFIXES, *(suffix.lower() for suffix in suffixes))):
         return True
     if data is None:
         return False
+    if raw_kind(data):
+        return True
     from PIL import Image
 
     try:
@@ -35,3 +41,118 @@ def is_photo(path: str, data: bytes | None, suffixes: frozenset[str]) -> bool:
             return True
     except Exception:  # a plugin of Pillow may raise anything on bytes that are no photo
         return False
+
+
+# --- RAW ----------------------------------------------------------------------------------------
+
+RAW_SUFFIXES = (
+    *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".gpr", ".iiq", ".kdc"),
+    *(".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".rwl", ".sr2"),
+    *(".srf", ".srw", ".x3f"),
+)
+_RAW = {
+    rb"FUJIFILMCCD-RAW": "Fujifilm RAF",
+    rb"....ftypcrx ": "Canon CR3",
+    rb"(?:II\*\0|MM\0\*)....CR\x02": "Canon CR2",
+    rb"II....HEAPCCDR": "Canon CRW",
+    rb"II(?:RO|RS)|MMOR": "Olympus ORF",
+    rb"IIU\0": "Panasonic RW2",
+    rb"FOVb": "Sigma X3F",
+    rb"\0MRM": "Minolta MRW",
+    rb"(?:II\*\0|MM\0\*)....IIII": "Phase One IIQ",
+}
+
+
+def raw_kind(data: bytes) -> str:
+    """Name the kind of RAW file that the data are, "" for other data.
+
+    A TIFF is one that a camera wrote and whose first image is a thumbnail, or whose pixels lie
+    behind a filter of colours, or that says so itself (tag DNGVersion).
+    """
+    for pattern, name in _RAW.items():
+        if re.match(pattern, data, re.DOTALL):
+            return name
+    tags = tiff_tags(data)
+    if DNG_VERSION in tags:
+        return "DNG"
+    maker = str(tags.get(MAKE, "")).split(" ")[0].title()
+    is_mosaic = tags.get(PHOTOMETRIC) in (32803, 34892)
+    has_more = bool(SUB_IFDS in tags or tags.get(NEXT_IFD) or maker)
+    is_thumbnail = tags.get(NEW_SUBFILE_TYPE) == 1 and has_more
+    return f"{maker} RAW".strip() if is_mosaic or is_thumbnail else ""
+
+
+# --- TIFF ---------------------------------------------------------------------------------------
+
+# Tags of TIFF 6.0, section 8, and of DNG 1.7; NEXT_IFD is our own, the place of a second image.
+NEW_SUBFILE_TYPE, BITS_PER_SAMPLE, COMPRESSION, PHOTOMETRIC, MAKE = 254, 258, 259, 262, 271
+SAMPLE_FORMAT, SUB_IFDS, DNG_VERSION, NEXT_IFD = 339, 330, 50706, -1
+_MOST_TAGS = 1000
+
+
+def tiff_tags(data: bytes) -> dict[int, int | str]:
+    """Give the tags of a TIFF's first image: the first of several numbers, a text of any length.
+
+    Values that lie outside of the data are left out; empty for all but TIFF (and not BigTIFF).
+    """
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(data[:4])
+    if order is None or len(data) < 8:
+        return {}
+    start = struct.unpack_from(f"{order}I", data, 4)[0]
+    return dict(_tags(data, order, start))
+
+
+def _tags(data: bytes, order: str, start: int) -> Iterator[tuple[int, int | str]]:
+    if start + 2 > len(data):
+        return
+    count = min(struct.unpack_from(f"{order}H", data, start)[0], _MOST_TAGS)
+    for at in range(start + 2, start + 2 + 12 * count, 12):
+        if at + 12 > len(data):
+            return
+        tag, kind, number = struct.unpack_from(f"{order}HHI", data, at)
+        size = {1: 1, 2: 1, 3: 2, 4: 4, 13: 4}.get(kind, 0) * number
+        where = at + 8 if size <= 4 else struct.unpack_from(f"{order}I", data, at + 8)[0]
+        value = data[where : where + min(size, 1 << 10)]
+        if kind == 2:
+            yield tag, value.split(b"\0")[0].decode("latin-1").strip()
+        elif len(value) == size > 0 or len(value) == 1 << 10:
+            form = {1: "B", 3: "H", 4: "I", 13: "I"}[kind]
+            yield tag, struct.unpack_from(f"{order}{form}", value)[0]
+    end = start + 2 + 12 * count
+    if end + 4 <= len(data):
+        yield NEXT_IFD, struct.unpack_from(f"{order}I", data, end)[0]
+
+
+# --- kinds --------------------------------------------------------------------------------------
+
+_IMAGES = {
+    rb"\xff\xd8\xff": "JPEG",
+    rb"\x89PNG\r\n\x1a\n": "PNG",
+    rb"GIF8[79]a": "GIF",
+    rb"RIFF....WEBP": "WebP",
+    rb"II[*+]\0|MM\0[*+]": "TIFF",
+    rb"BM....\0\0\0\0": "BMP",
+    rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51": "JPEG 2000",
+    rb"....ftypavi[fs]": "AVIF",
+    rb"....ftyp(?:hei[cxms]|hev[cx]|mi[af]1|msf1)": "HEIC",
+    rb"\xff\n|....JXL ": "JPEG XL",
+    rb"8BPS": "Photoshop",
+    rb"II\xbc": "JPEG XR",
+    rb"v/1\x01": "OpenEXR",
+    rb"#\?RADIANCE": "Radiance HDR",
+    rb"qoif": "QOI",
+    rb"BPG\xfb": "BPG",
+    rb"FLIF": "FLIF",
+    rb"gimp xcf": "GIMP",
+    rb"DDS ": "DDS",
+    rb"AT&TFORM": "DjVu",
+    rb"\0\0\x01\0[^\0]\0": "icon",
+}
+
+
+def image_kind(data: bytes) -> str:
+    """Name the kind of image that begins with these bytes, "" where they are those of none."""
+    for pattern, name in _IMAGES.items():
+        if re.match(pattern, data, re.DOTALL):
+            return raw_kind(data) or name
+    return raw_kind(data)

@@ -9,11 +9,15 @@ from urllib.parse import unquote, urlsplit
 
 from meanface.errors import UserError
 from meanface.sources.checksum import Checksum
+from meanface.sources.folder import Folder
+from meanface.sources.kinds import check_place
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where photos are: `urls` to download from, or else a `path` (an archive or a folder).
+    """Where photos are: `urls` to download from, or else a `path`.
+
+    The path is that of an archive or a folder, or a pattern in a folder, see Folder.
 
     `name` tells it from the other sources of a run; `prefix` is what its photos' paths begin with.
     """
@@ -23,6 +27,11 @@ class Source:
     urls: tuple[str, ...]
     path: Path | None
     checksum: Checksum | None
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether the path is a folder, or a pattern in one."""
+        return self.path is not None and Folder.of(self.path) is not None
 
     @property
     def file_name(self) -> str:
@@ -61,9 +70,22 @@ def sources_of(
     return list(sources.values())
 
 
+def check_sources(sources: Sequence[Source], *, ignore: Sequence[str] = (), max_bytes: int) -> None:
+    """Look at the local sources before a run starts, see check_place, which raises UserError."""
+    for source in sources:
+        if source.path:
+            check_place(source.path, ignore, max_bytes)
+
+
 def _name_of(photos: str) -> str:
-    """The name of an archive or folder without its endings, of letters, digits, _ and - only."""
-    stem = PurePosixPath(unquote(urlsplit(photos).path)).name.partition(".")[0]
+    """The name of an archive or folder without its endings, of letters, digits, _ and - only.
+
+    That of a pattern is the folder's in which it lies.
+    """
+    path = PurePosixPath(unquote(urlsplit(photos).path))
+    while re.search(r"[*?\[]", path.name):
+        path = path.parent
+    stem = path.name.partition(".")[0]
     return re.sub("[^A-Za-z0-9_-]+", "_", stem) or "photos"
 
 
@@ -91,8 +113,8 @@ def _source(
         return Source(name, prefix, (photos, *config["mirrors"]), None, checksum)
     path = _found(photos, folders)
     if path is None and must_exist:
-        raise UserError(f"config: photos: no such file or folder: {photos!r}")
-    if path and path.is_dir() and checksum:
+        raise UserError(f"config: photos: no such file or folder: {photos!r}{_hint(photos)}")
+    if path and Folder.of(path) and checksum:
         raise UserError(f"config: {checksum.algorithm}: a folder has none; write null")
     return Source(name, prefix, (), path or Path(photos), checksum)
 
@@ -101,11 +123,39 @@ def _found(photos: str, folders: Sequence[Path]) -> Path | None:
     """Look a path up in the folders, of which the first is the run's. UserError: it won't do."""
     try:
         paths = [folder / Path(photos).expanduser() for folder in folders]
-        path = next((path for path in paths if path.exists()), None)
-        if path and (folders[0] / "results").resolve().is_relative_to(path.resolve()):
-            raise UserError(f"config: photos: results go into {path}; name another by --directory")
-        if path and path.is_file() and re.search("[{}]", str(path)):
+        path = next((path for path in paths if path.exists() or Folder.of(path)), None)
+        if path and (folder := Folder.of(path)):
+            _check_folder(folder, (folders[0] / "results").resolve())
+        elif path and re.search("[{}]", str(path)):
             raise UserError(f"config: photos: rename {path}: braces are Snakemake's wildcards")
     except (OSError, ValueError, RuntimeError) as error:  # such as too long, no such user
         raise UserError(f"config: photos: {photos!r} will not do: {error}") from error
     return path
+
+
+def _check_folder(folder: Folder, results: Path) -> None:
+    if "**" in folder.pattern:
+        raise UserError(
+            f"config: photos: leave /** out of {folder.pattern!r}: folders are read with all below"
+        )
+    path = folder.path.resolve()
+    if results == path or results.is_relative_to(path):
+        inside = f"{results.relative_to(path).as_posix()}/"
+        if inside == "./" or folder.takes(inside):
+            raise UserError(
+                f"config: photos: results go into {folder.path}; name another by --directory"
+            )
+
+
+def _hint(photos: str) -> str:
+    """Say what to write instead of a path that is not there; "" where nobody can tell."""
+    if windows := re.match(r"([A-Za-z]):[\\/]*", photos):
+        rest = photos[windows.end() :].replace("\\", "/")
+        return f"; a Windows path is /mnt/{windows[1].lower()}/{rest} in WSL"
+    if photos.startswith("\\\\"):
+        return "; mount the Windows share, and write the path that it has here"
+    if photos.startswith("["):
+        return "; several are a list, not a text: photos='[one, other]' in single quotes only"
+    if "," in photos:
+        return f"; several are a list: photos='[{photos}]'"
+    return ""

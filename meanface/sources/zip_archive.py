@@ -10,20 +10,83 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from meanface.sources.entry import Entry, kind_of, refused
+from meanface.errors import UserError
+from meanface.sources.entry import MAX_PATH, Entry, kind_of, refused
 
 # APPNOTE.TXT of PKWARE: 4.4.4, general purpose flags; 4.4.2.2, systems whose separator is a
 # backslash (DOS, OS/2, Windows; Info-ZIP's 11 for Windows); 4.6.9, the Unicode path extra field.
 _ENCRYPTED, _UTF8 = 0x1, 0x800
 _BACKSLASH_SYSTEMS = {0, 6, 10, 11, 14}
 _UNICODE_PATH = 0x7075
+# 4.4.5: the methods that zipfile reads in every version of Python, and names of others.
+_METHODS = {
+    zipfile.ZIP_STORED,
+    zipfile.ZIP_DEFLATED,
+    zipfile.ZIP_BZIP2,
+    zipfile.ZIP_LZMA,
+}
+_UNREAD = {
+    **{1: "shrink", 6: "implode", 9: "deflate64", 10: "PKWARE implode", 20: "zstd", 93: "zstd"},
+    **{94: "MP3", 95: "xz", 96: "JPEG", 97: "WavPack", 98: "PPMd"},
+}
+_END = 22 + (1 << 16)  # bytes: the record at the end, with the longest comment
+
+
+def check_zip(source: Path, max_bytes: int) -> None:
+    """Raise UserError for a zip that is cut short, a part of a split one, or has unread members.
+
+    Members of more than `max_bytes` do not matter: their content is never read.
+    """
+    try:
+        _check_whole(source)
+        with zipfile.ZipFile(source) as archive:
+            infos = archive.infolist()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error) as error:
+        raise UserError(f"{source} cannot be read; is it damaged or cut short? {error}") from error
+    for info in infos:
+        if info.file_size <= max_bytes:
+            _check(source, info)
+
+
+def split_zip(path: Path) -> UserError:
+    """Give the error for a part of a split zip."""
+    whole = path.with_suffix(".zip").name
+    return UserError(
+        f"{path} is a part of a split zip: join it, zip -s 0 {whole} --out whole.zip, "
+        "or unpack it with 7-Zip and give the folder"
+    )
+
+
+def _check_whole(source: Path) -> None:
+    """Raise UserError for the last part of a split zip: APPNOTE 4.3.16, number of this disk."""
+    with source.open("rb") as file:
+        file.seek(max(0, source.stat().st_size - _END))
+        tail = file.read()
+    at = tail.rfind(b"PK\5\6")
+    if at >= 0 and tail[at + 4 : at + 6] not in (b"", b"\0\0", b"\xff\xff"):
+        raise split_zip(source)
+
+
+def _check(source: Path, info: zipfile.ZipInfo) -> None:
+    """Raise UserError for a member whose content cannot be read."""
+    if info.flag_bits & _ENCRYPTED:
+        raise refused(source, _name(info, "auto"), "is encrypted")
+    if info.compress_type not in _METHODS:
+        name = _name(info, "auto")[:MAX_PATH]
+        method = _UNREAD.get(info.compress_type, f"number {info.compress_type}")
+        raise UserError(
+            f"{source}: member {name!r} is compressed by a method that is not read ({method}): "
+            "make it anew with zip"
+        )
 
 
 def zip_entries(source: Path, names: str) -> Iterator[Entry]:
     """Yield the entries of a zip; `names` is the encoding of unmarked names, or auto.
 
-    Raises UserError for an encrypted member and an absolute path, and what zipfile raises.
+    Raises UserError for an absolute path and a part of a split zip, reading one for a member that
+    is encrypted or compressed by an unread method; and both what zipfile raises.
     """
+    _check_whole(source)
     with zipfile.ZipFile(source) as archive:
         # zipfile needs 600 bytes a member: let go of each once it is read.
         infos = archive.infolist()
@@ -34,14 +97,13 @@ def zip_entries(source: Path, names: str) -> Iterator[Entry]:
             name = _name(info, names)
             if info.create_system in _BACKSLASH_SYSTEMS and re.match("[A-Za-z]:/", name):
                 raise refused(source, name, "has an absolute path")
-            if info.flag_bits & _ENCRYPTED:
-                raise refused(source, name, "is encrypted")
             mode = stat.S_IFMT(info.external_attr >> 16) or stat.S_IFREG
             kind = "directory" if name.endswith("/") else kind_of(mode)
-            yield Entry(name, kind, info.file_size, partial(_read, archive, info))
+            yield Entry(name, kind, info.file_size, partial(_read, source, archive, info))
 
 
-def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, size: int) -> bytes:
+def _read(source: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, size: int) -> bytes:
+    _check(source, info)
     # All that a piece of bz2 or lzma expands to comes at once: take small pieces, sizes may lie.
     bounded = info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
     data = bytearray()

@@ -49,8 +49,8 @@ def shard(
     """Write a shard: the paths of its faces, one per row, and its failed photos with reasons.
 
     Row i of the faces has left = i, and embedding vector(path, i). `photos` are those of the
-    manifest, by default those encoded and failed; those that begin with "large" were not read, those
-    that begin with "unreadable" could not be.
+    manifest, by default those encoded and failed; those that begin with "large" were not read,
+    those that begin with "unreadable" could not be.
     """
     failed = failed or {}
     if photos is None:

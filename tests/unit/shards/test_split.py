@@ -517,7 +517,7 @@ NAMES = st.text(
 )
 @given(files=st.dictionaries(NAMES, st.binary(max_size=600), min_size=1))
 def test_any_name_comes_back(files: dict[str, bytes], tmp_path: Path) -> None:
-    renamed = {name + ".jpg": data for name, data in files.items()}
+    renamed = {f"photo {name}.jpg": data for name, data in files.items()}
     source = write_tar(tmp_path / "x.tar", renamed.items(), tarfile.PAX_FORMAT)
     made, _ = split_into(tmp_path / "out", source, count=2)
     assert {photo.path: photo.data for photo in made.photos()} == renamed

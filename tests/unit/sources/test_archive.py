@@ -283,7 +283,7 @@ def test_encrypted_members_are_refused(tmp_path: Path) -> None:
 
 def test_other_kinds_of_file_are_refused(tmp_path: Path) -> None:
     source = tmp_path / "x.tar.gz"
-    for content in (b"", b"text", bytes(100), b"\xff\xd8\xff" + bytes(2000)):
+    for content in (b"text", bytes(100), b"\xff\xd8" + bytes(2000)):
         source.write_bytes(content)
         assert "neither" in refusal(source)
     for compress in (gzip.compress, bz2.compress, lzma.compress):
