@@ -6,7 +6,7 @@ from meanface.engine.settings import EngineSettings
 from meanface.errors import UserError
 from meanface.shards.layout import layout, shards_for
 from meanface.sources.listing import size_of
-from meanface.sources.source import sources_of
+from meanface.sources.source import check_sources, sources_of
 from meanface.sources.state import state_of
 from meanface.workflow.config import check_config, with_defaults
 from meanface.workflow.storage import check_storage, use_our_executor
@@ -19,14 +19,17 @@ IS_MAIN = internals.is_main_process(workflow)
 @cache
 def state_of_source(name):
     path = SOURCES[name].path
-    return path and state_of(path)
+    return path and state_of(path, config["ignore"])
 
 
 def number_of_shards():
     """Of each source; known before the split, since the shards are outputs named one by one."""
     if config["shards"] != "auto":
         return config["shards"]
-    sizes = [source.path and size_of(source.path) for source in SOURCES.values()]
+    ignore = config["ignore"]
+    sizes = [
+        source.path and size_of(source.path, ignore) for source in SOURCES.values()
+    ]
     return max(16 if size is None else shards_for(size) for size in sizes)
 
 
@@ -39,6 +42,8 @@ try:
     folders = [Path.cwd(), *filter(None, [HERE])]
     found = sources_of(config, folders, must_exist=IS_MAIN)
     SOURCES = {source.name: source for source in found}
+    if IS_MAIN:
+        check_sources(found, ignore=config["ignore"], max_bytes=config["max_bytes"])
     parts, in_part = layout(number_of_shards())
     if IS_MAIN:
         # In the parameters of a job it would be too late for an error of one line.
@@ -63,7 +68,10 @@ MERGED_FROM = {"fingerprint": FINGERPRINT, "deduplicate": config["deduplicate"]}
 # How a source is read, see shards.split.
 READING = {
     key: config[key]
-    for key in ("suffixes", "max_bytes", "max_total_bytes", "max_ratio")
+    for key in (
+        *("suffixes", "ignore", "zip_names"),
+        *("max_bytes", "max_total_bytes", "max_ratio"),
+    )
 }
 
 

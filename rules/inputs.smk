@@ -20,13 +20,13 @@ def archive_of(wildcards):
     source = SOURCES[wildcards.source]
     if source.urls:
         return [f"results/download/{source.name}/{source.file_name}"]
-    return [] if source.path.is_dir() else [local(str(source.path))]
+    return [] if source.is_folder else [local(str(source.path))]
 
 
 def folder_of(wildcards):
-    """The path of a source that is a folder."""
-    path = SOURCES[wildcards.source].path
-    return [str(path)] if path and path.is_dir() else []
+    """The path of a source that is a folder, or a pattern in one."""
+    source = SOURCES[wildcards.source]
+    return [str(source.path)] if source.is_folder else []
 
 
 def prefix_of(wildcards):

@@ -11,6 +11,6 @@ with job(snakemake.log[0], snakemake.output):
     (photos,) = [*snakemake.input.archive, *snakemake.params.folder]
     made_of = snakemake.params.made_of
     checksum = snakemake.params.checksum and Checksum(*snakemake.params.checksum)
-    source = describe(Path(photos), checksum)
+    source = describe(Path(photos), checksum, made_of["reading"]["ignore"])
     record = source | {"shards": made_of["shards"], "made_of": made_of}
     write_json(Path(snakemake.output[0]), record)
