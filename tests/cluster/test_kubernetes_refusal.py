@@ -9,9 +9,8 @@ import pytest
 
 from tests.cluster.kubernetes_cluster import Cluster, cluster
 from tests.cluster.test_kubernetes import MERGED, run_volume
-from tests.runs import needs
 
-pytestmark = needs("rsync")
+pytestmark = pytest.mark.needs("rsync")
 
 
 @pytest.fixture
