@@ -117,7 +117,9 @@ def test_photos_and_rules_of_the_importer(
     assert done.code == 0, done.output
     folder = tmp_path / "theirs"
     assert (folder / "copy.csv").read_bytes() == (folder / "faces/results/faces.csv").read_bytes()
-    assert len(pd.read_csv(folder / "copy.csv")) == len(list((folder / "data/hopper").glob("Grace_*")))
+    assert len(pd.read_csv(folder / "copy.csv")) == len(
+        list((folder / "data/hopper").glob("Grace_*"))
+    )
     assert not done.results.exists() or not list(done.results.glob("*.csv"))
     # Snakemake calls a module's handlers only through those of the importer.
     assert f" results  {folder}/faces/results/ (mean.npy" in done.output
