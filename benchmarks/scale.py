@@ -33,7 +33,7 @@ from meanface.files.json_files import read_json, write_json
 from meanface.results.cache import Cache
 from meanface.results.encode import encode_shard
 from meanface.results.shard_report import ShardReport, write_report
-from meanface.shards.plan import contents_of
+from meanface.shards.plan import contents_of, name_of, outcome_key
 
 ROOT = Path(__file__).parents[1]
 STAGES = ("acquire", "divide", "shard", "plan", "encode", "merge", "write_statistics", "snakemake")
@@ -292,20 +292,19 @@ def encode_here(folder: Path) -> None:
     """Write what the encode jobs would, without starting any."""
     config = yaml.safe_load((ROOT / "config/config.yaml").read_text()) | {"encoder": "stub"}
     engine = StubEngine()
-    cache = Cache(str(folder / config["cache"]), EngineSettings.of(config).fingerprint())
+    fingerprint = EngineSettings.of(config).fingerprint()
+    cache = Cache(str(folder / config["cache"]), fingerprint)
     results = folder / "results"
     (results / "encoded").mkdir(exist_ok=True)
     for tar in sorted((results / "shards").glob("*.tar")):
-        target = results / "encoded" / tar.stem
-        made = {
-            "embeddings": target.with_suffix(".npy"),
-            "outcomes": target.with_suffix(".csv"),
-        }
+        planned = contents_of(tar.with_suffix(".csv"), results / "plan/duplicates.csv")
+        target = f"{results}/encoded/{tar.stem}.{outcome_key(fingerprint, name_of(planned))}"
+        made = {"embeddings": Path(f"{target}.npy"), "outcomes": Path(f"{target}.csv")}
         counts = encode_shard(
             lambda batches: map(engine.encode, batches),
             tar,
             tar.with_suffix(".csv"),
-            contents_of(tar.with_suffix(".csv"), results / "plan/duplicates.csv"),
+            planned,
             cache=cache,
             batch=config["batch"],
             embeddings=made["embeddings"],
@@ -315,7 +314,7 @@ def encode_here(folder: Path) -> None:
         report = ShardReport(
             **asdict(counts), seconds=1.0, run="", cache_trouble=None, sha256=sha256
         )
-        write_report(target.with_suffix(".json"), report)
+        write_report(Path(f"{target}.json"), report)
 
 
 def main() -> None:
