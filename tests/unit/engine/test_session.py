@@ -5,7 +5,11 @@ import sys
 from pathlib import Path
 
 import onnx
+import pytest
 from onnx import TensorProto, helper
+
+from meanface.engine.session import run_session
+from meanface.errors import DeviceError
 
 NO_ROOM_FOR_A_COPY = """
 import resource, sys
@@ -41,3 +45,23 @@ def test_memory_that_runs_out_for_an_input_is_a_memory_error(tmp_path: Path) -> 
         text=True,
     )
     assert done.stdout == "MemoryError\n", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "raised"),
+    [
+        ("CUDA failure 2: out of memory ; GPU=0", MemoryError),
+        ("CUDNN failure 4: CUDNN_STATUS_ALLOC_FAILED", MemoryError),
+        ("std::bad_alloc", MemoryError),
+        ("CUDA failure 700: an illegal memory access was encountered", DeviceError),
+        ("CUBLAS failure 1: CUBLAS_STATUS_NOT_INITIALIZED", DeviceError),
+        ("Got invalid dimensions for input: chips", RuntimeError),
+    ],
+)
+def test_what_onnxruntime_raises_is_told_apart(text: str, raised: type[Exception]) -> None:
+    class Session:
+        def run(self, outputs: None, inputs: dict[str, object]) -> None:
+            raise RuntimeError(text)
+
+    with pytest.raises(raised, match=text[:12]):
+        run_session(Session(), {})  # type: ignore[arg-type]

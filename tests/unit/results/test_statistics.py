@@ -1,21 +1,16 @@
 """The statistics: exact sums against fractions, math and numpy; the tables against counting."""
 
 import math
-import operator
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from meanface.errors import AccountingError
@@ -36,8 +31,6 @@ from tests.runs import ROOT
 RESULTS = ("statistics.npz", "identities.csv", "identities.npy", "mean_by_identity.npy")
 COLUMNS = ("path", "identity", "faces", "distance", "duplicate_of")
 
-any_float32 = st.floats(width=32, allow_nan=False, allow_infinity=False)
-
 
 def random_vectors(rows: int, dimensions: int = 128, seed: int = 1) -> NDArray[np.float32]:
     """Embeddings as dlib's are: their mean's length is about 1.3, a number's deviation 0.06."""
@@ -51,52 +44,6 @@ def moments(*parts: NDArray[np.float32]) -> ExactMoments:
     for part in parts:
         result.add(part)
     return result
-
-
-def exact_covariance(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The sample covariance in fractions, rounded once."""
-    columns = [[Fraction(value) for value in column] for column in vectors.T.tolist()]
-    count = len(vectors)
-
-    def covariance(a: list[Fraction], b: list[Fraction]) -> float:
-        return float((sum(map(operator.mul, a, b)) - sum(a) * sum(b) / count) / (count - 1))
-
-    return np.array([[covariance(a, b) for b in columns] for a in columns])
-
-
-@given(
-    vectors=hnp.arrays(np.float32, st.tuples(st.integers(2, 20), st.just(3)), elements=any_float32),
-    cut=st.integers(0, 20),
-    shuffle=st.randoms(use_true_random=False),
-)
-@settings(deadline=None)
-def test_covariance_and_mean_are_exact_in_any_order_and_split(
-    vectors: NDArray[np.float32], cut: int, shuffle: "np.random.Generator"
-) -> None:
-    rows = list(range(len(vectors)))
-    shuffle.shuffle(rows)
-    result = statistics_of(moments(vectors[rows][:cut], vectors[rows][cut:]))
-    assert result.covariance.tobytes() == exact_covariance(vectors).tobytes()
-    total = ExactSum(3)
-    total.add(vectors)
-    assert result.mean.tobytes() == total.mean().tobytes()
-    assert result.count == len(vectors)
-
-
-def test_the_largest_products_of_a_full_chunk_are_exact() -> None:
-    """Numbers a little below 1, all of one sign, have the largest sums, in all their bits."""
-    vectors = np.random.default_rng(4).uniform(0.99, 1, (17_000, 2)).astype(np.float32)
-    vectors[::3, 1] *= np.float32(-(2.0**-20))
-    vectors[-1] = 2.0**-60
-    result = moments(vectors).covariance()
-    assert result.tobytes() == exact_covariance(vectors).tobytes()
-
-
-def test_a_scatter_far_smaller_than_the_mean_is_not_lost() -> None:
-    vectors = np.full((1000, 2), 4096, dtype=np.float32)
-    vectors[::2] += np.float32(2.0**-11)
-    expected = 2.0**-24 * 1000 / 999
-    assert np.array_equal(moments(vectors).covariance(), np.full((2, 2), expected))
 
 
 def test_the_statistics_of_many_embeddings_are_those_of_numpy() -> None:
@@ -144,12 +91,6 @@ def test_equal_embeddings_do_not_scatter() -> None:
 def test_no_embeddings_have_no_statistics() -> None:
     with pytest.raises(ValueError, match="no vectors"):
         statistics_of(ExactMoments(2))
-
-
-@pytest.mark.parametrize("wrong", [np.nan, np.inf])
-def test_an_embedding_that_is_not_finite_is_refused(wrong: float) -> None:
-    with pytest.raises(ValueError, match="not finite"):
-        moments(np.array([[0, wrong]], dtype=np.float32))
 
 
 def test_distances_are_euclidean() -> None:

@@ -2,7 +2,9 @@
 
 import pytest
 
-from meanface.shards.manifest import identity_of
+from meanface.errors import AccountingError
+from meanface.shards.manifest import identity_of, read_manifest
+from tests.unit.shards.making import Shards, mismatch
 
 
 @pytest.mark.parametrize(
@@ -11,3 +13,25 @@ from meanface.shards.manifest import identity_of
 )
 def test_the_identity_is_the_folder(path: str, identity: str) -> None:
     assert identity_of(path) == identity
+
+
+def test_a_damaged_manifest_is_noticed(one: Shards) -> None:
+    manifest = one.manifests[0]
+    header, *rows = manifest.read_text().splitlines(keepends=True)
+    for text in (
+        "",
+        "".join(rows),
+        header + rows[1] + rows[0] + rows[2],
+        header + rows[0] + rows[0],
+        header + rows[0].replace(",600", ",six"),
+        header + rows[0].rpartition(",")[0],
+        header + '"' + rows[0],
+    ):
+        manifest.write_text(text)
+        with pytest.raises(AccountingError, match="damaged"):
+            read_manifest(manifest)
+    manifest.write_bytes(header.encode() + b"\xff" + rows[0].encode())
+    with pytest.raises(AccountingError, match="damaged"):
+        read_manifest(manifest)
+    manifest.write_text(header + rows[0] + rows[1])
+    assert "'2.jpg'" in mismatch(one)

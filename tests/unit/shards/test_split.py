@@ -1,4 +1,4 @@
-"""Shards: the same photos give the same bytes, nothing is lost, and damage is noticed."""
+"""Splitting: the same photos give the same bytes, and nothing is lost."""
 
 import csv
 import gzip
@@ -6,14 +6,10 @@ import hashlib
 import io
 import resource
 import subprocess
-import sys
 import tarfile
 import tracemalloc
 import zipfile
-from collections import Counter
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -21,15 +17,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from meanface.errors import AccountingError, UserError
-from meanface.shards.layout import layout, shard_of
+from meanface.shards.layout import shard_of
 from meanface.shards.manifest import Photo, read_manifest
 from meanface.shards.read import read_shard
-from meanface.shards.split import BUFFER, split, split_part
-from meanface.sources.formats import is_photo
+from meanface.shards.split import split_part
 from tests.lfw import lfw_archive
+from tests.unit.shards.making import Shards, shards_in, split_into, write_tar
 
-ROOT = Path(__file__).parents[3]
-SUFFIXES = frozenset({".jpg", ".jpeg"})
 PHOTOS = {
     **{f"{i % 7}/photo_{i}.jpg": f"photo {i}".encode() * (i * 10) for i in range(40)},
     "a, \"b\" 'c'.jpg": b"quotes",
@@ -51,45 +45,6 @@ PHOTOS = {
     "back\\slash.jpg": b"backslash",
     "caf\\x5cxe9.jpg": b"escaped",
 }
-
-
-class Shards(NamedTuple):
-    tars: list[Path]
-    manifests: list[Path]
-
-    def bytes(self) -> list[bytes]:
-        return [path.read_bytes() for paths in self for path in paths]
-
-    def photos(self) -> Iterator[Photo]:
-        for tar, manifest in zip(self.tars, self.manifests, strict=True):
-            yield from read_shard(tar, manifest)
-
-
-def shards_in(folder: Path, count: int) -> Shards:
-    folder.mkdir(exist_ok=True)
-    return Shards(*([folder / f"{i}.{kind}" for i in range(count)] for kind in ("tar", "csv")))
-
-
-def split_into(
-    folder: Path,
-    source: Path,
-    count: int = 4,
-    max_bytes: int = 1 << 20,
-    buffer: int = BUFFER,
-) -> tuple[Shards, Counter[str]]:
-    made = shards_in(folder, count)
-    return made, split(source, *made, suffixes=SUFFIXES, max_bytes=max_bytes, buffer=buffer)
-
-
-def write_tar(
-    path: Path, files: Iterable[tuple[str, bytes]], format: int = tarfile.GNU_FORMAT
-) -> Path:
-    with tarfile.open(path, "w", format=format) as archive:
-        for name, data in files:
-            info = tarfile.TarInfo(name)
-            info.size, info.mtime, info.uid, info.uname = len(data), 1234567, 1000, "someone"
-            archive.addfile(info, io.BytesIO(data))
-    return path
 
 
 def content(archive: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
@@ -133,20 +88,6 @@ def test_the_manifest_is_csv(photos_tar: Path, tmp_path: Path) -> None:
         header, *rows = csv.reader(stream)
     assert header == ["path", "size", "sha256"]
     assert [row[0] for row in rows] == sorted(PHOTOS)
-
-
-def test_up_to_256_shards_are_one_part_and_few_more_than_asked_for_many() -> None:
-    assert [layout(shards) for shards in (1, 16, 256)] == [(1, 1), (1, 16), (1, 256)]
-    assert [layout(shards) for shards in (257, 300, 512, 10_000)] == [
-        (9, 29),
-        (10, 30),
-        (16, 32),
-        (313, 32),
-    ]
-    for wanted in (*range(1, 3000, 7), *(1 << power for power in range(15))):
-        parts, in_part = layout(wanted)
-        assert wanted <= parts * in_part < wanted + parts
-        assert in_part <= 256
 
 
 def test_parts_split_into_shards_hold_every_photo_once(photos_tar: Path, tmp_path: Path) -> None:
@@ -242,15 +183,6 @@ def test_an_empty_shard_is_a_small_valid_tar(tmp_path: Path) -> None:
     assert {made.manifests[i].read_text() for i in empty} == {"path,size,sha256\n"}
 
 
-def test_a_photos_shard_depends_on_its_path_alone() -> None:
-    # The first 16 digits that `printf %s PATH | sha256sum` prints, modulo the number of shards.
-    assert shard_of("lfw/a.jpg", 16) == 0xDB09B354528258E3 % 16
-    assert shard_of("José 日本.jpg", 1000) == 0x628223E794386F62 % 1000
-    filled = Counter(shard_of(f"{i}.jpg", 16) for i in range(16_000))
-    assert len(filled) == 16
-    assert max(filled.values()) < 1150  # five standard deviations above 1000
-
-
 def test_a_new_photo_changes_its_own_shard_only(photos_tar: Path, tmp_path: Path) -> None:
     before, _ = split_into(tmp_path / "before", photos_tar, count=8)
     with tarfile.open(photos_tar, "a") as archive:
@@ -266,50 +198,6 @@ def image(format: str) -> bytes:
     stream = io.BytesIO()
     Image.new("RGB", (8, 8)).save(stream, format)
     return stream.getvalue()
-
-
-@pytest.mark.parametrize(
-    "format", ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "MPO", "JPEG2000", "AVIF"]
-)
-def test_photos_are_told_by_their_content(format: str) -> None:
-    Image.init()
-    if format not in Image.SAVE:
-        pytest.skip(f"this Pillow has no {format}")
-    assert is_photo("no_suffix", image(format), frozenset())
-    assert is_photo("wrong.txt", image(format), SUFFIXES)
-    assert not is_photo("no_suffix", b"", frozenset())
-
-
-def test_photos_are_told_by_their_suffix() -> None:
-    assert is_photo("a/B.JPG", b"no image", SUFFIXES)
-    assert is_photo("b.jpg", None, frozenset({".JPG"}))
-    assert not is_photo("jpg", b"no image", SUFFIXES)
-    assert not is_photo("a.jpg.txt", b"no image", SUFFIXES)
-    assert not is_photo("a", None, SUFFIXES)
-
-
-def test_every_format_is_known_from_the_start() -> None:
-    code = (
-        "import sys; from meanface.sources.formats import is_photo; "
-        "print(is_photo('x', sys.stdin.buffer.read(), frozenset()))"
-    )
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, input=image("TIFF"), capture_output=True, cwd=ROOT, check=True)
-    assert done.stdout == b"True\n"
-
-
-@pytest.mark.parametrize(
-    "content", [b"text", b"Python", b"BMW", b"%PDF-1.4", b"GIF89a", image("PNG")[:20], bytes(99)]
-)
-def test_what_is_no_photo(content: bytes) -> None:
-    assert not is_photo("notes", content, SUFFIXES)
-
-
-def test_other_formats_are_no_photos_and_monstrous_photos_are() -> None:
-    assert not is_photo("icon", image("ICO"), SUFFIXES)
-    monster = bytearray(image("BMP"))
-    monster[18:26] = (60_000).to_bytes(4, "little") * 2
-    assert is_photo("monster", bytes(monster), SUFFIXES)
 
 
 def test_what_is_skipped_is_counted(tmp_path: Path) -> None:
@@ -408,103 +296,6 @@ def test_more_shards_than_files_may_be_open(tmp_path: Path) -> None:
         assert {photo.path for photo in made.photos()} == {f"{i}.jpg" for i in range(600)}
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
-def mismatch(made: Shards) -> str:
-    with pytest.raises(AccountingError) as caught:
-        list(made.photos())
-    assert str(made.manifests[0]) in str(caught.value)
-    return str(caught.value)
-
-
-@pytest.fixture
-def one(tmp_path: Path) -> Shards:
-    source = write_tar(tmp_path / "x.tar", [(f"{i}.jpg", bytes([i]) * 600) for i in range(3)])
-    return split_into(tmp_path / "one", source, count=1)[0]
-
-
-@pytest.mark.parametrize("offset", [0, 100, 124, 150, 512, 1111, 1536, 2048, 3072, 3700])
-def test_a_changed_byte_of_a_photo_is_noticed(offset: int, one: Shards) -> None:
-    data = bytearray(one.tars[0].read_bytes())
-    data[offset] ^= 1
-    one.tars[0].write_bytes(data)
-    assert f"{offset // 1536}.jpg" in mismatch(one)
-
-
-@pytest.mark.parametrize("target", ["0.jpg", "1.jpg", "nowhere"])
-@pytest.mark.parametrize("kind", [tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.FIFOTYPE])
-def test_what_is_no_file_is_noticed_and_no_link_followed(
-    kind: bytes, target: str, one: Shards
-) -> None:
-    with tarfile.open(one.tars[0], "w") as archive:
-        for number in range(3):
-            info = tarfile.TarInfo(f"{number}.jpg")
-            if number == 1:
-                info.type, info.linkname = kind, target
-                archive.addfile(info)
-            else:
-                info.size = 600
-                archive.addfile(info, io.BytesIO(bytes([number]) * 600))
-    assert "'1.jpg'" in mismatch(one)
-
-
-def test_a_header_of_more_bytes_than_there_can_be_is_noticed(one: Shards) -> None:
-    data = bytearray(one.tars[0].read_bytes())
-    data[124:136] = b"\x80" + (1 << 63).to_bytes(11, "big")  # the size
-    data[148:156] = b" " * 8
-    data[156:157] = tarfile.XHDTYPE
-    data[148:156] = b"%06o\0 " % sum(data[:512])
-    one.tars[0].write_bytes(data)
-    mismatch(one)
-
-
-@pytest.mark.parametrize("length", [0, 511, 512, 700, 1536, 2000, 3072, 4000])
-def test_a_shard_cut_short_is_noticed(length: int, one: Shards) -> None:
-    one.tars[0].write_bytes(one.tars[0].read_bytes()[:length])
-    mismatch(one)
-
-
-def test_photos_missing_added_or_changed_are_noticed(one: Shards) -> None:
-    photos = [(f"{i}.jpg", bytes([i]) * 600) for i in range(3)]
-    for files, said in (
-        (photos[:2], "'2.jpg'"),
-        (photos[1:], "'0.jpg'"),
-        ([*photos, ("3.jpg", b"")], "'3.jpg'"),
-        ([photos[0], ("1.jpg", b"1" * 600), photos[2]], "'1.jpg'"),
-        ([photos[0], ("1.jpg", b"1" * 601), photos[2]], "'1.jpg'"),
-        ([photos[0], ("other.jpg", photos[1][1]), photos[2]], "'1.jpg'"),
-    ):
-        write_tar(one.tars[0], files)
-        assert said in mismatch(one)
-
-
-def test_content_of_a_photo_that_was_too_large_is_noticed(tmp_path: Path) -> None:
-    source = write_tar(tmp_path / "x.tar", [("large.jpg", bytes(101))])
-    made, _ = split_into(tmp_path / "out", source, count=1, max_bytes=100)
-    write_tar(made.tars[0], [("large.jpg", bytes(101))])
-    assert "'large.jpg'" in mismatch(made)
-
-
-def test_a_damaged_manifest_is_noticed(one: Shards) -> None:
-    manifest = one.manifests[0]
-    header, *rows = manifest.read_text().splitlines(keepends=True)
-    for text in (
-        "",
-        "".join(rows),
-        header + rows[1] + rows[0] + rows[2],
-        header + rows[0] + rows[0],
-        header + rows[0].replace(",600", ",six"),
-        header + rows[0].rpartition(",")[0],
-        header + '"' + rows[0],
-    ):
-        manifest.write_text(text)
-        with pytest.raises(AccountingError, match="damaged"):
-            read_manifest(manifest)
-    manifest.write_bytes(header.encode() + b"\xff" + rows[0].encode())
-    with pytest.raises(AccountingError, match="damaged"):
-        read_manifest(manifest)
-    manifest.write_text(header + rows[0] + rows[1])
-    assert "'2.jpg'" in mismatch(one)
 
 
 NAMES = st.text(
