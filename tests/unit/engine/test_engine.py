@@ -1,0 +1,279 @@
+"""The engine on real photos, against dlib's own landmarks, chips and network."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import dlib
+import face_recognition_models
+import numpy as np
+import pytest
+import skimage.data
+from numpy.typing import NDArray
+from PIL import Image
+
+from meanface.engine.decode import decode
+from meanface.engine.engine import Engine, bunches
+from meanface.engine.outcome import EncodedFace, Failure
+from meanface.shards.manifest import Photo
+from tests.runs import ROOT
+from tests.unit.engines import DEFAULTS, Open, Pixels, box_of, faces_in, photo, sample
+
+TOLERANCE = 1e-6
+# dlib's HOG detector finds the astronaut's face here, in her portrait of 512 x 512.
+ASTRONAUT = (179, 83, 266, 170)
+BOTH = ("Both/Both_0001.jpg", "Both/Both_0002.jpg")
+
+
+def pixels_of(name: str) -> Pixels:
+    data = sample()[name].data
+    assert data is not None
+    return decode(data, "full", 10**9)
+
+
+def failure_of(engine: Engine, one: Photo) -> Failure:
+    (result,) = engine.encode([one])
+    assert isinstance(result, Failure), result
+    return result
+
+
+@cache
+def predictor(points: int) -> dlib.shape_predictor:
+    return dlib.shape_predictor(
+        face_recognition_models.pose_predictor_five_point_model_location()
+        if points == 5
+        else face_recognition_models.pose_predictor_model_location()
+    )
+
+
+@cache
+def network() -> dlib.face_recognition_model_v1:
+    return dlib.face_recognition_model_v1(face_recognition_models.face_recognition_model_location())
+
+
+def dlib_embedding(
+    pixels: Pixels, row: EncodedFace, points: int, *, mirrored: bool = False
+) -> NDArray[np.float64]:
+    """What dlib alone gives for the face in this box; `mirrored`: for its chip's mirror image."""
+    landmarks = predictor(points)(pixels, dlib.rectangle(*box_of(row)))
+    chip = dlib.get_face_chip(pixels, landmarks, size=150, padding=0.25)
+    chip = np.ascontiguousarray(chip[:, ::-1]) if mirrored else chip
+    return np.array(network().compute_face_descriptor(chip))
+
+
+def overlap(one: tuple[int, ...], other: tuple[int, ...]) -> float:
+    """Intersection over union of two boxes."""
+    a, b = np.array(one), np.array(other)
+    low, high = np.maximum(a[:2], b[:2]), np.minimum(a[2:], b[2:])
+    inner = np.prod(np.maximum(high - low + 1, 0))
+    return float(inner / (np.prod(a[2:] - a[:2] + 1) + np.prod(b[2:] - b[:2] + 1) - inner))
+
+
+@pytest.mark.parametrize("points", [5, 68])
+def test_embeddings_are_those_of_dlib(engine: Open, points: int) -> None:
+    with_onnx, with_dlib = engine(landmarks=points), engine(landmarks=points, encoder="dlib")
+    for name in (BOTH[0], "Grace_Hopper/Grace_Hopper_0006.jpg"):
+        (row,), (same,) = faces_in(with_onnx, sample()[name]), faces_in(with_dlib, sample()[name])
+        assert (row.embedding.dtype, row.embedding.shape) == (np.float32, (128,))
+        wanted = dlib_embedding(pixels_of(name), row, points)
+        np.testing.assert_allclose(row.embedding, wanted, rtol=0, atol=TOLERANCE)
+        np.testing.assert_allclose(same.embedding, wanted, rtol=0, atol=1e-7)
+        assert (same.face, same.faces, same.detector) == (row.face, row.faces, row.detector)
+
+
+@pytest.mark.parametrize("points", [5, 68])
+def test_flip_gives_the_mean_of_the_face_and_its_mirror_image(engine: Open, points: int) -> None:
+    (row,) = faces_in(engine(landmarks=points, flip=True), sample()[BOTH[0]])
+    pixels = pixels_of(BOTH[0])
+    here, there = (dlib_embedding(pixels, row, points, mirrored=m) for m in (False, True))
+    assert np.linalg.norm(here - there) > 0.05
+    np.testing.assert_allclose(row.embedding, (here + there) / 2, rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_all_gives_every_face_that_dlib_finds_with_its_own_embedding(
+    engine: Open, name: str
+) -> None:
+    rows = faces_in(engine(face="all", hog="full"), sample()[name])
+    pixels = pixels_of(name)
+    found = dlib.get_frontal_face_detector()(pixels, 0)
+    assert len(found) == 2
+    assert [box_of(row) for row in rows] == [
+        (box.left(), box.top(), box.right(), box.bottom()) for box in found
+    ]
+    assert [row.faces for row in rows] == [2, 2]
+    assert rows[0].face.score > rows[1].face.score
+    for row in rows:
+        wanted = dlib_embedding(pixels, row, DEFAULTS["landmarks"])
+        np.testing.assert_allclose(row.embedding, wanted, rtol=0, atol=TOLERANCE)
+
+
+def test_one_face_of_two_is_the_one_that_was_asked_for(engine: Open) -> None:
+    for name in BOTH:
+        rows = faces_in(engine(face="all"), sample()[name])
+        height, width, _ = pixels_of(name).shape
+        wanted = {
+            "first": max(rows, key=lambda row: row.face.score),
+            "largest": max(rows, key=lambda row: row.face.width * row.face.height),
+            "central": min(
+                rows,
+                key=lambda row: np.hypot(
+                    row.face.left + row.face.right + 1 - width,
+                    row.face.top + row.face.bottom + 1 - height,
+                ),
+            ),
+        }
+        for which, row in wanted.items():
+            (chosen,) = faces_in(engine(face=which), sample()[name])
+            assert (chosen.face, chosen.faces) == (row.face, 2)
+            assert np.array_equal(chosen.embedding, row.embedding)
+
+
+def test_min_face_is_the_shorter_side_of_the_box(engine: Open) -> None:
+    one = photo("astronaut.png", skimage.data.astronaut())
+    (row,) = faces_in(engine(), one)
+    side = min(row.face.width, row.face.height)
+    assert faces_in(engine(min_face=side), one)[0].face == row.face
+    failure = failure_of(engine(min_face=side + 1), one)
+    assert failure.reason == "small_face"
+    assert str(side + 1) in failure.detail
+
+
+def test_min_score_is_a_bound_for_detections(engine: Open) -> None:
+    one = photo("astronaut.png", skimage.data.astronaut())
+    (row,) = faces_in(engine(), one)
+    assert faces_in(engine(min_score=row.face.score), one)[0].face == row.face
+    failure = failure_of(engine(min_score=row.face.score + 0.001), one)
+    assert failure.reason == "weak_face"
+    assert f"{row.face.score + 0.001}" in failure.detail
+
+
+def test_a_face_that_does_not_count_leaves_the_others(engine: Open) -> None:
+    for name in BOTH:
+        rows = faces_in(engine(face="all"), sample()[name])
+        small, large = sorted(rows, key=lambda row: row.face.width)
+        weak, strong = sorted(rows, key=lambda row: row.face.score)
+        for row, chosen in (
+            (large, engine(face="all", min_face=small.face.width + 1)),
+            (strong, engine(face="all", min_score=weak.face.score + 1e-6)),
+        ):
+            (left,) = faces_in(chosen, sample()[name])
+            assert (left.face, left.faces) == (row.face, 2)
+
+
+@pytest.mark.parametrize(
+    ("height", "width"),
+    [
+        *((1, 1), (1, 300), (300, 1), (2, 2), (3, 7), (9, 9), (20, 20), (25, 60), (60, 25)),
+        *((8, 2500), (2500, 8), (1, 150_000), (150_000, 1)),
+    ],
+)
+def test_photos_of_odd_sizes_do_no_harm(engine: Open, height: int, width: int) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    assert failure_of(engine(), photo("odd.png", noise)).reason == "no_face"
+
+
+@pytest.mark.parametrize("shape", [(512, 3000), (3000, 512)])
+def test_a_face_in_a_very_wide_or_tall_photo_is_found(engine: Open, shape: tuple[int, int]) -> None:
+    canvas = np.full((*shape, 3), 120, np.uint8)
+    top, left = np.array(shape) - 512
+    canvas[top:, left:] = skimage.data.astronaut()
+    (row,) = faces_in(engine(detect_pixels=500_000), photo("long.png", canvas))
+    expected = np.add(ASTRONAUT, [left, top, left, top])
+    assert overlap(box_of(row), tuple(expected)) > 0.6
+
+
+@cache
+def large_photo(
+    side: int, left: int, top: int, size: tuple[int, int] = (4000, 3000)
+) -> tuple[Photo, tuple[int, ...]]:
+    """A portrait of `side` pixels in an empty photo of `size`, and where its face is."""
+    canvas = Image.new("RGB", size, (90, 120, 150))
+    portrait = Image.fromarray(skimage.data.astronaut())
+    canvas.paste(portrait.resize((side, side), Image.Resampling.LANCZOS), (left, top))
+    edges = np.add(ASTRONAUT, [0, 0, 1, 1]) * side / 512
+    box = np.add(edges.round().astype(int), [left, top, left - 1, top - 1])
+    return photo("large.png", np.asarray(canvas)), tuple(box.tolist())
+
+
+@pytest.mark.parametrize(
+    ("side", "left", "top"), [(2560, 700, 200), (1280, 2700, 1500), (1100, 40, 1850)]
+)
+def test_a_face_in_a_large_photo_is_found_where_it_is(
+    engine: Open, side: int, left: int, top: int
+) -> None:
+    one, box = large_photo(side, left, top)
+    (row,) = faces_in(engine(detect_pixels=500_000), one)
+    assert overlap(box_of(row), box) > 0.6
+    # The photo is scaled down to find the face, not to encode it.
+    assert one.data
+    pixels = decode(one.data, "full", 10**9)
+    wanted = dlib_embedding(pixels, row, DEFAULTS["landmarks"])
+    np.testing.assert_allclose(row.embedding, wanted, rtol=0, atol=TOLERANCE)
+
+
+def test_the_bound_on_detection_is_what_hides_small_faces(engine: Open) -> None:
+    one, box = large_photo(320, 900, 800, (2000, 1500))
+    bounded = engine(detectors=("hog@1",), detect_pixels=500_000)
+    assert failure_of(bounded, one).reason == "no_face"
+    (row,) = faces_in(engine(detectors=("hog@1",), detect_pixels=0), one)
+    assert overlap(box_of(row), box) > 0.6
+
+
+MEMORY = """
+import io, sys
+from pathlib import Path
+from PIL import Image
+from tests.unit.engines import settings as settings_of
+from meanface.engine.engine import Engine
+from meanface.shards.manifest import Photo
+settings = settings_of()
+engine = Engine(settings, {Path(name).stem: Path(sys.argv[1], name) for name in settings.models})
+stream = io.BytesIO()
+Image.new("RGB", (4000, 3000), (90, 120, 150)).save(stream, "JPEG")
+(failure,) = engine.encode([Photo("empty.jpg", 0, "", stream.getvalue())])
+assert failure.reason == "no_face", failure
+print(next(line for line in Path("/proc/self/status").open() if line.startswith("VmHWM")))
+"""
+
+
+def test_no_more_photos_are_held_than_are_worked_on_together() -> None:
+    drawn = []
+
+    def sizes() -> Iterator[int]:
+        for size in (4, 4, 4, 4, 20, 0, 1):
+            drawn.append(size)
+            yield size
+
+    together = bunches(sizes(), lambda size: size, 10)
+    assert next(together) == [4, 4, 4]
+    assert len(drawn) == 3
+    assert list(together) == [[4, 20], [0, 1]]
+    assert list(bunches([4, 0, 5], lambda size: size, 0)) == [[4], [0, 5], []]
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
+def test_a_large_photo_stays_within_the_memory_that_a_job_asks_for(models: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY, str(models)],
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    kibibytes = int(done.stdout.split()[1])
+    assert kibibytes < 1_000_000  # mem_mb in rules/encode.smk; measured: 450,000
+
+
+def test_quick_hog_takes_the_central_face_that_full_hog_takes(engine: Open) -> None:
+    for name in ("Both/Both_0001.jpg", "Grace_Hopper/Grace_Hopper_0001.jpg"):
+        (quick,) = faces_in(engine(hog="quick"), sample()[name])
+        (full,) = faces_in(engine(hog="full"), sample()[name])
+        assert overlap(box_of(quick), box_of(full)) > 0.6
+
+
+def test_quick_hog_counts_all_faces_where_no_central_one_settles_it(engine: Open) -> None:
+    (row,) = faces_in(engine(hog="quick", face="first"), sample()["Both/Both_0001.jpg"])
+    assert row.faces == 2
