@@ -28,7 +28,7 @@ from meanface.shards.layout import shard_of
 from meanface.shards.read import read_shard_rows
 from meanface.sources.archive import is_archive, read_members
 from meanface.sources.folder import Folder
-from meanface.sources.formats import is_photo
+from meanface.sources.formats import is_photo, is_raw
 from meanface.sources.ignore import Ignore
 
 log = logging.getLogger(__name__)
@@ -60,10 +60,12 @@ def split(
     memory per photo (650 in a zip) beside 64 MiB of photos.
 
     Returns how many `photos` there are, and what was skipped (`directory`, `link`, `ignored`,
-    `not_a_photo`, and `unreadable` where not even the name tells whether it is a photo).
-    UserError: no photo at all, two files of one name, or what read_members refuses.
+    `not_a_photo`, `raw` for RAW files beside a photo of the same shot, and `unreadable` where not
+    even the name tells whether it is a photo). UserError: no photo at all, two files of one name,
+    or what read_members refuses.
     """
     counts: Counter[str] = Counter()
+    raws: list[str] = []
     with _drafts(tars, manifests, buffer) as drafts:
         members = read_members(
             source,
@@ -87,7 +89,14 @@ def split(
             if member.error:
                 log.warning("%s cannot be read: %s", path, member.error)
             counts["photos"] += 1
+            if is_raw(path, member.data):
+                raws.append(path)
             drafts.add(draft, path, member.size, member.data)
+        for path in raws:
+            if any(drafts.has(other) for other in _of_one_shot(path, suffixes)):
+                drafts.of(path).records[path] = None
+                counts["photos"] -= 1
+                counts["raw"] += 1
         if not counts["photos"]:
             skipped = ", ".join(
                 f"{count} {kind}" for kind, count in sorted(counts.items()) if count
@@ -99,6 +108,15 @@ def split(
                 * bool(counts["ignored"])
             )
     return counts
+
+
+def _of_one_shot(raw: str, suffixes: frozenset[str]) -> set[str]:
+    """Give the paths that photos beside a RAW file have: those that differ in the ending alone."""
+    stem = raw.rpartition(".")[0]
+    endings = {
+        form(suffix) for suffix in suffixes for form in (str, str.lower, str.upper, str.title)
+    }
+    return {stem + ending for ending in endings} - {raw}
 
 
 def _holds_archives(source: Path, suffixes: frozenset[str], ignore: Sequence[str]) -> bool:
@@ -151,6 +169,9 @@ class _Drafts:
 
     def of(self, path: str, parts: int = 1) -> "_Draft":
         return self.all[shard_of(path, len(self.all), parts)]
+
+    def has(self, path: str) -> bool:
+        return self.of(path).records.get(path) is not None
 
     def add(self, draft: "_Draft", path: str, size: int, data: bytes | None) -> None:
         self.held += draft.add(path, size, data)
@@ -208,7 +229,8 @@ class _Draft:
         """Bring the photos into order and write the end of the tar, and the manifest."""
         photos = {path: record for path, record in self.records.items() if record}
         order = sorted(photos)
-        if order != list(photos):
+        is_gapless = self.end == sum(record.end - record.start for record in photos.values())
+        if order != list(photos) or not is_gapless:
             self.flush()
             with (
                 replacing(self.part) as ordered,

@@ -63,6 +63,11 @@ _RAW = {
 }
 
 
+def is_raw(path: str, data: bytes | None) -> bool:
+    """Tell a RAW file by the ending of its name, or else by its content."""
+    return path.lower().endswith(RAW_SUFFIXES) or bool(data and raw_kind(data))
+
+
 def raw_kind(data: bytes) -> str:
     """Name the kind of RAW file that the data are, "" for other data.
 
@@ -86,14 +91,15 @@ def raw_kind(data: bytes) -> str:
 
 # Tags of TIFF 6.0, section 8, and of DNG 1.7; NEXT_IFD is our own, the place of a second image.
 NEW_SUBFILE_TYPE, BITS_PER_SAMPLE, COMPRESSION, PHOTOMETRIC, MAKE = 254, 258, 259, 262, 271
-SAMPLE_FORMAT, SUB_IFDS, DNG_VERSION, NEXT_IFD = 339, 330, 50706, -1
+PLANAR, SAMPLE_FORMAT, SUB_IFDS, DNG_VERSION, NEXT_IFD = 284, 339, 330, 50706, -1
 _MOST_TAGS = 1000
 
 
 def tiff_tags(data: bytes) -> dict[int, int | str]:
     """Give the tags of a TIFF's first image: the first of several numbers, a text of any length.
 
-    Values that lie outside of the data are left out; empty for all but TIFF (and not BigTIFF).
+    Empty for all but TIFF (and not BigTIFF). Values that lie outside of the data are left out, and
+    NEXT_IFD where any does.
     """
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(data[:4])
     if order is None or len(data) < 8:
@@ -105,6 +111,7 @@ def tiff_tags(data: bytes) -> dict[int, int | str]:
 def _tags(data: bytes, order: str, start: int) -> Iterator[tuple[int, int | str]]:
     if start + 2 > len(data):
         return
+    is_whole = True
     count = min(struct.unpack_from(f"{order}H", data, start)[0], _MOST_TAGS)
     for at in range(start + 2, start + 2 + 12 * count, 12):
         if at + 12 > len(data):
@@ -113,13 +120,14 @@ def _tags(data: bytes, order: str, start: int) -> Iterator[tuple[int, int | str]
         size = {1: 1, 2: 1, 3: 2, 4: 4, 13: 4}.get(kind, 0) * number
         where = at + 8 if size <= 4 else struct.unpack_from(f"{order}I", data, at + 8)[0]
         value = data[where : where + min(size, 1 << 10)]
+        is_whole &= where + size <= len(data)
         if kind == 2:
             yield tag, value.split(b"\0")[0].decode("latin-1").strip()
         elif len(value) == size > 0 or len(value) == 1 << 10:
             form = {1: "B", 3: "H", 4: "I", 13: "I"}[kind]
             yield tag, struct.unpack_from(f"{order}{form}", value)[0]
     end = start + 2 + 12 * count
-    if end + 4 <= len(data):
+    if is_whole and end + 4 <= len(data):
         yield NEXT_IFD, struct.unpack_from(f"{order}I", data, end)[0]
 
 

@@ -214,6 +214,32 @@ def test_what_is_skipped_is_counted(tmp_path: Path) -> None:
     assert {photo.path for photo in made.photos()} == {"sub/photo", "broken.jpg"}
 
 
+@pytest.mark.parametrize("first", ["raw", "photo"])
+@pytest.mark.parametrize("count", [1, 5])
+def test_a_raw_file_and_its_photo_are_one_photo(first: str, count: int, tmp_path: Path) -> None:
+    raws = ["h/DSC_1.NEF", "h/IMG_2.cr3", "h/a.b.DNG", "h/3.arw", "h/3.dng"]
+    photos = ["h/DSC_1.JPG", "h/IMG_2.jpg", "h/a.b.Jpeg", "h/3.JPG"]
+    alone = ["x/DSC_1.NEF", "h/DSC_1_1.NEF", "h/IMG_2.jpg.raf", "h/4.orf"]
+    files = [(name, name.encode() * 99) for name in raws + alone + photos]
+    source = write_tar(tmp_path / "x.tar", files if first == "raw" else files[::-1])
+    made, counts = split_into(tmp_path / "out", source, count)
+    assert counts == {"photos": len(alone + photos), "raw": len(raws)}
+    found = {photo.path: photo.data for photo in made.photos()}
+    assert found == {name: data for name, data in files if name not in raws}
+    # Without a gap where the RAW file was.
+    files = [file for file in files if file[0] not in raws]
+    expected, _ = split_into(tmp_path / "same", write_tar(tmp_path / "y.tar", files), count)
+    assert made.bytes() == expected.bytes()
+
+
+def test_a_raw_file_is_told_by_its_content(tmp_path: Path) -> None:
+    raf = b"FUJIFILMCCD-RAW 0201FF383501" + bytes(99)
+    files = [("1", raf), ("2.jpg", raf), ("2.JPG", b"photo"), ("3.txt", b"FUJI"), ("4.jpg", raf)]
+    made, counts = split_into(tmp_path / "out", write_tar(tmp_path / "x.tar", files))
+    assert {photo.path for photo in made.photos()} == {"1", "2.JPG", "4.jpg"}
+    assert counts == {"photos": 3, "raw": 1, "not_a_photo": 1}
+
+
 def test_a_photo_too_large_is_in_the_manifest_and_not_in_memory(tmp_path: Path) -> None:
     source = write_tar(tmp_path / "x.tar", [("large.jpg", bytes(101)), ("fits.jpg", bytes(100))])
     made, counts = split_into(tmp_path / "out", source, count=1, max_bytes=100)
