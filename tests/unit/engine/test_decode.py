@@ -6,9 +6,10 @@ import zlib
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from meanface.engine.decode import PhotoError, decode
+from meanface.sources.formats import is_photo
 
 MANY = 10**6
 
@@ -105,6 +106,209 @@ def test_what_cannot_be_decoded_has_its_reason() -> None:
     assert reason(saved(floats, "TIFF")) == "unsupported"
     wide = Image.fromarray(np.full((2, 2), 65536, dtype=np.int32))
     assert reason(saved(wide, "TIFF")) == "unsupported"
+
+
+# --- broken, but not in a pixel -------------------------------------------------------------------
+
+
+def png_with(*chunks: tuple[bytes, bytes], checksum: int = 0, at: int = 33) -> bytes:
+    """A PNG with more chunks behind its header or elsewhere, their checksums off by so much."""
+    data = saved(Image.fromarray(gradient(16, 24)), "PNG")
+    more = b"".join(
+        len(content).to_bytes(4)
+        + kind
+        + content
+        + (zlib.crc32(kind + content) ^ checksum).to_bytes(4)
+        for kind, content in chunks
+    )
+    return data[:at] + more + data[at:]
+
+
+LONG = b"x" * 3_000_000
+XMP = b"XML:com.adobe.xmp\0"
+ODD_CHUNKS = {
+    "text that unpacks to 3 MB": (b"zTXt", b"Comment\0\0" + zlib.compress(LONG)),
+    "XMP that unpacks to 3 MB": (b"iTXt", XMP + b"\1\0x-default\0\0" + zlib.compress(LONG)),
+    "XMP of 70 MB": (b"iTXt", XMP + b"\0\0\0\0" + LONG * 24),
+    "a profile that cannot be unpacked": (b"iCCP", b"x\0\0junk"),
+    "a resolution cut short": (b"pHYs", b"\0"),
+    "a gamma cut short": (b"gAMA", b""),
+    "an animation cut short": (b"acTL", b"\0"),
+    "an unknown chunk": (b"prVt", b"zzz"),
+}
+
+
+@pytest.mark.parametrize("what", ODD_CHUNKS)
+@pytest.mark.parametrize("checksum", [0, 1], ids=["sound", "with a bad checksum"])
+@pytest.mark.parametrize("at", [33, -12], ids=["before the pixels", "after"])
+def test_a_png_is_read_whatever_is_broken_beside_its_pixels(
+    what: str, checksum: int, at: int
+) -> None:
+    data = png_with(ODD_CHUNKS[what], checksum=checksum, at=at)
+    assert np.array_equal(decode(data, "full", MANY), gradient(16, 24))
+
+
+def test_a_png_with_a_broken_text_keeps_its_orientation() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for chunk in (
+        (b"eXIf", exif.tobytes()[6:]),
+        (b"iTXt", XMP + b'\0\0\0\0<x tiff:Orientation="6"/>'),
+    ):
+        data = png_with(chunk, ODD_CHUNKS["text that unpacks to 3 MB"])
+        assert np.array_equal(decode(data, "full", MANY), np.rot90(gradient(16, 24), -1))
+
+
+def test_a_png_with_a_broken_pixel_or_palette_is_damaged() -> None:
+    whole = png_with()
+    for kind, reasons in ((b"IDAT", {"truncated"}), (b"IHDR", {"truncated", "unsupported"})):
+        data = bytearray(whole)
+        data[data.index(kind) + 6] ^= 1
+        assert reason(bytes(data)) in reasons
+
+
+JPEGS: dict[str, dict[str, object]] = {
+    "baseline": {},
+    "progressive": {"progressive": True},
+    "with restarts": {"restart_marker_rows": 1},
+    "progressive with restarts": {"progressive": True, "restart_marker_blocks": 2},
+    "grey": {},
+}
+
+
+def photo() -> Image.Image:
+    """Noise over a gradient: 45 x 67 pixels, no multiple of a block, all of them different."""
+    noise = np.random.default_rng(2).integers(-20, 20, (45, 67, 3))
+    ramp = np.linspace(40, 210, 67)[None, :, None] + noise
+    return Image.fromarray(ramp.astype(np.uint8))
+
+
+@pytest.mark.parametrize("kind", JPEGS)
+def test_a_jpeg_without_its_end_mark_is_read_if_no_pixel_is_missing(kind: str) -> None:
+    image = photo().convert("L") if kind == "grey" else photo()
+    whole = saved(image, "JPEG", quality=90, **JPEGS[kind])
+    pixels = decode(whole, "full", MANY)
+    assert whole.endswith(b"\xff\xd9")
+    for data in (whole[:-2], whole[:-1], whole[:-2] + b"\xff" * 99, whole[:-2] + bytes(99)):
+        assert np.array_equal(decode(data, "full", MANY), pixels)
+    # Whatever less there is: no pixel is made up. Every restart marker is among the places.
+    read = 0
+    for end in range(len(whole) // 3, len(whole) - 2):
+        try:
+            found = decode(whole[:end], "full", MANY)
+        except PhotoError as error:
+            assert error.reason in ("truncated", "not_an_image")
+        else:
+            read += 1
+            assert np.array_equal(found, pixels), end
+    assert read < 8  # bits that fill the last byte, padding behind the last pixel
+
+
+def test_a_bmp_may_lack_the_padding_of_its_last_row() -> None:
+    image = photo()  # rows of 201 bytes and 3 of padding
+    whole = saved(image, "BMP")
+    for missing in (1, 2, 3):
+        assert np.array_equal(decode(whole[:-missing], "full", MANY), np.asarray(image))
+    assert reason(whole[:-4]) == "truncated"
+
+
+def test_a_webp_is_read_whatever_size_it_announces() -> None:
+    whole = saved(photo(), "WEBP", lossless=True, exif=Image.Exif().tobytes())
+    for size in (len(whole) + 100, len(whole) - 20, 0):
+        data = whole[:4] + size.to_bytes(4, "little") + whole[8:]
+        assert np.array_equal(decode(data, "full", MANY), np.asarray(photo()))
+    assert np.array_equal(decode(whole[:-3], "full", MANY), np.asarray(photo())), "EXIF is cut"
+    assert reason(whole[: len(whole) // 2]) == "truncated"
+
+
+# --- kinds that are not read ----------------------------------------------------------------------
+
+
+def detail(data: bytes) -> str:
+    with pytest.raises(PhotoError) as raised:
+        decode(data, "full", MANY)
+    assert raised.value.reason == "unsupported", raised.value
+    assert "\n" not in raised.value.detail
+    return raised.value.detail
+
+
+def test_kinds_of_jpeg_that_are_not_read_are_named() -> None:
+    data = saved(photo(), "JPEG", exif=b"Exif\0\0" + b"\xff\xc0" * 30)
+    frame = data.rindex(b"\xff\xc0")
+
+    def changed(marker: int = 0xC0, bits: int = 8, height: int = 45) -> bytes:
+        header = bytes((0xFF, marker)) + data[frame + 2 : frame + 4] + bytes([bits])
+        return data[:frame] + header + height.to_bytes(2) + data[frame + 7 :]
+
+    assert changed() == data
+    assert detail(changed(bits=12)) == "JPEG of 12 bits per channel"
+    assert detail(changed(height=0)) == "JPEG that tells its height after its pixels (DNL)"
+    assert detail(changed(0xF7)) == "JPEG-LS"
+    assert detail(changed(0xC5)) == "hierarchical JPEG"
+    assert detail(changed(0xCB)) == "lossless JPEG"
+
+
+def test_the_end_of_a_jpeg_is_cut_and_no_other_kind() -> None:
+    data = saved(photo(), "JPEG")
+    for end in (3, 10, 100, 200):
+        assert reason(data[:end]) in ("truncated", "not_an_image")
+
+
+def test_kinds_of_image_that_are_not_read_are_named() -> None:
+    assert detail(b"8BPS\0\1" + bytes(30)) == "Photoshop"
+    assert detail(b"II\xbc\1" + bytes(30)) == "JPEG XR"
+    assert detail(b"qoif" + bytes(30)) == "QOI"
+    assert detail(b"\0\0\0\x18ftypheic" + bytes(12)) == "HEIC"
+    assert detail(b"\0\0\0\x18ftypqt  " + bytes(12)) == "format 'qt'"
+
+
+def raw_tiff(**tags: object) -> bytes:
+    """A TIFF of two images, the first with these tags (t254=1: a thumbnail)."""
+    info = TiffImagePlugin.ImageFileDirectory_v2()
+    for tag, value in tags.items():
+        info[int(tag[1:])] = value
+    small = Image.fromarray(gradient())
+    return saved(small, "TIFF", save_all=True, append_images=[small], tiffinfo=info)
+
+
+RAWS = {
+    "Nikon RAW": raw_tiff(t254=1, t271="NIKON CORPORATION"),
+    "Sony RAW": raw_tiff(t254=1, t271="SONY"),
+    "Pentax RAW": raw_tiff(t254=1, t271="PENTAX             "),
+    "DNG": raw_tiff(t50706=b"\1\4\0\0"),
+    "RAW": raw_tiff(t254=1),
+    "Canon CR2": b"II*\0\x10\0\0\0CR\2\0" + bytes(2000),
+    "Canon CR3": b"\0\0\0\x18ftypcrx \0\0\0\1crx isom" + bytes(2000),
+    "Fujifilm RAF": b"FUJIFILMCCD-RAW 0201FF383501" + bytes(2000),
+    "Olympus ORF": b"IIRO\x08\0\0\0" + bytes(2000),
+    "Panasonic RW2": b"IIU\0\x18\0\0\0" + bytes(2000),
+    "Sigma X3F": b"FOVb" + bytes(2000),
+}
+
+
+@pytest.mark.parametrize("kind", RAWS)
+def test_raw_files_are_told_and_their_thumbnails_are_no_photos(kind: str) -> None:
+    assert detail(RAWS[kind]) == f"{kind}: RAW files are not read"
+    assert is_photo("no_suffix", RAWS[kind], frozenset())
+
+
+def test_other_tiffs_are_photos() -> None:
+    """With the tag for a thumbnail alone, of one image only, or with a camera's name."""
+    info = TiffImagePlugin.ImageFileDirectory_v2()
+    info[254] = 1
+    assert decode(saved(Image.fromarray(gradient()), "TIFF", tiffinfo=info), "full", MANY).any()
+    for data in (raw_tiff(), raw_tiff(t271="NIKON CORPORATION"), raw_tiff(t254=2)):
+        assert np.array_equal(decode(data, "full", MANY), gradient())
+
+
+def test_a_negative_of_16_bits_is_turned() -> None:
+    deep = 65535 - gradient()[..., 0].astype(np.uint16) * 257
+    for compression in (None, "tiff_lzw"):
+        info = {262: 0}
+        data = saved(Image.fromarray(deep), "TIFF", tiffinfo=info, compression=compression)
+        assert Image.open(io.BytesIO(data)).tag_v2[262] == 0
+        assert np.array_equal(decode(data, "full", MANY)[..., 0], gradient()[..., 0])
+        assert decode(data, "plain", MANY)[0, 1, 0] == 255  # as in face_recognition
 
 
 def test_plain_fills_up_a_truncated_photo() -> None:

@@ -1,0 +1,62 @@
+"""The segments of a JPEG: which kind it is, and whether all of its scans are there.
+
+ISO/IEC 10918-1, annex B; JPEG-LS: ISO/IEC 14495-1, annex C.
+"""
+
+import re
+import struct
+from collections.abc import Iterator
+
+_SOF = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # start of frame, but for tables (DHT, JPG, DAC)
+_JPEG_LS, _SOS, _EOI = 0xF7, 0xDA, 0xD9
+_STANDALONE = {0x01, *range(0xD0, 0xD9)}  # TEM, restarts, SOI: no length follows
+_MARKER = re.compile(rb"\xff+[\x01-\xcf\xd8-\xfe]")  # neither stuffing nor a restart
+_KINDS = {
+    **dict.fromkeys((0xC3, 0xCB), "lossless JPEG"),
+    **dict.fromkeys((0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF), "hierarchical JPEG"),
+    **dict.fromkeys((0xC9, 0xCA), "JPEG with arithmetic coding"),
+    _JPEG_LS: "JPEG-LS",
+}
+
+
+def unusual_kind(data: bytes) -> str:
+    """Name what is unusual about a JPEG, as its start of frame tells; "" where nothing is."""
+    for marker, content in _segments(data):
+        if marker in _SOF or marker == _JPEG_LS:
+            precision, height = struct.unpack_from(">BH", content.ljust(3, b"\xff"))
+            if marker in _KINDS:
+                return _KINDS[marker]
+            if precision != 8:
+                return f"JPEG of {precision} bits per channel"
+            return "" if height else "JPEG that tells its height after its pixels (DNL)"
+    return ""
+
+
+def has_all_scans(data: bytes) -> bool:
+    """Tell whether every coefficient of every component is in some scan, to its last bit."""
+    wanted: set[int] = set()
+    found: dict[int, set[int]] = {}
+    for marker, content in _segments(data):
+        if marker in _SOF and len(content) >= 6:
+            wanted = set(content[6 : 6 + 3 * content[5] : 3])
+        elif marker == _SOS and content:
+            components = content[1 : 1 + 2 * content[0] : 2]
+            first, last, bits = (content[1 + 2 * content[0] :] + bytes(3))[:3]
+            if bits & 15 == 0:
+                for component in components:
+                    found.setdefault(component, set()).update(range(first, min(last, 63) + 1))
+    return bool(wanted) and all(len(found.get(component, ())) == 64 for component in wanted)
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield each marker with the content of its segment, to the end of the image or the data."""
+    at = 2
+    while match := _MARKER.search(data, at):
+        marker, at = data[match.end() - 1], match.end()
+        if marker == _EOI:
+            return
+        if marker in _STANDALONE:
+            continue
+        length = int.from_bytes(data[at : at + 2], "big")
+        yield marker, data[at + 2 : at + length]
+        at += max(length, 2)
