@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,7 @@ def merge(
     shards: Sequence[ShardFiles],
     *,
     deduplicate: bool,
+    prefixed: bool = False,
     mean: Path,
     embeddings: Path,
     faces: Path,
@@ -66,6 +68,7 @@ def merge(
     Rows are sorted by path; row i of `embeddings` belongs to row i of `faces`, of which `parquet`
     is a copy. The mean is summed exactly, so that it is the same to the last bit for any number and
     order of shards; with `deduplicate` each content counts once in it, whatever its photos.
+    `prefixed`: paths begin with the name of their source, which is no person.
 
     Raises AccountingError where a photo is lost or counted twice, UserError where there is no
     embedding at all; then no result is written.
@@ -87,7 +90,7 @@ def merge(
     if found.empty:
         reasons = ", ".join(f"{reason} {count}" for reason, count in by_reason.items())
         raise UserError(f"no photo could be encoded, so there is no mean; failed: {reasons}")
-    table = _faces(photos, found)
+    table = _faces(photos, found, prefixed)
     del photos, found
     rows = table.pop("row").to_numpy()
     total = _write_embeddings(embeddings, shards, in_shard, rows, deduplicate)
@@ -164,7 +167,7 @@ def _failures(
     return pd.concat(rows)[list(FAILURES)].sort_values("path", kind="stable")
 
 
-def _faces(photos: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
+def _faces(photos: pd.DataFrame, found: pd.DataFrame, prefixed: bool) -> pd.DataFrame:
     """The table of faces, but for the distance, with `row`, that of its embedding in the shards."""
     found["row"] = np.arange(len(found))
     table = photos.drop(columns="size").merge(found, on="content").sort_values(["path", "row"])
@@ -173,7 +176,7 @@ def _faces(photos: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
     first_path = path.take(np.unique(content, return_index=True)[1][content])
     first_path.index = path.index
     table["duplicate_of"] = first_path.where(first_path != path, "")
-    table["identity"] = path.map(identity_of).astype("str")
+    table["identity"] = path.map(partial(identity_of, prefixed=prefixed)).astype("str")
     return table[[name for name in FACES if name != "distance"] + ["row"]]
 
 

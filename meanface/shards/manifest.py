@@ -8,6 +8,7 @@ from typing import NamedTuple
 from meanface.errors import AccountingError
 from meanface.files.schemas import MANIFEST
 from meanface.files.tables import read_rows
+from meanface.sources.formats import is_archive
 
 
 class ManifestRow(NamedTuple):
@@ -28,9 +29,16 @@ class Photo:
     data: bytes
 
 
-def identity_of(path: str) -> str:
-    """Give the person a photo shows: the name of its folder, "" where it lies in none."""
-    return path.rpartition("/")[0].rpartition("/")[2]
+def identity_of(path: str, *, prefixed: bool = False) -> str:
+    """Give the person a photo shows: the name of its folder, "" where it lies in none.
+
+    An archive in a folder, and the source where paths are `prefixed` by its name, are no persons.
+    """
+    folder = path.rpartition("/")[0]
+    if prefixed:
+        folder = folder.partition("/")[2]
+    name = folder.rpartition("/")[2]
+    return "" if is_archive(name) else name
 
 
 def read_manifest(manifest: Path) -> list[ManifestRow]:

@@ -26,9 +26,9 @@ from meanface.files.schemas import MANIFEST
 from meanface.files.tables import write_table
 from meanface.shards.layout import shard_of
 from meanface.shards.read import read_shard_rows
-from meanface.sources.archive import is_archive, read_members
+from meanface.sources.archive import read_members
 from meanface.sources.folder import Folder
-from meanface.sources.formats import is_photo, is_raw
+from meanface.sources.formats import is_archive, is_photo, is_raw
 from meanface.sources.ignore import Ignore
 
 log = logging.getLogger(__name__)

@@ -22,6 +22,7 @@ import zstandard
 from meanface.errors import UserError
 from meanface.sources.entry import MAX_PATH, Entry, kind_of, refused
 from meanface.sources.folder import Folder
+from meanface.sources.formats import is_archive
 from meanface.sources.ignore import Ignore
 from meanface.sources.kinds import archive_kind
 from meanface.sources.zip_archive import zip_entries
@@ -53,10 +54,6 @@ _UNREADABLE = (
     zipfile.BadZipFile,
     zstandard.ZstdError,
 )
-
-
-# Files of a folder with these endings are archives, see read_members.
-ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".tar.zst", ".zip")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +108,7 @@ def read_members(
 
     The kind is told by content. Archives come in their own order, folders sorted by path; `source`
     may be a pattern in a folder, see Folder. With `archives`, files of a folder that are archives
-    by their names (ARCHIVES) are read, too: a member's path then begins with that of the archive.
+    by their names (see is_archive) are read, too: their members' paths begin with that name.
 
     What is skipped is counted in `skipped`: `directory`, `link` (hard links of a tar too: it holds
     their content under another name) and `ignored` (see Ignore, whose patterns `ignore` are; a
@@ -211,11 +208,6 @@ def _read_file(place: Path, path: str, size: int, error: str) -> Member:
     except OSError as failure:
         raise UserError(f"{place.parent}: cannot be listed: {failure.strerror}") from failure
     return Member(path, 0, None, error)
-
-
-def is_archive(name: str) -> bool:
-    """Tell whether a file is an archive by its name."""
-    return name.lower().endswith(ARCHIVES)
 
 
 class _LimitError(Exception):

@@ -43,6 +43,14 @@ def is_photo(path: str, data: bytes | None, suffixes: frozenset[str]) -> bool:
         return False
 
 
+_ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".tar.zst", ".zip")
+
+
+def is_archive(name: str) -> bool:
+    """Tell whether a file is an archive by its name."""
+    return name.lower().endswith(_ARCHIVES)
+
+
 # --- RAW ----------------------------------------------------------------------------------------
 
 RAW_SUFFIXES = (

@@ -177,6 +177,15 @@ def test_deduplicated_each_content_counts_once_in_the_mean(tmp_path: Path) -> No
     assert len(result.embeddings) == 3
 
 
+def test_photos_in_no_folder_of_their_source_are_nobody(tmp_path: Path) -> None:
+    files = shard(tmp_path / "in", "0", ["a/1", "a/Ann/2", "b/3"])
+    for prefixed, expected in ((True, ["", "Ann", ""]), (False, ["a", "Ann", "b"])):
+        into = results_in(tmp_path / "out")
+        merge([files], deduplicate=False, prefixed=prefixed, **into)
+        faces = pd.read_csv(into["faces"], keep_default_na=False)
+        assert faces["identity"].tolist() == expected
+
+
 def test_a_photo_that_could_not_be_read_fails(tmp_path: Path) -> None:
     files = shard(tmp_path / "in", "0", ["a"], photos=["a", "large", "unreadable"])
     result = merged([files], tmp_path / "out")

@@ -35,3 +35,19 @@ def test_a_damaged_manifest_is_noticed(one: Shards) -> None:
         read_manifest(manifest)
     manifest.write_text(header + rows[0] + rows[1])
     assert "'2.jpg'" in mismatch(one)
+
+
+@pytest.mark.parametrize(
+    ("path", "alone", "prefixed"),
+    [
+        ("a.jpg", "", ""),
+        ("party/a.jpg", "party", ""),
+        ("party/Ann/a.jpg", "Ann", "Ann"),
+        ("tars/00000.tar/a.jpg", "", ""),
+        ("00000.tar/Ann/a.jpg", "Ann", "Ann"),
+        ("Ann/00000.TAR.GZ/a.jpg", "", ""),
+    ],
+)
+def test_neither_a_source_nor_an_archive_is_a_person(path: str, alone: str, prefixed: str) -> None:
+    assert identity_of(path) == alone
+    assert identity_of(path, prefixed=True) == prefixed
