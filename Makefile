@@ -38,6 +38,10 @@ lint: .venv/dev
 	$(BIN)/hadolint deploy/Dockerfile
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/[!c]*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	$(BIN)/codespell
+	$(BIN)/mkdocs build --strict --quiet
 
 # With photos of your own: `make bench ARGS='--photos lfw.tgz --repeat 2'`.
 bench: .venv/pictures
