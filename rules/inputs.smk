@@ -77,8 +77,8 @@ def planned(shard):
     """How many contents a shard is to encode, and their name; None before it is planned."""
     file = rules.plan.output.shards
     plan = Path(file)
-    # Pods receive this value from the controller.
-    if IS_MAIN and not plan.exists() and internals.exists_in_storage(file):
+    # A pod that merges needs the plan too: outcomes are named for it.
+    if not plan.exists() and internals.exists_in_storage(file):
         internals.fetch(file)
     return plan_of(plan.stat().st_mtime_ns).get(shard) if plan.exists() else None
 
