@@ -114,7 +114,8 @@ def compare(archive: Path, cores: int, repeat: int) -> tuple[list[Measured], flo
             largest = difference(place / "pool", place / "compat")
             shutil.rmtree(place)
     ways = pd.DataFrame(asdict(run) for run in runs).groupby("way", sort=False)
-    return [Measured(**row) for row in ways.median().reset_index().to_dict("records")], largest
+    medians = ways.median().reset_index().itertuples(index=False, name=None)
+    return [Measured(*row) for row in medians], largest
 
 
 def machine(cores: int) -> str:

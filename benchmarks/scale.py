@@ -22,6 +22,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 from PIL import Image
@@ -245,9 +246,9 @@ def print_usage(title: str, usage: Run, count: int, start: Run | None = None) ->
     table(columns, rows)
 
 
-def measure_growth(work: Path, sizes: Sequence[int], per_shard: int) -> dict[str, object]:
+def measure_growth(work: Path, sizes: Sequence[int], per_shard: int) -> dict[str, Any]:
     """Run the workflow on sets of each size, in shards of `per_shard` photos."""
-    report: dict[str, object] = {}
+    report: dict[str, Any] = {}
     start: Run | None = None
     for count in (FEW, *sizes):
         archive, folder = work / f"{count}.tar", work / f"growth-{count}"
@@ -269,7 +270,7 @@ def measure_growth(work: Path, sizes: Sequence[int], per_shard: int) -> dict[str
     return report
 
 
-def measure_shards(work: Path, count: int, shards: int) -> dict[str, object]:
+def measure_shards(work: Path, count: int, shards: int) -> dict[str, Any]:
     """Plan and merge many shards; their encode jobs are not run."""
     archive, folder = work / f"{count}.tar", work / f"shards-{count}-{shards}"
     make_archive(archive, count)

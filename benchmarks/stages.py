@@ -18,7 +18,7 @@ import numpy as np
 import onnx
 import yaml
 
-from meanface.engine.chips import CHIP_PADDING, CHIP_SIZE
+from meanface.engine.chips import PADDING, SIZE
 from meanface.engine.decode import decode
 from meanface.engine.encoder import DlibEncoder, OnnxEncoder
 from meanface.engine.export import export
@@ -51,10 +51,12 @@ def multiply_adds(model: Path, shape: dict[str, int]) -> float:
         for value in [*graph.value_info, *graph.output]
     }
     filters = {constant.name: constant.dims for constant in graph.initializer}
-    return sum(
-        prod(shapes[node.output[0]]) * prod(filters[node.input[1]][1:])
-        for node in graph.node
-        if node.op_type == "Conv"
+    return float(
+        sum(
+            prod(shapes[node.output[0]]) * prod(filters[node.input[1]][1:])
+            for node in graph.node
+            if node.op_type == "Conv"
+        )
     )
 
 
@@ -87,7 +89,7 @@ def measure(archive: Path, count: int) -> None:
     marking *= len(groups) / len(faces)
     marks = [mark for group in marked_groups for mark in group]
     marked = [(photo, shape) for (photo, _), shape in zip(faces, marks, strict=True)]
-    cutting, chips = per_item(lambda one: dlib.get_face_chip(*one, CHIP_SIZE, CHIP_PADDING), marked)
+    cutting, chips = per_item(lambda one: dlib.get_face_chip(*one, SIZE, PADDING), marked)
     batches = [np.stack(chips[start : start + 16]) for start in range(0, len(chips), 16)]
     encoding, _ = per_item(encoder, batches)
     encoding *= len(batches) / len(chips)
@@ -103,7 +105,8 @@ def measure(archive: Path, count: int) -> None:
         ),
     ]
     print("| stage | meanface, defaults | face_recognition |\n|---|--:|--:|")
-    for stage, ours, theirs in [*rows, ("sum", *(sum(row[i] for row in rows) for i in (1, 2)))]:
+    total = ("sum", sum(ours for _, ours, _ in rows), sum(theirs for *_, theirs in rows))
+    for stage, ours, theirs in [*rows, total]:
         print(f"| {stage} | {ours:.1f} | {theirs:.1f} |")
     print(f"\nencoder: {encoder_work / 1e6:.0f} million multiply-adds per face")
     print(f"cnn detector: {cnn_work / 1e6:.0f} million per 320x320 pixels of its pyramid")

@@ -8,7 +8,7 @@ from meanface.sources.checksum import Checksum
 from meanface.workflow.job import job
 
 with job(snakemake.log[0], snakemake.output):
-    (photos,) = [*snakemake.input.archive, *snakemake.params.folder]
+    (photos,) = list(snakemake.input.archive) + list(snakemake.params.folder)
     made_of = snakemake.params.made_of
     checksum = snakemake.params.checksum and Checksum(*snakemake.params.checksum)
     source = describe(Path(photos), checksum, made_of["reading"]["ignore"])

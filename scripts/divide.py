@@ -7,7 +7,7 @@ from meanface.shards.split import split
 from meanface.workflow.job import job
 
 with job(snakemake.log[0], snakemake.output):
-    (photos,) = [*snakemake.input.archive, *snakemake.params.folder]
+    (photos,) = list(snakemake.input.archive) + list(snakemake.params.folder)
     counts = split(
         Path(photos),
         [Path(tar) for tar in snakemake.output.tars],

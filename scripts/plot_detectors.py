@@ -31,7 +31,7 @@ def draw(summary: dict[str, Any]) -> Figure:
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
     axes.margins(x=0.2)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params(axis="x", integer=True)
     axes.xaxis.set_major_formatter(lambda count, _: f"{count:,.0f}")
     or_failed = f" or failed photos (% of {photos:,} photos)" if failed else ""
     axes.set_xlabel(f"faces (% of {faces:,} faces)" + or_failed)

@@ -23,7 +23,7 @@ def draw(distances: pd.Series) -> Figure:
     axes.axvline(median, color=VERMILLION, linewidth=2, label="median")
     axes.set_xlabel("Euclidean distance of an embedding to the mean (no unit)")
     axes.set_ylabel("faces")
-    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params(axis="y", integer=True)
     axes.yaxis.set_major_formatter(lambda count, _: f"{count:,.0f}")
     axes.legend()
     return figure

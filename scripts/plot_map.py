@@ -81,7 +81,7 @@ def chart(points: pd.DataFrame, people: list[str], title: str, labels: list[str]
     shape = alt.Shape(
         "person:N", title=None, scale=alt.Scale(domain=names, range=[mark[2] for _, mark in marks])
     )
-    return (
+    drawn: alt.Chart = (
         alt.Chart(points)
         .mark_point(filled=True, opacity=0.7)
         .encode(
@@ -101,6 +101,7 @@ def chart(points: pd.DataFrame, people: list[str], title: str, labels: list[str]
         )
         .interactive()
     )
+    return drawn
 
 
 with job(snakemake.log[0], snakemake.output):

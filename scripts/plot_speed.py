@@ -15,7 +15,7 @@ FEW = 8  # shards whose names have room below the axis
 def draw(rates: pd.Series) -> Figure:
     if rates.empty:
         return new_figure("No photo was encoded anew: all outcomes came from the cache", 0.6)
-    median, slowest = rates.median(), rates.idxmin()
+    median, slowest = rates.median(), str(rates.idxmin())
     figure = new_figure(
         f"{median:,.1f} photos per second in the median encode job,"
         f" {rates[slowest]:,.1f} in the slowest (shard {slowest})"

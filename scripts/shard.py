@@ -11,9 +11,10 @@ with job(snakemake.log[0], snakemake.output):
     given, made = snakemake.input, snakemake.output
     shards = [Path(tar) for tar in made.tars], [Path(manifest) for manifest in made.manifests]
     if given.part:
-        counts = split_part(*map(Path, given.part), *shards, parts=snakemake.params.parts)
+        part, manifest = (Path(file) for file in given.part)
+        counts = split_part(part, manifest, *shards, parts=snakemake.params.parts)
     else:
-        (photos,) = [*given.archive, *snakemake.params.folder]
+        (photos,) = list(given.archive) + list(snakemake.params.folder)
         counts = split(
             Path(photos), *shards, prefix=snakemake.params.prefix, **snakemake.params.reading
         )

@@ -26,7 +26,7 @@ def normal(name: str) -> str:
 
 def project() -> dict[str, Any]:
     read: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    return read["project"] | {"build": read["build-system"]["requires"]}
+    return {**read["project"], "build": read["build-system"]["requires"]}
 
 
 def names(requirements: Iterable[str]) -> set[str]:

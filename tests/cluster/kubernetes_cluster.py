@@ -259,7 +259,7 @@ def cluster(folder: Path) -> Iterator[Cluster]:
 
         def respond(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
-            body = json.loads(self.rfile.read(length)) if length else None
+            body = json.loads(self.rfile.read(length)) if length else {}
             if self.headers.get("Authorization") != f"Bearer {TOKEN}":
                 status, answer = 401, None
             else:

@@ -182,7 +182,8 @@ def test_every_container_has_requests_and_limits(everything: list[Manifest]) -> 
 
 def test_every_name_that_a_pod_uses_is_there(built: dict[str, list[Manifest]]) -> None:
     for name, objects in built.items():
-        names = {kind: set() for kind in ("ConfigMap", "PersistentVolumeClaim", "ServiceAccount")}
+        kinds = ("ConfigMap", "PersistentVolumeClaim", "ServiceAccount")
+        names: dict[str, set[str]] = {kind: set() for kind in kinds}
         for one in objects:
             names.setdefault(one["kind"], set()).add(one["metadata"]["name"])
         for pod in pods([*objects, *yaml.safe_load_all((DEPLOY / "files.yaml").read_text())]):

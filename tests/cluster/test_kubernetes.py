@@ -27,7 +27,7 @@ from tests.runs import ROOT, Run, snakemake
 SAMPLE = ROOT / "sample/sample.tar.gz"
 MERGED = "results/mean.npy"  # a target that spares the statistics
 RESULTS = ("mean.npy", "embeddings.npy", "faces.csv", "failures.csv")
-FAST = {"detectors": ["hog@0"], "landmarks": 5, "shards": 2}
+FAST: dict[str, Any] = {"detectors": ["hog@0"], "landmarks": 5, "shards": 2}
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +125,7 @@ def run_s3(
     **config: object,
 ) -> Run:
     prefix = f"s3://{bucket.name}/meanface"
-    environment = {}
+    environment: dict[str, str] = {}
     for name in ("AWS_", "SNAKEMAKE_STORAGE_S3_"):
         environment |= {f"{name}ENDPOINT_URL": bucket.url}
     environment |= {

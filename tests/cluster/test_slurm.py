@@ -72,7 +72,7 @@ class ClusterRun:
             self._process = subprocess.Popen(
                 command,
                 cwd=directory,
-                env=cluster.environment | (environment or {}),
+                env={**cluster.environment, **(environment or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -17,7 +17,7 @@ SCRIPT = Path(__file__).with_name("fuzz.py")
 @pytest.mark.parametrize("target", TARGETS)
 def test_damaged_input_is_refused_or_read_right(target: str) -> None:
     """In a process of its own, whose memory is limited."""
-    command = [sys.executable, SCRIPT, "--examples", "40", target]
+    command = [sys.executable, str(SCRIPT), "--examples", "40", target]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.match(rf"{target}: \d+ inputs in ", done.stdout)

@@ -284,8 +284,9 @@ def stopped(
     os.mkfifo(fifo)
     told = os.open(fifo, os.O_RDWR)
     settings = {"photos": photos, "encoder": "stub", "shards": 2} | config
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--snakefile", ROOT / "Snakefile"]
-    command += ["--directory", folder, "--config", *(f"{k}={v}" for k, v in settings.items())]
+    command = [sys.executable, "-m", "snakemake", "--cores", "2"]
+    command += ["--snakefile", f"{ROOT}/Snakefile", "--directory", str(folder)]
+    command += ["--config", *(f"{k}={v}" for k, v in settings.items())]
     environment = {"PYTHONPATH": hook, "STOP_AT": STAGES[stage], "STOPPED": fifo}
     with (folder / "output.log").open("wb") as output:
         main = subprocess.Popen(
@@ -435,7 +436,7 @@ def disk(undisturbed_folder: Path, tmp_path: Path) -> Iterator[Path]:
     """A folder in which a run has finished, and whose results lie on a small disk of their own."""
     folder = tmp_path / "run"
     (folder / "results").mkdir(parents=True)
-    command = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder / "results"]
+    command = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", f"{folder}/results"]
     if subprocess.run(command, capture_output=True).returncode:
         pytest.skip("needs the right to mount a tmpfs")
     subprocess.run(["cp", "-a", f"{undisturbed_folder}/.", folder], check=True)

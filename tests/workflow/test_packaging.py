@@ -93,7 +93,7 @@ def test_an_installed_wheel_gives_the_library_the_command_and_its_types(
 
     (tmp_path / "use.py").write_text(WRONG_USE)
     mypy = [sys.executable, "-m", "mypy", "--config-file=", "--follow-imports=silent"]
-    mypy += ["--python-executable", python, f"--cache-dir={tmp_path / 'cache'}"]
+    mypy += ["--python-executable", str(python), f"--cache-dir={tmp_path / 'cache'}"]
     checked = call(*mypy, tmp_path / "use.py", PYTHONPATH="", MYPYPATH="")
     assert 'Argument 1 to "file_digest" has incompatible type "int"' in checked.stdout
     assert "Found 1 error" in checked.stdout

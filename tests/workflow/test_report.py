@@ -8,6 +8,7 @@ import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,8 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, sync_
 
 from meanface.shards.manifest import identity_of
 from tests.runs import ROOT, Run, snakemake
+
+Scheme = Literal["light", "dark"]
 
 CHROMIUM = shutil.which("chromium")
 
@@ -251,7 +254,7 @@ def shoot(page: Page, name: str) -> None:
     [("desktop", 1280, 800, "light"), ("phone", 390, 844, "light"), ("dark", 1280, 800, "dark")],
 )
 def test_the_report_shows_each_figure_and_asks_nobody(
-    full: Run, browser: Browser, device: str, width: int, height: int, scheme: str
+    full: Run, browser: Browser, device: str, width: int, height: int, scheme: Scheme
 ) -> None:
     watch = Watch()
     context = browser.new_context(

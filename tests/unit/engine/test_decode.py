@@ -2,6 +2,7 @@
 
 import io
 import zlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -306,7 +307,8 @@ def test_a_negative_of_16_bits_is_turned() -> None:
     for compression in (None, "tiff_lzw"):
         info = {262: 0}
         data = saved(Image.fromarray(deep), "TIFF", tiffinfo=info, compression=compression)
-        assert Image.open(io.BytesIO(data)).tag_v2[262] == 0
+        opened: Any = Image.open(io.BytesIO(data))
+        assert opened.tag_v2[262] == 0
         assert np.array_equal(decode(data, "full", MANY)[..., 0], gradient()[..., 0])
         assert decode(data, "plain", MANY)[0, 1, 0] == 255  # as in face_recognition
 

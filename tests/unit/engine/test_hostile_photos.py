@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -168,7 +169,7 @@ for path in Path(sys.argv[1]).iterdir():
         found[path.name] = error.reason
 print(json.dumps([found, peak() - before]))
 """
-    command = [sys.executable, "-c", script, tmp_path, str(MAX_PIXELS)]
+    command = [sys.executable, "-c", script, str(tmp_path), str(MAX_PIXELS)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
     found, megabytes = json.loads(done.stdout)
     assert found == {name: reason for name, (_, reason) in BOMBS.items()}
@@ -294,7 +295,7 @@ def is_turned(pixels: np.ndarray, orientation: int) -> bool:
 def test_every_format_is_turned_upright_once(kind: str, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    options = {} if kind in ("PNG", "TIFF") else {"quality": 100}
+    options: dict[str, Any] = {} if kind in ("PNG", "TIFF") else {"quality": 100}
     if kind in ("JPEG", "AVIF"):
         options["subsampling"] = "4:4:4"
     pixels = decode(saved(tiles(), kind, exif=exif, **options), "full", MAX_PIXELS)

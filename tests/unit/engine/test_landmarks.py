@@ -78,8 +78,8 @@ def astronaut() -> Image8:
 
 
 def hopper() -> Image8:
-    with cbook.get_sample_data("grace_hopper.jpg") as file:
-        return np.array(Image.open(file).convert("RGB"))
+    with Image.open(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)) as photo:
+        return np.array(photo.convert("RGB"))
 
 
 @pytest.mark.parametrize("photo", [astronaut(), hopper(), astronaut()[:, ::-1].copy()])

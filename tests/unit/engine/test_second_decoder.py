@@ -47,7 +47,7 @@ def shown(pixels: Pixels, bits: int, *, alpha: bool = False) -> Pixels:
 def of_cmyk(ink: Pixels) -> Pixels:
     """RGB of ink from 0 to 255: less light is left with each."""
     light = 255 - ink.astype(float)
-    return light[..., :3] * light[..., 3:] / 255
+    return np.asarray(light[..., :3] * light[..., 3:] / 255)
 
 
 def tiff(pixels: Pixels, **options: object) -> bytes:
@@ -87,6 +87,19 @@ def saved(image: Image.Image, kind: str, **options: object) -> bytes:
 
 Case = tuple[bytes, Pixels]
 
+TIFFS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "deflate": {"compression": "deflate"},
+    "lzw": {"compression": "lzw"},
+    "packbits": {"compression": "packbits"},
+    "zstd": {"compression": "zstd"},
+    "predictor": {"compression": "deflate", "predictor": True},
+    "tiles": {"tile": (16, 16)},
+    "strips": {"rowsperstrip": 5},
+    "bigtiff": {"bigtiff": True},
+    "big-endian": {"byteorder": ">"},
+}
+
 
 def tiffs() -> Iterator[tuple[str, Case]]:
     def case(data: bytes, bits: int, *, negative: bool = False, alpha: bool = False) -> Case:
@@ -95,18 +108,7 @@ def tiffs() -> Iterator[tuple[str, Case]]:
 
     for negative, photometric in ((False, "minisblack"), (True, "miniswhite")):
         for bits in (8, 16):
-            for name, options in {
-                "plain": {},
-                "deflate": {"compression": "deflate"},
-                "lzw": {"compression": "lzw"},
-                "packbits": {"compression": "packbits"},
-                "zstd": {"compression": "zstd"},
-                "predictor": {"compression": "deflate", "predictor": True},
-                "tiles": {"tile": (16, 16)},
-                "strips": {"rowsperstrip": 5},
-                "bigtiff": {"bigtiff": True},
-                "big-endian": {"byteorder": ">"},
-            }.items():
+            for name, options in TIFFS.items():
                 data = tiff(ramps(bits, 1), photometric=photometric, **options)
                 if (bits, name, negative) != (16, "big-endian", True):  # see UNREAD
                     yield f"tiff {photometric} {bits} {name}", case(data, bits, negative=negative)
@@ -120,13 +122,8 @@ def tiffs() -> Iterator[tuple[str, Case]]:
                 )
     for bits in (8, 16):
         planes = np.moveaxis(ramps(bits), -1, 0)
-        for name, options in {
-            "plain": {},
-            "big-endian": {"byteorder": ">"},
-            "deflate": {"compression": "deflate"},
-            "predictor": {"compression": "deflate", "predictor": True},
-            "tiles": {"tile": (16, 16)},
-        }.items():
+        for name in ("plain", "big-endian", "deflate", "predictor", "tiles"):
+            options = TIFFS[name]
             data = tiff(ramps(bits), photometric="rgb", **options)
             yield f"tiff rgb {bits} {name}", case(data, bits)
         data = tiff(planes, photometric="rgb", planarconfig="separate", compression="deflate")

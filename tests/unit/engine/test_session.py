@@ -30,7 +30,7 @@ except MemoryError:
 
 
 def test_memory_that_runs_out_for_an_input_is_a_memory_error(tmp_path: Path) -> None:
-    shapes = [["n", 3, None, None], ["n", 3, 1, 1]]
+    shapes: list[list[str | int | None]] = [["n", 3, None, None], ["n", 3, 1, 1]]
     given, result = (
         helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
         for name, shape in zip("xy", shapes, strict=True)
@@ -64,4 +64,4 @@ def test_what_onnxruntime_raises_is_told_apart(text: str, raised: type[Exception
             raise RuntimeError(text)
 
     with pytest.raises(raised, match=text[:12]):
-        run_session(Session(), {})  # type: ignore[arg-type]
+        run_session(Session(), {})

@@ -22,12 +22,12 @@ NAMES = {"Ann": "A.", "Cid": "C."}
 def test_a_face_lies_where_the_first_two_components_put_it() -> None:
     points = map_points(FACES, EMBEDDINGS, MEAN, COMPONENTS, most=99, names=NAMES)
     assert len(points) == 50
-    for index, row in points.iterrows():
-        assert row["path"] == FACES["path"][index]
-        wide = EMBEDDINGS[index].astype(float)
-        assert abs(row["x"] - (wide[1] - 2)) < 6e-5
-        assert abs(row["y"] - (wide[0] - 1)) < 6e-5
-        assert row["person"] == NAMES.get(FACES["identity"][index], OTHERS)
+    wide = EMBEDDINGS[points.index].astype(float)
+    assert np.abs(points["x"] - (wide[:, 1] - 2)).max() < 6e-5
+    assert np.abs(points["y"] - (wide[:, 0] - 1)).max() < 6e-5
+    faces = FACES.loc[points.index]
+    assert points["path"].tolist() == faces["path"].tolist()
+    assert points["person"].tolist() == [NAMES.get(one, OTHERS) for one in faces["identity"]]
 
 
 def test_the_others_come_first_and_few_points_are_a_sample() -> None:

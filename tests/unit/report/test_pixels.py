@@ -121,6 +121,6 @@ def test_a_thumbnail_fits(shape: tuple[int, int]) -> None:
     assert small.shape == (60, 60, 3)
     height, width = shape
     scale = min(60 / max(shape), 1)
-    dark = (small < 100).all(axis=2)
+    dark = np.asarray((small < 100).all(axis=2))
     assert dark.any(axis=1).sum() == pytest.approx(max(1, height * scale), abs=1)
     assert dark.any(axis=0).sum() == pytest.approx(max(1, width * scale), abs=1)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -73,7 +74,7 @@ def shard(
     ]
     failures = [(content(path), *[""] * 7, why, "why, and how") for path, why in failed.items()]
     columns = ("sha256", "faces", *FACES[3:9], "reason", "detail")
-    write_csv(files.outcomes, columns, [(*row, "", "") for row in rows] + failures)
+    write_csv(files.outcomes, columns, [*((*row, "", "") for row in rows), *failures])
     np.save(files.embeddings, embeddings, allow_pickle=False)
     return files
 
@@ -90,7 +91,7 @@ class Merged:
     failures: pd.DataFrame
 
 
-def results_in(folder: Path) -> dict[str, Path]:
+def results_in(folder: Path) -> dict[str, Any]:
     folder.mkdir(exist_ok=True)
     names = ("mean", "embeddings", "faces", "parquet", "failures")
     return dict(zip(names, (folder / name for name in RESULTS), strict=True))
@@ -122,9 +123,10 @@ def test_rows_are_in_the_order_of_the_paths_and_keep_their_embeddings(tmp_path: 
     assert sorted(NAMES) == NAMES
     assert result.faces["path"].tolist() == NAMES
     assert (result.embeddings.dtype, result.embeddings.shape) == (np.float32, (9, 128))
-    for row, embedding in zip(result.faces.itertuples(), result.embeddings, strict=True):
-        assert np.array_equal(embedding, vector(row.path, row.left)), row
-        assert parts[int(row.shard)][row.left] == row.path
+    columns = (result.faces[name].tolist() for name in ("path", "left", "shard"))
+    for path, left, number, embedding in zip(*columns, result.embeddings, strict=True):
+        assert np.array_equal(embedding, vector(path, left)), path
+        assert parts[int(number)][left] == path
 
 
 def test_a_row_keeps_every_value(tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def test_parts_split_into_shards_hold_every_photo_once(photos_tar: Path, tmp_pat
     """Of a photo too large to be read, the manifest alone tells, there too."""
     parts, counts = split_into(tmp_path / "parts", photos_tar, count=3, max_bytes=300)
     assert counts["photos"] == len(PHOTOS)
-    found = {}
+    found: dict[str, tuple[int, int]] = {}
     for number, (tar, manifest) in enumerate(zip(*parts, strict=True)):
         made = shards_in(tmp_path / f"{number}", 4)
         assert split_part(tar, manifest, *made, parts=3)["photos"] == len(read_manifest(manifest))

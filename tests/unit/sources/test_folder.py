@@ -8,6 +8,7 @@ import tarfile
 import zipfile
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -75,7 +76,7 @@ def write_zip(path: Path, files: dict[str, bytes]) -> Path:
     return path
 
 
-def read(source: Path, **options: object) -> tuple[dict[str, bytes | None], Counter[str]]:
+def read(source: Path, **options: Any) -> tuple[dict[str, bytes | None], Counter[str]]:  # noqa: ANN401
     skipped: Counter[str] = Counter()
     members = read_members(source, skipped, max_bytes=1 << 20, **options)
     return {member.path: member.data for member in members}, skipped

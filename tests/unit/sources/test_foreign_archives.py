@@ -6,7 +6,7 @@ import subprocess
 import zlib
 from collections import Counter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -42,12 +42,12 @@ def write_zip(path: Path, *members: Zipped) -> Path:
     return path
 
 
-def read(source: Path, **options: object) -> dict[str, bytes | None]:
+def read(source: Path, **options: Any) -> dict[str, bytes | None]:  # noqa: ANN401
     members = read_members(source, Counter(), max_bytes=1 << 20, **options)
     return {member.path: member.data for member in members}
 
 
-def refusal(source: Path, **options: object) -> str:
+def refusal(source: Path, **options: Any) -> str:  # noqa: ANN401
     with pytest.raises(UserError) as caught:
         read(source, **options)
     assert "\n" not in str(caught.value)

@@ -17,7 +17,7 @@ from meanface.sources.archive import read_members
 from meanface.sources.source import check_sources, sources_of
 from tests.unit.sources.test_foreign_archives import DOS, Zipped, write_zip
 
-CONFIG = {"mirrors": [], "sha256": None, "md5": None}
+CONFIG: dict[str, object] = {"mirrors": [], "sha256": None, "md5": None}
 
 
 def refusal(photos: Path | str) -> str:

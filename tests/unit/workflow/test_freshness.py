@@ -97,7 +97,7 @@ def test_results_that_may_be_replaced_are_removed(
     ],
 )
 def test_a_source_that_changed_is_made_again(
-    tmp_path: Path, changed: dict[str, object], gone: set[str]
+    tmp_path: Path, changed: dict[str, Any], gone: set[str]
 ) -> None:
     results = results_of(tmp_path, "/a")
     before = left(tmp_path)

@@ -32,7 +32,12 @@ def record(event: LogEvent | None = None, message: str = "", **fields: object) -
 
 
 def failed_job(jobid: int, rule: str, *logs: Path, indent: bool = False) -> Any:  # noqa: ANN401
-    fields = {"jobid": jobid, "rule_name": rule, "log": list(map(str, logs)), "indent": indent}
+    fields: dict[str, Any] = {
+        "jobid": jobid,
+        "rule_name": rule,
+        "log": list(map(str, logs)),
+        "indent": indent,
+    }
     return record(LogEvent.JOB_ERROR, **fields)
 
 
@@ -178,7 +183,7 @@ def emit(jobs: list[Any], monkeypatch: pytest.MonkeyPatch) -> Emit:
     )
     handler = ProgressHandler(workflow, "mf_encode", lambda one: 10 * (one.shard + 1))
 
-    def emitted(event: LogEvent, **fields: object) -> None:
+    def emitted(event: LogEvent, **fields: Any) -> None:  # noqa: ANN401
         handler.emit(record(event, **fields))
 
     return emitted

@@ -244,7 +244,7 @@ def test_what_is_created_is_tried_for_a_minute(
     with pytest.raises(ApiException):
         here.executor._kubernetes_retry(failing(refusal(403)))
     assert len(waited) == 2, "a refusal is final"
-    stop = KubernetesExecutor._kubernetes_retry.retry.stop
+    stop: Any = KubernetesExecutor._kubernetes_retry.retry.stop
     assert stop.max_delay == kubernetes_executor.SECONDS_TO_CREATE
 
 

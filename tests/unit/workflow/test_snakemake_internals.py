@@ -197,9 +197,12 @@ def test_the_address_of_a_script_is_parsed_again_and_again(
 ) -> None:
     calls = []
     parse = sourcecache.parse_uri
-    monkeypatch.setattr(
-        sourcecache, "parse_uri", lambda address: calls.append(address) or parse(address)
-    )
+
+    def counting(address: str) -> object:
+        calls.append(address)
+        return parse(address)
+
+    monkeypatch.setattr(sourcecache, "parse_uri", counting)
     file = sourcecache.LocalSourceFile("/scripts/encode.py")
     file.get_cache_path()
     file.get_cache_path()
