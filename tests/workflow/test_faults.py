@@ -468,7 +468,7 @@ def test_a_full_disk_stops_each_stage_with_one_line(
         "shard": "shard/photos-0",
         "acquire": "acquire/photos",
     }
-    assert stages.keys() == STAGES.keys() - {"download"}  # test_acquire.py: test_full_disk
+    assert stages.keys() == STAGES.keys() - {"download"}  # test_download.py: test_full_disk
     for stage, log in stages.items():
         unmake(disk, log)
         ballast = fill(disk)

@@ -1,0 +1,101 @@
+"""The listing of a folder: its digest and its size."""
+
+import hashlib
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from meanface.errors import UserError
+from meanface.sources.listing import folder_listing_digest, size_of
+from tests.runs import nest_folders
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two photos, a folder and an odd name, all of one age."""
+    root = tmp_path / "photos"
+    (root / "a").mkdir(parents=True)
+    for name in (b"a/1.jpg", b"b.jpg", b"caf\xe9\n.jpg"):
+        path = Path(os.fsdecode(os.fsencode(root) + b"/" + name))
+        path.write_bytes(b"x")
+        path.chmod(0o644)
+        os.utime(path, ns=(0, 1_000_000_000))
+    return root
+
+
+def test_listing_is_the_same_for_the_same_files(folder: Path, tmp_path: Path) -> None:
+    digest = folder_listing_digest(folder)
+    assert folder_listing_digest(folder) == digest
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    for path in sorted(folder.iterdir(), reverse=True):
+        path.rename(moved / path.name)
+    assert folder_listing_digest(moved) == digest
+
+
+def test_listing_by_hand(folder: Path) -> None:
+    entries = [b"a/1.jpg", b"b.jpg", b"caf\xe9\n.jpg"]
+    expected = b"".join(name + b"\0" + b"1\0" + b"1000000000\0" + b"100644\0" for name in entries)
+    assert folder_listing_digest(folder) == hashlib.sha256(expected).hexdigest()
+
+
+def test_listing_sees_every_change(folder: Path) -> None:
+    seen = [folder_listing_digest(folder)]
+
+    def changed() -> None:
+        seen.append(folder_listing_digest(folder))
+        assert len(set(seen)) == len(seen)
+
+    os.utime(folder / "b.jpg", ns=(0, 1_000_000_001))
+    changed()
+    (folder / "b.jpg").chmod(0o600)
+    changed()
+    (folder / "b.jpg").write_bytes(b"longer")
+    os.utime(folder / "b.jpg", ns=(0, 1_000_000_001))
+    changed()
+    (folder / "b.jpg").rename(folder / "a" / "b.jpg")
+    changed()
+    (folder / "a" / "new.jpg").touch()
+    changed()
+    (folder / "a" / "new.jpg").unlink()
+    (folder / "a" / "b.jpg").unlink()
+    changed()
+
+
+def test_listing_of_no_folder(folder: Path) -> None:
+    for name in ("absent", "b.jpg"):
+        with pytest.raises(UserError, match=name):
+            folder_listing_digest(folder / name)
+
+
+def test_listing_does_not_follow_links(folder: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (folder / "loop").symlink_to(folder)
+    (folder / "out").symlink_to(outside)
+    (folder / "dangling.jpg").symlink_to("nowhere")
+    digest = folder_listing_digest(folder)
+    (outside / "new.jpg").touch()
+    assert folder_listing_digest(folder) == digest
+    (folder / "out").unlink()
+    assert folder_listing_digest(folder) != digest
+
+
+def test_listing_of_a_deep_folder(tmp_path: Path) -> None:
+    deep = tmp_path / "photos" / ("d/" * 1200)
+    subprocess.run(["mkdir", "-p", deep], check=True)
+    (deep / "a.jpg").write_bytes(b"12345")
+    try:
+        assert len(folder_listing_digest(tmp_path / "photos")) == 64
+        assert size_of(tmp_path / "photos") == 5
+    finally:  # shutil would give up
+        subprocess.run(["rm", "-rf", tmp_path / "photos"], check=True)
+
+
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path) -> None:
+    nest_folders(tmp_path)
+    for look in (folder_listing_digest, size_of):
+        with pytest.raises(UserError, match=f"{tmp_path}/ddd.*: cannot be listed: File name too"):
+            look(tmp_path)
