@@ -1,1 +1,1 @@
-"""Files, tables and arrays: written whole or not at all."""
+"""Files, JSON, tables and arrays. Each is written whole or not at all."""

@@ -1,7 +1,4 @@
-"""Arrays in files: written whole or not at all, and let go of when they are mapped.
-
-Apart from files, so that jobs without arrays need not wait for numpy.
-"""
+"""Arrays in files. Jobs without arrays do not import this module, and so do not wait for numpy."""
 
 import mmap
 from pathlib import Path
@@ -14,15 +11,15 @@ from meanface.files.atomic import replacing
 
 
 def save_array(target: Path, array: NDArray[Any]) -> None:
-    """Write an array as .npy."""
+    """Write an array as .npy. ValueError: its type is `object`."""
     with replacing(target) as part, part.open("wb") as stream:
         np.save(stream, array, allow_pickle=False)
 
 
 def release(array: NDArray[Any]) -> None:
-    """Let go of the memory that the pages of a mapped file take; what was written stays written.
+    """Free the memory of a mapped file's pages. The content of the file stays.
 
-    Such pages count as memory of the process, and it is their limits that a job is killed by.
+    The kernel counts these pages as memory of the process, and a job is killed by that count.
     """
     if isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap):
         array.base.madvise(mmap.MADV_DONTNEED)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """Give a path beside `target` to write to; it takes target's place when the block succeeds.
+    """Give a temporary path beside `target`, which replaces `target` when the block succeeds.
 
-    When the block raises, target stays as it was and nothing is left beside it.
+    When the block raises, the temporary file is removed and `target` stays as it was.
     """
     part = target.with_name(target.name + ".part")
     try:

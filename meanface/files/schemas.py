@@ -1,6 +1,6 @@
 """The tables of a run: the columns of each, in order, and the type of each column.
 
-Writers and readers share these schemas. An empty field stands for "no value".
+Writers and readers share these schemas. An empty field is a missing value.
 """
 
 from collections.abc import Mapping

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-_BATCH = 1 << 14  # rows in memory as Python's objects
-_TABLES = 256  # of shards, each of which takes 10 kB besides what it holds
+_BATCH = 1 << 14  # rows that are Python objects at a time
+_TABLES = 256  # tables joined at a time: each takes 10 kB beside its content
 
 
 def write_table(target: Path, schema: Schema, rows: Iterable[Sequence[object]]) -> None:
@@ -27,7 +27,7 @@ def write_table(target: Path, schema: Schema, rows: Iterable[Sequence[object]]) 
             text = io.StringIO()
             csv.writer(text, lineterminator="\n").writerows(some)
             if "\r" in text.getvalue():
-                # The csv module quotes only the line ends that it writes itself.
+                # The csv module quotes line feeds, but no carriage return.
                 text = io.StringIO()
                 plain = csv.writer(text, lineterminator="\n")
                 quoted = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
@@ -44,7 +44,7 @@ def _batches(rows: Iterable[Sequence[object]]) -> Iterator[list[Sequence[object]
 
 
 def rows_of(table: "pd.DataFrame") -> Iterator[tuple[object, ...]]:
-    """Give the rows of a table as Python's own objects, of few rows at a time."""
+    """Yield the rows of a table as Python objects, which exist for a batch of rows at a time."""
     for start in range(0, len(table), _BATCH):
         some = table.iloc[start : start + _BATCH]
         yield from zip(*(some[name].tolist() for name in some), strict=True)
@@ -77,8 +77,8 @@ def _other_columns(schema: Schema) -> str:
 
 
 def read_table(source: Path, schema: Schema, columns: list[str] | None = None) -> "pd.DataFrame":
-    """Read `columns`, or all, of a table that write_table wrote; text stays text."""
-    import pandas as pd  # half a second that an encode job need not spend
+    """Read a table that write_table wrote, or only some `columns` of it. Text stays text."""
+    import pandas as pd  # takes half a second, which encode jobs save
 
     return pd.read_csv(
         source, keep_default_na=False, dtype=dict(schema), usecols=columns, encoding="utf-8"
@@ -86,14 +86,14 @@ def read_table(source: Path, schema: Schema, columns: list[str] | None = None) -
 
 
 def read_tables(sources: Sequence[Path], schema: Schema, *, gaps: bool = False) -> "pa.Table":
-    """Read the tables of all shards into one, with the number of each row's table as `shard`.
+    """Read the tables of all shards into one. A last column, `shard`, numbers the tables from 0.
 
-    With `gaps` a number may be missing: null. AccountingError names a table which is damaged.
+    With `gaps` a number may be missing: null. Raises AccountingError that names a damaged table.
     """
     import pyarrow as pa
     from pyarrow import csv
 
-    # Large: with offsets of 32 bits a column would end at 2 GiB.
+    # large_string: the offsets of string have 32 bits, which limits a column to 2 GiB.
     arrow = {str: pa.large_string(), int: pa.int64(), float: pa.float64()}
     types = {name: arrow[kind] for name, kind in schema.items()}
     options = (
