@@ -64,7 +64,11 @@ NUMBERS = [f"{number:03}" for number in range(in_part)]
 SHARDS = expand("{source}-{part}{number}", source=SOURCES, part=PARTS, number=NUMBERS)
 CONTENTS = expand("results/contents/{source}-{part}.csv", source=SOURCES, part=PARTS)
 # What merge makes its results of, beside the plan.
-MERGED_FROM = {"fingerprint": FINGERPRINT, "deduplicate": config["deduplicate"]}
+MERGED_FROM = {
+    "fingerprint": FINGERPRINT,
+    "deduplicate": config["deduplicate"],
+    "prefixed": any(source.prefix for source in SOURCES.values()),
+}
 # How a source is read, see shards.split.
 READING = {
     key: config[key]

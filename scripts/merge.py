@@ -29,6 +29,7 @@ with job(snakemake.log[0], snakemake.output):
             for files in zip(given.manifests, given.embeddings, given.outcomes, strict=True)
         ],
         deduplicate=snakemake.params.made_of["deduplicate"],
+        prefixed=snakemake.params.made_of["prefixed"],
         mean=Path(made.mean),
         embeddings=Path(made.embeddings),
         faces=Path(made.faces),
