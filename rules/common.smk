@@ -8,6 +8,7 @@ from meanface.shards.layout import layout, shards_for
 from meanface.sources.listing import size_of
 from meanface.sources.source import check_sources, sources_of
 from meanface.sources.state import state_of
+from meanface.workflow.command_line import check_command_line
 from meanface.workflow.config import check_config, with_defaults
 from meanface.workflow.storage import check_storage, use_our_executor
 
@@ -34,6 +35,8 @@ def number_of_shards():
 
 
 try:
+    if IS_MAIN and Path(sys.argv[0]).name in ("snakemake", "__main__.py"):
+        check_command_line(sys.argv[1:], Path("results"))
     config = with_defaults(config, SCHEMA)
     check_config(config, SCHEMA)
     if IN_STORAGE:

@@ -3,8 +3,6 @@
 from functools import cache
 from importlib.util import find_spec
 
-from snakemake.exceptions import WorkflowError
-
 from meanface.shards.plan import NOTHING, outcome_key, read_plan
 from meanface.workflow.memory import encode_mb
 from meanface.workflow.run import PICTURES_OF_PHOTOS
@@ -160,13 +158,14 @@ def picture_files():
 def pairs_file(wildcards):
     """The pairs to score; asked for by the target lfw_accuracy alone."""
     if not config["pairs"]:
-        raise WorkflowError(
-            "pairs: lfw_accuracy needs the path of a pairs.txt, such as --config pairs=pairs.txt"
+        sys.exit(
+            "meanface: pairs: lfw_accuracy needs the path of a pairs.txt, such as"
+            " --config pairs=pairs.txt"
         )
     if not Path(config["pairs"]).exists():
-        raise WorkflowError(f"pairs: there is no file {config['pairs']}")
+        sys.exit(f"meanface: pairs: there is no file {config['pairs']}")
     if config["face"] == "all":
-        raise WorkflowError(
-            "face: lfw_accuracy needs one face per photo, such as --config face=central"
+        sys.exit(
+            "meanface: face: lfw_accuracy needs one face per photo, such as --config face=central"
         )
     return local(config["pairs"])

@@ -29,11 +29,10 @@ with job(snakemake.log[0], snakemake.output):
         zip(roc.threshold, roc.false_positive_rate, roc.true_positive_rate, strict=True),
     )
     write_json(Path(snakemake.output.accuracy), asdict(result))
-    logging.info(
-        "%d pairs, %d unscored: accuracy %.4f, standard error %.4f, area under the ROC curve %.4f",
-        result.pairs,
-        result.unscored,
-        result.accuracy,
-        result.standard_error,
-        result.auc,
+    told = (
+        f"{100 * result.accuracy:.2f} % of {result.pairs:,} pairs called rightly, standard error "
+        f"{100 * result.standard_error:.2f} %, {result.unscored:,} pairs unscored, area under the "
+        f"ROC curve {result.auc:.4f}"
     )
+    logging.info(told)
+    print(f"accuracy  {told}")

@@ -2,8 +2,7 @@
 
 import difflib
 import math
-import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,36 +50,6 @@ def with_defaults(config: Mapping[str, Any], schema: Path) -> dict[str, Any]:
         for key, value in config.items()
     }
     return defaults | given
-
-
-def check_command_line(arguments: Sequence[str]) -> None:
-    """Refuse what Snakemake would read in another way than it is written.
-
-    `arguments` are those of the command `snakemake`. Raises UserError for a second --config, which
-    would replace the first, and for a value that Snakemake would cut at a comment of YAML.
-    """
-    entries: list[str] = []
-    times, is_config = 0, False
-    for argument in arguments:
-        if argument.startswith("-"):
-            option, _, entry = argument.partition("=")
-            is_config = option in ("--config", "-C")
-            times += is_config
-            entries += [entry] * is_config
-        elif is_config:
-            entries.append(argument)
-    if times > 1:
-        raise UserError(
-            "--config is there twice, and the second would replace the first; "
-            "write all keys after one --config"
-        )
-    for entry in entries:
-        key, _, value = entry.partition("=")
-        if " #" in value and value[0] not in "\"'[{":
-            quoted = shlex.quote(f'{key}="{value}"')
-            raise UserError(
-                f"config: {key}: Snakemake would cut the value at ' #'; quote it twice, {quoted}"
-            )
 
 
 def check_config(config: Mapping[str, Any], schema: Path) -> None:

@@ -8,7 +8,7 @@ import yaml
 from meanface.engine.settings import EngineSettings
 from meanface.errors import UserError
 from meanface.sources.source import sources_of
-from meanface.workflow.config import check_command_line, check_config, with_defaults
+from meanface.workflow.config import check_config, with_defaults
 from tests.runs import ROOT
 
 SCHEMA = ROOT / "config/config.schema.yaml"
@@ -165,35 +165,6 @@ def test_an_unknown_key_is_named(key: str, hint: str) -> None:
 def test_what_is_missing_has_its_default_and_words_are_values() -> None:
     config = with_defaults({"photos": "x", "flip": "true", "cache": "None", "md5": "null"}, SCHEMA)
     assert config == DEFAULTS | {"photos": "x", "flip": True, "cache": None}
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["--cores", "4", "--config", "photos=a", "shards=2", "all"],
-        ["-C", "photos=a#b", "--forcerun", "acquire"],
-        ["--config", 'photos="party #2"', "photos='party #2'", "photos=['a #1', b]"],
-        ["pictures", "--cores=4"],
-    ],
-)
-def test_a_command_line_that_is_read_as_it_is_written(arguments: list[str]) -> None:
-    check_command_line(arguments)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        (["--config", "photos=a", "--config", "shards=2"], "after one --config"),
-        (["-C", "photos=a", "--cores", "4", "--config=shards=2"], "after one --config"),
-        (["--config", "photos=/a/party #2", "--cores", "4"], """'photos="/a/party #2"'"""),
-        (["--cores", "4", "--config=cache=my #1"], """'cache="my #1"'"""),
-    ],
-)
-def test_a_command_line_that_snakemake_reads_otherwise(arguments: list[str], told: str) -> None:
-    with pytest.raises(UserError) as raised:
-        check_command_line(arguments)
-    assert told in str(raised.value)
-    assert "\n" not in str(raised.value)
 
 
 def test_a_folder_named_like_a_number_needs_its_place() -> None:
