@@ -1,1 +1,1 @@
-"""Shards: tars of photos with manifests, and the plan of what each encodes."""
+"""Shards: tars of photos with manifests, and the plan of which shard encodes which photo."""

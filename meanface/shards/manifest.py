@@ -15,8 +15,8 @@ class ManifestRow(NamedTuple):
     """One photo of a manifest."""
 
     path: str
-    size: int  # bytes of the photo; 0 and no sha256: it could not be read
-    sha256: str  # hexadecimal; "" where the photo was too large to be read, or could not be
+    size: int  # bytes of the photo; 0 where it could not be read
+    sha256: str  # hexadecimal; "" where the photo was too large, or could not be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,10 @@ class Photo:
 
 
 def identity_of(path: str, *, prefixed: bool = False) -> str:
-    """Give the person a photo shows: the name of its folder, "" where it lies in none.
+    """Give the name of the person in a photo: the name of the photo's folder, or "".
 
-    An archive in a folder, and the source where paths are `prefixed` by its name, are no persons.
+    The name of an archive in a folder is no person. With `prefixed`, paths begin with the name of
+    their source, which is no person either.
     """
     folder = path.rpartition("/")[0]
     if prefixed:
@@ -42,7 +43,7 @@ def identity_of(path: str, *, prefixed: bool = False) -> str:
 
 
 def read_manifest(manifest: Path) -> list[ManifestRow]:
-    """Read a manifest. AccountingError: it is damaged."""
+    """Read a manifest. Raises AccountingError where the manifest is damaged."""
     with manifest.open(encoding="utf-8", newline="") as stream:
         try:
             photos = [ManifestRow(*row) for row in read_rows(stream, MANIFEST)]

@@ -14,10 +14,10 @@ from meanface.shards.manifest import read_manifest
 
 
 def write_contents(manifests: Sequence[Path], target: Path) -> None:
-    """Write the contents of shards to the table `target`, by their manifests.
+    """Write the table CONTENTS of some shards, from their manifests, to `target`.
 
-    A photo that was too large to be read has no known content. Raises AccountingError where a
-    manifest is damaged.
+    A photo that was not read has no known content. Raises AccountingError where a manifest is
+    damaged.
     """
     rows = (
         (manifest.stem, content)
@@ -28,12 +28,12 @@ def write_contents(manifests: Sequence[Path], target: Path) -> None:
 
 
 def plan(tables: Sequence[Path], shards: Path, duplicates: Path) -> int:
-    """Write what each shard is to encode, and what it is not; give the number of contents.
+    """Write which shard encodes which contents; give the number of different contents.
 
-    `tables` are from write_contents. The table `shards` has a row per shard with contents: how many
-    `contents` the shard encodes, and their name, by which a shard that is to be encoded anew is
-    told from one that is not. The table `duplicates` names the contents of a shard that one before
-    it encodes. Takes 130 bytes of memory per content.
+    `tables` are from write_contents. The table `shards`, PLAN, has a row per shard with photos: the
+    number of contents that the shard encodes, and their name, see name_of. A shard is encoded again
+    when this name changes. The table `duplicates`, CONTENTS, has the contents of each shard that an
+    earlier shard encodes. Planning takes 130 bytes of memory per content.
 
     Raises AccountingError where a table is damaged.
     """
@@ -50,26 +50,26 @@ def plan(tables: Sequence[Path], shards: Path, duplicates: Path) -> int:
 
 
 class Planned(NamedTuple):
-    """What a shard is to encode: the number and the name of its contents."""
+    """The number and the name of the contents that a shard encodes."""
 
     contents: int
     name: str
 
 
 def read_plan(shards: Path) -> dict[str, Planned]:
-    """Read the table `shards` of a plan, by shard. AccountingError: it is damaged."""
+    """Read the table `shards` of a plan, by shard. Raises AccountingError: the table is damaged."""
     return {shard: Planned(contents, name) for shard, contents, name in _read(shards, PLAN)}
 
 
 def contents_by_shard(tables: Sequence[Path]) -> Iterator[list[str]]:
-    """Give for each shard with contents those that it encodes, as contents_of does."""
+    """Yield the contents that each shard encodes, for shards with photos, as contents_of does."""
     return (contents for _, contents, _ in _planned(tables))
 
 
 def contents_of(manifest: Path, duplicates: Path) -> list[str]:
-    """Give the contents (sha256, hexadecimal, sorted) that the shard of a manifest is to encode.
+    """Give the contents (sha256, hexadecimal, sorted) that the shard of a manifest encodes.
 
-    A photo that was too large to be read has no known content and is not among them.
+    A photo that was not read has no known content and is left out.
 
     Raises AccountingError where a file is damaged.
     """
@@ -78,25 +78,25 @@ def contents_of(manifest: Path, duplicates: Path) -> list[str]:
 
 
 def name_of(contents: Sequence[str]) -> str:
-    """Give the name of contents: the sha256 (hexadecimal) of their list, a line each."""
+    """Give the name of contents: the sha256 (hexadecimal) of a text with one content per line."""
     lines = chain.from_iterable((content, "\n") for content in contents)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 NOTHING = name_of([])
-"""The name of no contents: that of a shard which encodes nothing."""
+"""The name of an empty list: such a shard encodes nothing."""
 
 
 def outcome_key(fingerprint: str, name: str) -> str:
-    """Give the part of a path that tells outcomes of one engine and one plan from all others.
+    """Give the part of a file name that identifies the engine and the contents of outcomes.
 
-    `fingerprint` is the engine's, `name` that of the contents; both are hexadecimal.
+    `fingerprint` is from EngineSettings.fingerprint, `name` from name_of. Both are hexadecimal.
     """
     return f"{fingerprint[:12]}-{name[:12]}"
 
 
 def _planned(tables: Sequence[Path]) -> Iterator[tuple[str, list[str], list[str]]]:
-    """Give each shard, the contents that it encodes, and those that one before it does."""
+    """Yield each shard, the contents that it encodes, and those that an earlier shard encodes."""
     before: set[bytes] = set()
     for table in tables:
         for shard, rows in groupby(_read(table, CONTENTS), key=itemgetter(0)):

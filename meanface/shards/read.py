@@ -10,12 +10,12 @@ from meanface.shards.manifest import ManifestRow, Photo, read_manifest
 
 
 def read_shard(tar: Path, manifest: Path) -> Iterator[Photo]:
-    """Yield the photos of a shard, sorted by path, one in memory at a time.
+    """Yield the photos of a shard, sorted by path. One photo is in memory at a time.
 
-    Those that were too large to be read are left out.
+    Photos that were not read when the shard was made are left out.
 
-    AccountingError, with the shard and the photo: the tar does not hold exactly the photos of the
-    manifest, byte for byte.
+    Raises AccountingError, which names the shard and the photo, unless the tar holds exactly the
+    photos of the manifest, byte for byte.
     """
     for row, data in read_shard_rows(tar, manifest):
         if row.sha256:
@@ -23,7 +23,7 @@ def read_shard(tar: Path, manifest: Path) -> Iterator[Photo]:
 
 
 def read_shard_rows(tar: Path, manifest: Path) -> Iterator[tuple[ManifestRow, bytes]]:
-    """Yield all rows of the manifest, each with the data in the tar; raise as read_shard does."""
+    """Yield all rows of the manifest, each with its data in the tar. Raises as read_shard does."""
     rows = read_manifest(manifest)
     path = rows[0].path if rows else ""
     try:
@@ -34,7 +34,7 @@ def read_shard_rows(tar: Path, manifest: Path) -> Iterator[tuple[ManifestRow, by
             if extra := archive.next():
                 path = extra.name
                 raise tarfile.ReadError("it is not in the manifest")
-    # tarfile raises OverflowError, where a header announces 2**63 bytes.
+    # tarfile raises OverflowError for a header that announces 2**63 bytes.
     except (tarfile.TarError, OverflowError) as error:
         raise AccountingError(
             f"{tar} does not agree with {manifest} at photo {path!r}: {error}; "

@@ -1,13 +1,13 @@
-"""The shards: deterministic tars of photos, each with a manifest that is its identity.
+"""Split a source into shards: deterministic tars of photos, each with a manifest.
 
-A large source is divided into parts, which are split into shards side by side; a part looks like a
-shard.
+A large source is first divided into parts. The parts are split into shards in parallel. A part has
+the format of a shard.
 
-A shard is a tar of its photos, sorted by path (code points), with zero times and owners: same
-photos, same bytes. Its manifest, a CSV table `path,size,sha256` in the same order, has one row per
-photo. A photo larger than `max_bytes` lies in the tar as an empty member and has an empty `sha256`
-in the manifest beside its true `size`: it is not read, and will fail as `too_large`. A photo that
-could not be read has an empty `sha256` and the size 0, and will fail as `unreadable`.
+The photos in a tar are sorted by path (code points) and have zero times and owners, so that the
+same photos give the same bytes. The manifest has one row per photo, in the same order. A photo
+that is not read is an empty member of the tar and has an empty `sha256` in the manifest:
+one larger than `max_bytes`, with its true `size`, will fail as `too_large`; one that could not be
+read, with the size 0, will fail as `unreadable`.
 """
 
 import hashlib
@@ -55,14 +55,14 @@ def split(
 
     A folder that holds archives, and no photo by its name, is read as the photos in its archives.
 
-    Shard i is `tars[i]` with `manifests[i]`; every photo's path begins with `prefix`. Everything is
-    written under temporary names beside these and gets its name at the end. Takes 350 bytes of
-    memory per photo (650 in a zip) beside 64 MiB of photos.
+    Shard i is `tars[i]` with `manifests[i]`. Every photo's path begins with `prefix`. Files have
+    temporary names until the end. Splitting takes 350 bytes of memory per photo (650 in a zip), and
+    `buffer` bytes for the photos themselves.
 
-    Returns how many `photos` there are, and what was skipped (`directory`, `link`, `ignored`,
-    `not_a_photo`, `raw` for RAW files beside a photo of the same shot, and `unreadable` where not
-    even the name tells whether it is a photo). UserError: no photo at all, two files of one name,
-    or what read_members refuses.
+    Returns the number of `photos`, and of what was skipped: `directory`, `link`, `ignored`,
+    `not_a_photo`, `raw` (a RAW file beside a photo of the same shot), and `unreadable` (where not
+    even the name tells whether the file is a photo). Raises UserError for no photo at all, for two
+    files of one name, and for what read_members refuses.
     """
     counts: Counter[str] = Counter()
     raws: list[str] = []
@@ -133,9 +133,10 @@ def _holds_archives(source: Path, suffixes: frozenset[str], ignore: Sequence[str
 def split_part(
     part: Path, manifest: Path, tars: Sequence[Path], manifests: Sequence[Path], *, parts: int
 ) -> Counter[str]:
-    """Split one of `parts` parts, that split made with its manifest, into shards, as split does.
+    """Split a part, which `split` made with its manifest, into shards, as `split` does.
 
-    Returns how many `photos` there are. Raises AccountingError as read_shard does.
+    `parts` is the number of parts. Returns the number of `photos`. Raises AccountingError as
+    read_shard does.
     """
     counts: Counter[str] = Counter()
     with _drafts(tars, manifests, BUFFER) as drafts:
@@ -148,10 +149,10 @@ def split_part(
 
 @contextmanager
 def _drafts(tars: Sequence[Path], manifests: Sequence[Path], buffer: int) -> Iterator["_Drafts"]:
-    """Give drafts of shards, which the block fills; then finish them."""
+    """Give drafts of shards. The block fills them; after the block they become the shards."""
     with ExitStack() as stack:
-        # The stack takes their final names in reverse: the manifests, which the next stage asks
-        # for, come last.
+        # The stack gives files their final names in reverse order. The next stage asks for the
+        # manifests, so they come last.
         manifest_parts = [stack.enter_context(replacing(manifest)) for manifest in manifests]
         drafts = _Drafts([stack.enter_context(replacing(tar)) for tar in tars], buffer)
         yield drafts
@@ -160,7 +161,7 @@ def _drafts(tars: Sequence[Path], manifests: Sequence[Path], buffer: int) -> Ite
 
 
 class _Drafts:
-    """Shards while they are written; some of their photos are still in memory."""
+    """Shards while they are written. Up to `buffer` bytes of photos are still in memory."""
 
     def __init__(self, parts: Sequence[Path], buffer: int) -> None:
         self.all = [_Draft(part) for part in parts]
@@ -189,7 +190,7 @@ class _Record(NamedTuple):
 
 
 class _Draft:
-    """A shard while it is written: its photos lie in order of arrival."""
+    """A shard while it is written. The photos lie in order of arrival."""
 
     def __init__(self, part: Path) -> None:
         self.part = part
@@ -199,13 +200,13 @@ class _Draft:
         part.write_bytes(b"")
 
     def add(self, path: str, size: int, data: bytes | None) -> int:
-        """Add a photo, without its data where it was too large to be read.
+        """Add a photo, with no data where the photo was not read.
 
-        Gives the number of bytes it takes in memory until they are flushed.
+        Gives the number of bytes that the photo takes in memory until `flush`.
         """
         digest = b"" if data is None else hashlib.sha256(data).digest()
         data = data or b""
-        # PAX: the names are UTF-8 wherever they are read, and of any length.
+        # In PAX headers, names are UTF-8 on every platform, and of any length.
         header = tarfile.TarInfo(path)
         header.size = len(data)
         chunks = (
@@ -220,13 +221,13 @@ class _Draft:
 
     def flush(self) -> None:
         if self.pending:
-            # Opened anew each time: there may be more shards than a process may have files open.
+            # Opened again each time: a process may have fewer open files than there are shards.
             with self.part.open("ab") as stream:
                 stream.writelines(self.pending)
             self.pending.clear()
 
     def finish(self, manifest: Path) -> None:
-        """Bring the photos into order and write the end of the tar, and the manifest."""
+        """Sort the photos by path, write the end of the tar, and write the manifest."""
         photos = {path: record for path, record in self.records.items() if record}
         order = sorted(photos)
         is_gapless = self.end == sum(record.end - record.start for record in photos.values())
