@@ -1,4 +1,4 @@
-"""The failure accounting: every photo is either encoded or failed, never lost, never both."""
+"""Accounting: every photo is either encoded or failed. No photo is lost or counted twice."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -13,10 +13,10 @@ def check_accounts(
     failed: Iterable[str],
     name: Callable[[str], str] = str,
 ) -> None:
-    """Check that `photos` are exactly the `encoded` and the `failed` together.
+    """Check that each of `photos` is in `encoded` or in `failed`, and nothing else is.
 
-    Photos go by their sha256; `encoded` may have one more than once (a row per face). Raises
-    AccountingError that names `where` and a photo, called as `name` calls it.
+    Photos are given by their sha256. `encoded` may repeat a photo (a row per face). Raises
+    AccountingError, which names `where` and a photo; `name` translates the sha256 for people.
     """
     accounted = Counter(set(encoded))
     accounted.update(failed)

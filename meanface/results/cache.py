@@ -1,10 +1,13 @@
-"""What earlier runs found out about photos, by their content: nothing is encoded twice.
+"""The cache of outcomes: a photo that an earlier run encoded is not encoded again.
 
-A cache lies in a folder or at any other address that fsspec knows (`s3://bucket/cache`). Each
-engine (its fingerprint) has a folder of its own, with a zip file for each shard, of the two files
-that encode writes, and an index, by which the photos of a shard that has changed are found. Files
-are named for the contents of their shard, so that none changes while others may look into it.
-A file that is damaged or missing costs time and nothing else.
+A cache is a folder or any other address that fsspec knows (`s3://bucket/cache`). Each engine has a
+folder in the cache, named by its fingerprint:
+
+* A zip file per shard, with the two files that encode writes. Its name is that of the shard's
+  contents, see plan.name_of. So a file never changes while another job reads it.
+* An index, which finds the outcomes of photos that were in another shard.
+
+A file that is damaged or missing costs only time.
 """
 
 import io

@@ -1,4 +1,4 @@
-"""The encode stage: the contents planned for a shard become embeddings and a table of outcomes."""
+"""The encode stage: the photos planned for a shard become embeddings and a table of outcomes."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
@@ -30,12 +30,12 @@ def encode_shard(
     embeddings: Path,
     table: Path,
 ) -> ShardCounts:
-    """Encode what is planned of a shard, `batch` photos at a time, and write its two results.
+    """Encode the planned contents of a shard, `batch` photos at a time; write the two results.
 
-    `planned` is from plan.contents_of, the results are described in write_outcomes. `encode` gives
-    the outcomes of batches, in order. What the cache knows is taken from there.
+    `planned` is from plan.contents_of. write_outcomes describes the results, `embeddings` and
+    `table`. Outcomes in the cache are reused.
 
-    Raises AccountingError where the shard is damaged or photos and results do not add up.
+    Raises AccountingError where the shard is damaged, or a content has no outcome.
     """
     name = name_of(planned)
     known = cache.recall(name, planned) if cache else {}
@@ -63,7 +63,7 @@ def encode_shard(
 def _encoded(
     encode: Encode, photos: Iterable[Photo], wanted: set[str], batch: int
 ) -> dict[str, Outcome]:
-    """Encode the photos with wanted contents, each content once; nothing is read for none."""
+    """Encode each wanted content once. Where none is wanted, no photo is read."""
     contents: list[str] = []
 
     def batches() -> Iterator[list[Photo]]:

@@ -1,4 +1,4 @@
-"""The exact sums of vectors and of their products, from which mean and covariance follow."""
+"""Exact sums of vectors and of their products, and from these the mean and the covariance."""
 
 import math
 
@@ -8,28 +8,28 @@ from numpy.typing import NDArray
 # A finite float32 is a multiple of 2**-149 (IEEE 754 binary32).
 _LOWEST_EXPONENT = -149
 CHUNK = 2**13  # rows at a time
-# The products of two slices of 20 bits, summed over 2**13 rows, stay within the 53 bits of a
-# float64, in whatever order BLAS adds them.
+# Products of two slices of 20 bits, summed over 2**13 rows, fit into the 53 bits of a float64. So
+# BLAS may add them in any order.
 _SLICE_BITS = 20
 
 
 class ExactMoments:
     """The exact sums of float32 vectors of `dimensions` numbers and of their products.
 
-    The vectors are cut into slices of few bits, so that BLAS multiplies and adds them without
-    rounding, and the results are summed as integers: K. Ozaki, T. Ogita, S. Oishi and S. M. Rump,
-    "Error-free transformations of matrix multiplication by using fast routines of matrix
+    Vectors are cut into slices of few bits, which BLAS multiplies and adds without rounding. The
+    results are summed as integers. The method is that of K. Ozaki, T. Ogita, S. Oishi and S. M.
+    Rump, "Error-free transformations of matrix multiplication by using fast routines of matrix
     multiplication and its applications", Numerical Algorithms 59 (2012), 95-118.
     """
 
     def __init__(self, dimensions: int) -> None:
         self.count = 0
-        # Python's integers, in units of 2**-149 and of 2**-298.
+        # Python integers of any size, in units of 2**-149 and of 2**-298.
         self._sums = np.zeros(dimensions, dtype=object)
         self._products = np.zeros((dimensions, dimensions), dtype=object)
 
     def add(self, vectors: NDArray[np.float32]) -> None:
-        """Add the rows of a float32 array (n, dimensions). ValueError: one is not finite."""
+        """Add the rows of a float32 array (n, dimensions). ValueError: a number is not finite."""
         if not np.isfinite(vectors).all():
             raise ValueError("an embedding is not finite")
         for start in range(0, len(vectors), CHUNK):
@@ -46,7 +46,7 @@ class ExactMoments:
                 self._products += _integers(products[i, :, j]) << first + second
 
     def mean(self) -> NDArray[np.float64]:
-        """Give the mean, float64 (dimensions,), the bits of ExactSum's. ValueError: no vectors."""
+        """Give the mean, float64 (dimensions,), equal to ExactSum's. ValueError: no vectors."""
         if not self.count:
             raise ValueError("the mean of no vectors")
         sums: NDArray[np.float64] = (self._sums / 2**-_LOWEST_EXPONENT).astype(np.float64)
@@ -55,7 +55,7 @@ class ExactMoments:
     def covariance(self) -> NDArray[np.float64]:
         """Give the sample covariance (divided by count - 1), float64 (dimensions, dimensions).
 
-        Correctly rounded. All nan where fewer than two vectors were added.
+        Each number is correctly rounded. All are nan for fewer than two vectors.
         """
         if self.count < 2:
             return np.full(self._products.shape, np.nan)
@@ -67,16 +67,16 @@ class ExactMoments:
 
 
 def _slices(vectors: NDArray[np.float32]) -> tuple[list[int], NDArray[np.float64]]:
-    """Cut vectors (n, d) into units [k] and slices (n, k, d), as many as the numbers' range needs.
+    """Cut vectors (n, d) into slices (n, k, d) with units (k,); k depends on the numbers' range.
 
-    A slice holds integers of at most 20 bits or 2**20, and vectors are exactly the sum over k of
-    slices[:, k] * 2**(units[k] - 149).
+    A slice holds integers up to 2**20. The vectors equal the sum over k of
+    slices[:, k] * 2**(units[k] - 149), exactly.
     """
     units, slices = [], []
     rest = vectors.astype(np.float64)
     while largest := float(np.abs(rest).max(initial=0)):
         exponent = max(math.frexp(largest)[1] - _SLICE_BITS, _LOWEST_EXPONENT)
-        # Powers of two: neither the division nor the product nor the difference rounds.
+        # With powers of two, the division, the product and the difference do not round.
         slices.append(np.rint(rest / 2.0**exponent))
         rest -= slices[-1] * 2.0**exponent
         units.append(exponent - _LOWEST_EXPONENT)

@@ -24,12 +24,12 @@ from meanface.results.outcomes import read_tables_of_outcomes
 from meanface.results.statistics import distances
 from meanface.shards.manifest import identity_of
 
-_HELD = 1 << 14  # rows in memory at once; each lies on a page, 4 KiB, of its own
+_HELD = 1 << 14  # rows written before their pages are freed: each row touches a page of 4 KiB
 
 
 @dataclass(frozen=True)
 class ShardFiles:
-    """What shard and encode wrote for one shard."""
+    """The files of one shard: what the stages shard and encode wrote."""
 
     manifest: Path
     embeddings: Path
@@ -38,9 +38,9 @@ class ShardFiles:
 
 @dataclass(frozen=True)
 class Counts:
-    """What a run came to; `photos` is the sum of `encoded` and `failed`.
+    """The counts of a run; photos = encoded + failed.
 
-    `duplicates` are photos whose content another photo has as well, all but the first of each.
+    `duplicates` counts the photos whose content an earlier photo has.
     """
 
     photos: int
@@ -65,13 +65,13 @@ def merge(
 ) -> Counts:
     """Merge the shards into `mean` (float64 (128,)), `embeddings` (float32 (n, 128)) and tables.
 
-    Rows are sorted by path; row i of `embeddings` belongs to row i of `faces`, of which `parquet`
-    is a copy. The mean is summed exactly, so that it is the same to the last bit for any number and
-    order of shards; with `deduplicate` each content counts once in it, whatever its photos.
-    `prefixed`: paths begin with the name of their source, which is no person.
+    Rows are sorted by path. Row i of `embeddings` belongs to row i of `faces`. `parquet` is a copy
+    of `faces`. The mean is summed exactly, and so has the same bits for any number and order of
+    shards. With `deduplicate`, each content counts once in the mean. `prefixed`: paths begin with
+    the name of their source, which is no person.
 
-    Raises AccountingError where a photo is lost or counted twice, UserError where there is no
-    embedding at all; then no result is written.
+    Raises AccountingError where a photo is lost or counted twice, and UserError where there is no
+    embedding at all. Then no result is written.
     """
     photos = (
         read_tables([shard.manifest for shard in shards], MANIFEST).combine_chunks().to_pandas()
@@ -116,7 +116,7 @@ def merge(
 
 
 def _number_contents(*tables: pd.DataFrame) -> "pd.Index[str]":
-    """Put a number, `content`, in the place of each `sha256`; give the sha256 of each number."""
+    """Replace each `sha256` by a number, `content`. Give the sha256 of each number."""
     hashes = pd.concat([table.pop("sha256") for table in tables])
     numbers, unique = pd.factorize(hashes)
     names: pd.Index[str] = unique
@@ -134,7 +134,7 @@ def _check_outcomes(
     failed: pd.DataFrame,
     names: "pd.Index[str]",
 ) -> None:
-    """Check that every content has one outcome, from the first shard that has such a photo."""
+    """Check that every content has one outcome, in the first shard that holds the content."""
     if (twice := photos.loc[photos["path"].duplicated(), "path"]).size:
         raise AccountingError(f"{twice.iloc[0]!r} is in two shards")
     key = ["shard", "content"]
@@ -168,7 +168,7 @@ def _failures(
 
 
 def _faces(photos: pd.DataFrame, found: pd.DataFrame, prefixed: bool) -> pd.DataFrame:
-    """The table of faces, but for the distance, with `row`, that of its embedding in the shards."""
+    """Give the table FACES without `distance`. `row` numbers the embeddings of all shards."""
     found["row"] = np.arange(len(found))
     table = photos.drop(columns="size").merge(found, on="content").sort_values(["path", "row"])
     path = table["path"]
@@ -199,9 +199,9 @@ def _write_embeddings(
     rows: NDArray[np.int64],
     deduplicate: bool,
 ) -> ExactSum:
-    """Write the embeddings, row rows[i] of the shards' as row i; give their sum.
+    """Write the embeddings in the order of the table of faces; give their sum.
 
-    Shard i has in_shard[i] rows.
+    Row i is row rows[i] of the embeddings of all shards. Shard i has in_shard[i] rows.
     """
     total = ExactSum(DIMENSIONS)
     position = np.argsort(rows, kind="stable")

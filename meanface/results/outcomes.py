@@ -1,7 +1,7 @@
-"""What became of photos: faces with their embeddings, or failures; and the files that hold it.
+"""The files of outcomes: a table of faces and failures, and the embeddings of the faces.
 
-These files go by content, not by name: the key of a row is the sha256 of the photo, so that they
-stay true when photos are renamed, and may be kept for later runs.
+The key of a row is the sha256 of the photo's content, not its path. So the files stay valid when
+photos are renamed, and the cache keeps them for later runs.
 """
 
 import io
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 
 def write_outcomes(outcomes: Mapping[str, Outcome], embeddings: Path, table: Path) -> None:
-    """Write outcomes, given by the sha256 of their photos, in this order.
+    """Write the outcomes of photos, given by sha256, in this order.
 
-    `table` gets a row per face, or one with a `reason` for a photo that failed; `embeddings` gets
-    float32 (n, 128), whose row i belongs to the table's i-th row of a face.
+    `table`, OUTCOMES, gets a row per face, and a row with a `reason` per photo that failed.
+    `embeddings`, float32 (n, 128), has a row for each row of a face, in the same order.
     """
     faces = [
         face
@@ -42,10 +42,10 @@ def write_outcomes(outcomes: Mapping[str, Outcome], embeddings: Path, table: Pat
 
 
 def read_outcomes(embeddings: BinaryIO, table: BinaryIO) -> dict[str, Outcome]:
-    """Read what write_outcomes wrote. ValueError: it is damaged."""
+    """Read what write_outcomes wrote. Raises ValueError where a file is damaged."""
     try:
         rows = np.load(embeddings, allow_pickle=False)
-    except Exception as error:  # numpy reads the header as Python, in which anything may go wrong
+    except Exception as error:  # numpy parses the header as Python, which may raise anything
         raise ValueError(f"the embeddings are damaged: {error}") from error
     text = io.TextIOWrapper(table, encoding="utf-8", newline="")
     lines = list(read_rows(text, OUTCOMES, gaps=True))
@@ -72,11 +72,12 @@ def read_outcomes(embeddings: BinaryIO, table: BinaryIO) -> dict[str, Outcome]:
 
 
 def read_tables_of_outcomes(sources: Sequence[Path]) -> "tuple[pd.DataFrame, pd.DataFrame]":
-    """Read the tables of all shards: the rows of faces, and those of failures.
+    """Read the tables of all shards: the rows of faces, and the rows of failures.
 
-    Both have the number of a row's table as `shard`. AccountingError names a damaged table.
+    In both, `shard` is the number of a row's table. Raises AccountingError that names a damaged
+    table.
     """
-    import pyarrow.compute as pc  # half a second that an encode job need not spend
+    import pyarrow.compute as pc  # takes half a second, which encode jobs save
 
     table = read_tables(sources, OUTCOMES, gaps=True)
     is_face = pc.equal(table["reason"], "")
@@ -86,7 +87,7 @@ def read_tables_of_outcomes(sources: Sequence[Path]) -> "tuple[pd.DataFrame, pd.
             number = faces.filter(pc.is_null(column))["shard"][0].as_py()
             raise AccountingError(f"{sources[number]} is damaged: a face lacks a value")
     failures = table.filter(pc.invert(is_face)).select(["sha256", *FAILURE, "shard"])
-    del table  # what remains are copies
+    del table  # frees memory: the two tables are copies
     return faces.combine_chunks().to_pandas(), failures.combine_chunks().to_pandas()
 
 

@@ -38,9 +38,9 @@ def settling_curve(
 def settling(
     embeddings: NDArray[np.float32], mean: NDArray[np.float64], counts: Sequence[int]
 ) -> NDArray[np.float64]:
-    """Give how far from `mean` (d,) the mean of the first k embeddings (n, d) is, for k in counts.
+    """Give the distance of the mean of the first k embeddings (n, d) to `mean` (d,), for k in counts.
 
-    Euclidean; `counts` are ascending, each from 1 to n.
+    Distances are Euclidean. `counts` are ascending, each from 1 to n.
     """
     starts = np.array([0, *counts[:-1]])
     embeddings = embeddings[: counts[-1]]
@@ -51,11 +51,11 @@ def settling(
 def chance(
     covariance: NDArray[np.float64], count: int, counts: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Give how far from the mean of `count` photos the mean of k of them is, for k in counts.
+    """Give the expected distance of the mean of k photos to the mean of all, for k in counts.
 
-    The root mean square over all ways to draw k without putting back, where `covariance` (d, d)
-    divides by count - 1: W. G. Cochran, "Sampling Techniques", 3rd ed., theorem 2.2, summed over
-    the dimensions.
+    k of `count` photos are drawn without replacement. The distance is the root mean square over all
+    draws: W. G. Cochran, "Sampling Techniques", 3rd ed., theorem 2.2, summed over the dimensions.
+    `covariance` (d, d) is the sample covariance (divided by count - 1).
     """
     variance = np.trace(covariance)
     return np.asarray(np.sqrt(variance * np.maximum(1 / counts - 1 / count, 0)))

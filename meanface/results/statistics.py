@@ -1,6 +1,6 @@
-"""The statistics stage: how the embeddings scatter about their mean, and whom they come from.
+"""The statistics stage: how embeddings scatter about their mean, and the mean of each person.
 
-Sums are exact and rounded at the end, so that no order of rows, shards or cores changes a bit.
+Sums are exact and rounded once, so that the order of rows, shards or cores changes no bit.
 """
 
 import math
@@ -21,8 +21,8 @@ from meanface.files.tables import read_table, write_table
 from meanface.results.exact_moments import CHUNK, ExactMoments
 from meanface.results.exact_sum import ExactSum
 
-# An ExactSum costs milliseconds however few it adds; math.fsum's lists grow with the rows. From
-# about this number of rows on they take as long.
+# An ExactSum takes milliseconds for any number of rows, math.fsum a time that grows with the rows.
+# From about this number of rows on, ExactSum is faster.
 _MANY = 2**10
 
 
@@ -30,12 +30,15 @@ _MANY = 2**10
 class Statistics:
     """The moments of `count` embeddings.
 
-    `mean` float64 (128,) is their arithmetic mean, `unit_mean` the same direction at length 1 (nan
-    where the mean is zero). `covariance` float64 (128, 128) is that of a sample, divided by
-    count - 1 and correctly rounded; `standard_deviation` (128,) is the root of its diagonal, and
-    `standard_error` (128,), that of the mean, is standard_deviation / sqrt(count), as if the
-    embeddings were independent. One embedding does not tell how others scatter: the last three are
-    nan for it.
+    * `mean`, float64 (128,): the arithmetic mean.
+    * `unit_mean`, (128,): the mean scaled to length 1; nan where the mean is zero.
+    * `covariance`, float64 (128, 128): the sample covariance, divided by count - 1, correctly
+      rounded.
+    * `standard_deviation`, (128,): the square root of the covariance's diagonal.
+    * `standard_error`, (128,): standard_deviation / sqrt(count), which takes the embeddings for
+      independent.
+
+    The last three are nan for a single embedding.
     """
 
     count: int
@@ -47,18 +50,21 @@ class Statistics:
 
     @property
     def error_of_mean(self) -> float:
-        """The standard error of the mean as a distance: the length of `standard_error`, or nan."""
+        """The standard error of the mean as a distance: the length of `standard_error`."""
         return math.sqrt(np.trace(self.covariance) / self.count)
 
 
 @dataclass(frozen=True)
 class Identities:
-    """The persons, sorted by name (by code point), one row each; "" has the photos in no folder.
+    """k persons, sorted by name (by code point). The name "" has the photos in no folder.
 
-    `photos` int64 (k,) counts a person's embeddings. `means` float64 (k, 128) are their arithmetic
-    means: the exact sum, rounded once, divided by the number. `spread` float64 (k,) is the root
-    mean square of the distances of a person's embeddings to that person's mean, 0 for one photo.
-    `distance` float64 (k,) is the distance of a person's mean to the mean of all embeddings.
+    * `photos`, int64 (k,): the number of a person's embeddings.
+    * `means`, float64 (k, 128): a person's mean, which is the exact sum, rounded once, divided by
+      the number.
+    * `spread`, float64 (k,): the root mean square distance of a person's embeddings to the person's
+      mean; 0 for one photo.
+    * `distance`, float64 (k,): the distance of a person's mean to the mean of all embeddings.
+
     Distances are Euclidean.
     """
 
@@ -74,7 +80,7 @@ def distances(
 ) -> NDArray[np.float64]:
     """Give the Euclidean distances of embeddings (n, 128) to a mean (128,), float64 (n,).
 
-    The distance of a row has the same bits whatever the other rows and their number.
+    The bits of a row's distance do not depend on the other rows.
     """
     result = np.empty(len(embeddings))
     for start in range(0, len(embeddings), CHUNK):
@@ -89,7 +95,7 @@ def _squared_distances(
 ) -> NDArray[np.float64]:
     """Give the squared distances of rows (n, d) to one centre (d,) or one each (n, d)."""
     total = np.zeros(len(rows))
-    # BLAS and np.sum choose their order of adding by the shape and the processor.
+    # Not BLAS or np.sum: their order of adding depends on the shape and on the processor.
     for column, centre in zip(rows.T, centres.T, strict=True):
         difference = column - centre
         total += difference * difference
@@ -97,7 +103,7 @@ def _squared_distances(
 
 
 def statistics_of(moments: ExactMoments) -> Statistics:
-    """Give the statistics of what was added to `moments`. ValueError: nothing was."""
+    """Give the statistics of the vectors in `moments`. Raises ValueError: no vectors."""
     mean, covariance = moments.mean(), moments.covariance()
     length = math.sqrt(math.fsum(mean * mean))
     standard_deviation = np.sqrt(np.diagonal(covariance))
@@ -123,9 +129,10 @@ def identities_of(
     identities: "pd.Series[str]",
     mean: NDArray[np.float64],
 ) -> Identities:
-    """Give the persons of some `rows` of embeddings (n, 128).
+    """Give the persons in some `rows` of embeddings (n, 128).
 
-    identities[i] names the person of row rows[i]; `mean` float64 (128,) is that of all these rows.
+    identities[i] is the name of the person in row rows[i]. `mean`, float64 (128,), is the mean of
+    all these rows.
     """
     codes, names = pd.factorize(identities, sort=True)
     photos = np.bincount(codes, minlength=len(names))
@@ -153,7 +160,7 @@ def _mean(embeddings: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[n
     """Give the mean of some rows: the exact sum, rounded once, divided by their number."""
     if len(rows) < _MANY:
         sums = [math.fsum(column) for column in embeddings[rows].T.tolist()]
-        return np.array(sums) / len(rows) + 0.0  # no -0.0, like ExactSum
+        return np.array(sums) / len(rows) + 0.0  # + 0.0: ExactSum gives no -0.0 either
     total = ExactSum(embeddings.shape[1])
     for part in _chunks(rows):
         total.add(embeddings[part])
@@ -175,15 +182,16 @@ def write_statistics(
     identity_means: Path,
     mean_by_identity: Path,
 ) -> Identities:
-    """Write the statistics of the merged `embeddings` (row i belongs to row i of `faces`).
+    """Write the statistics of the merged `embeddings`. Row i belongs to row i of `faces`.
 
-    `deduplicate` leaves out the rows whose photo has the content of an earlier one
-    (`duplicate_of`). Written are `statistics` (.npz, the fields of Statistics), `identities` (CSV,
-    IDENTITIES, distances rounded to 6 decimals), `identity_means` (float64 (k, 128), row i belongs
-    to row i of `identities`) and `mean_by_identity` (float64 (128,), the mean of those k rows:
-    each person counts once).
+    `deduplicate` leaves out photos whose content an earlier photo has (`duplicate_of`). Results:
 
-    Raises AccountingError where the three files do not belong together; then nothing is written.
+    * `statistics`: .npz, the fields of Statistics.
+    * `identities`: CSV, IDENTITIES, distances rounded to 6 decimals.
+    * `identity_means`: float64 (k, 128); row i belongs to row i of `identities`.
+    * `mean_by_identity`: float64 (128,), the mean of these k rows, in which each person counts once.
+
+    Raises AccountingError where the three files do not belong together. Then nothing is written.
     """
     vectors = np.asarray(np.load(embeddings, mmap_mode="r", allow_pickle=False))
     table = read_table(faces, FACES, ["identity", "duplicate_of"])
@@ -201,7 +209,7 @@ def write_statistics(
     if not np.array_equal(whole.mean, np.load(mean, allow_pickle=False)):
         raise AccountingError(f"{mean} is not the mean of {whole.count} rows of {embeddings}")
     persons = identities_of(vectors, rows, table["identity"], whole.mean)
-    # By columns: a list of all means would need a gigabyte for a few hundred thousand persons.
+    # Column by column: a list of all means takes a gigabyte for a few hundred thousand persons.
     sums = np.array([math.fsum(column.tolist()) for column in persons.means.T])
 
     with replacing(statistics) as part_file, part_file.open("wb") as stream:

@@ -1,8 +1,8 @@
 """Verification: do two photos show the same person? Scored by the protocol of LFW.
 
 Two photos are called the same person when the Euclidean distance of their embeddings is below a
-threshold. A pair with a photo that has no embedding is "unscored": it lies at infinite distance,
-so that it is called different at every threshold.
+threshold. A pair with a photo that has no embedding is "unscored": its distance is infinite, so
+that the pair is called different at every threshold.
 
 The protocol and the format of pairs.txt: Huang, Ramesh, Berg and Learned-Miller, "Labeled Faces in
 the Wild", University of Massachusetts, Amherst, Technical Report 07-49, 2007.
@@ -24,7 +24,7 @@ _NUMBER = re.compile(r"[0-9]{1,9}")
 
 @dataclass(frozen=True)
 class Pair:
-    """Two photos by their names, such as `Zico/Zico_0001`; `fold` counts from 0."""
+    """Two photos, by names such as `Zico/Zico_0001`. `fold` counts from 0."""
 
     fold: int
     first: str
@@ -34,7 +34,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Fold:
-    """The share of a fold's pairs called rightly at the threshold chosen on the other folds."""
+    """The accuracy on a fold's pairs, at the threshold that is best for the other folds."""
 
     threshold: float
     accuracy: float
@@ -45,9 +45,9 @@ class Fold:
 class Verification:
     """The scores of a list of pairs.
 
-    `accuracy` is the mean over the folds, `standard_error` the standard deviation over the folds
-    (n - 1) divided by the square root of their number, `auc` the area under the ROC curve.
-    `unscored_same` of the `unscored` pairs show the same person and so count as wrong.
+    `accuracy` is the mean over the folds. `standard_error` is the standard deviation over the folds
+    (n - 1) divided by the square root of their number. `auc` is the area under the ROC curve.
+    `unscored_same` of the `unscored` pairs show the same person, and so count as wrong.
     """
 
     accuracy: float
@@ -68,7 +68,7 @@ class Roc:
     true_positive_rate: NDArray[np.float64]
 
     def area(self) -> float:
-        """Give the area under the curve; pairs of equal distance count half."""
+        """Give the area under the curve. Pairs of equal distance count half."""
         return float(np.trapezoid(self.true_positive_rate, self.false_positive_rate))
 
 
@@ -79,7 +79,7 @@ def read_pairs(path: Path) -> list[Pair]:
     tab, or n alone for one fold. Each fold then has n lines `name i j` (the same person) and n
     lines `name i other j` (different persons), separated by tabs.
 
-    Raises UserError, with the number of the line, if the file is anything else.
+    Raises UserError, which names the line, for any other file.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").rstrip().split("\n")
@@ -135,7 +135,7 @@ def _read_pair(line: str, *, fold: int, same: bool, place: str) -> Pair:
 
 
 def photo_name(path: str) -> str:
-    """Give the name by which a pair refers to a photo: its last folder and its stem."""
+    """Give the name of a photo in pairs.txt: the last folder and the stem of its path."""
     parts = PurePosixPath(path)
     return f"{parts.parent.name}/{parts.stem}"
 
@@ -148,11 +148,11 @@ def pair_distances(
 ) -> NDArray[np.float64]:
     """Give the Euclidean distance of each pair, float64 (len(pairs),), infinite where unscored.
 
-    `photos` are the paths of `embeddings`, float32 (len(photos), dimensions), row by row;
-    `failed` are the paths of the photos without an embedding.
+    `photos` are the paths of `embeddings`, float32 (len(photos), dimensions), row by row. `failed`
+    are the paths of the photos without an embedding.
 
-    Raises UserError if a pair's photo is in neither list or could be more than one photo, if a
-    photo has more than one row, or if the numbers of rows differ.
+    Raises UserError where a pair's photo is in neither list, or is the name of two photos, where a
+    photo has several rows, and where the numbers of rows differ.
     """
     if len(photos) != len(embeddings):
         raise UserError(
@@ -201,8 +201,8 @@ def _rows_by_name(
 def verify(pairs: Sequence[Pair], distances: NDArray[np.float64]) -> Verification:
     """Score the pairs by their distances, float64 (len(pairs),), infinite where unscored.
 
-    Raises UserError if there is only one fold: a threshold chosen on the pairs that it is then
-    tried on would flatter the result.
+    Raises UserError for a single fold: the threshold would be chosen on the pairs that it is tried
+    on, which flatters the result.
     """
     same = np.array([pair.same for pair in pairs], dtype=np.bool_)
     fold = np.array([pair.fold for pair in pairs], dtype=np.intp)
@@ -234,10 +234,10 @@ def _score_fold(
 
 
 def best_threshold(same: NDArray[np.bool_], distances: NDArray[np.float64]) -> float:
-    """Give the threshold at which most pairs are called rightly.
+    """Give the threshold at which most pairs are called correctly.
 
-    Of several that are equally good, the one in the middle of their range, or the smaller of two:
-    it leans neither to "same" nor to "different".
+    Of several equally good thresholds, the middle one favours neither "same" nor "different". Of
+    two in the middle, the smaller one is given.
     """
     thresholds = _thresholds(distances)
     true_positives = _count_below(distances[same], thresholds)
@@ -248,10 +248,10 @@ def best_threshold(same: NDArray[np.bool_], distances: NDArray[np.float64]) -> f
 
 
 def roc_curve(same: NDArray[np.bool_], distances: NDArray[np.float64]) -> Roc:
-    """Give the rates at every threshold that tells the pairs apart in another way.
+    """Give the rates at every threshold that changes the call of a pair.
 
-    The rates are shares of all pairs of a class, the unscored ones too. The last threshold is
-    infinite and stands for calling every pair the same, so that the curve ends at (1, 1).
+    The rates are shares of all pairs of a class, unscored pairs included. The last threshold is
+    infinite: every pair is called the same, so that the curve ends at (1, 1).
     """
     thresholds = _thresholds(distances)
     positives, negatives = distances[same], distances[~same]
@@ -263,9 +263,9 @@ def roc_curve(same: NDArray[np.bool_], distances: NDArray[np.float64]) -> Roc:
 
 
 def _thresholds(distances: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give the midpoints between neighbouring distances, one below the first, one above the last.
+    """Give the midpoints between neighbouring distances, and one threshold at either end.
 
-    The one below is half the smallest distance, the one above half a unit beyond the largest.
+    The first threshold is half the smallest distance. The last is the largest distance plus 0.5.
     """
     scored = np.unique(distances[np.isfinite(distances)])
     bounds = np.concatenate(([0.0], scored, [scored.max(initial=0.0) + 1.0]))
