@@ -1,1 +1,1 @@
-"""Figures and the pixels they show."""
+"""Pictures and tables of the report: what they show, and how they are drawn."""

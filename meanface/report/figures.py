@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import altair as alt
 
 
-# M. Okabe and K. Ito's palette, whose colours colour-blind readers can tell apart.
+# The palette of M. Okabe and K. Ito, which colour-blind readers can tell apart.
 BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = (
     "#0072B2",
     "#D55E00",
@@ -35,7 +35,7 @@ PALE = "#E4E4E4"
 
 WIDTH = 7.2  # inches, as wide as a printed page
 
-# For names in scripts that DejaVu lacks; those that are installed.
+# Fonts for scripts that DejaVu lacks. matplotlib warns of fonts that are not installed.
 _FALLBACKS = ("Noto Sans CJK JP", "WenQuanYi Zen Hei", "Hiragino Sans", "Noto Sans Devanagari")
 _INSTALLED = {font.name for font in fontManager.ttflist}
 
@@ -51,7 +51,7 @@ _STYLE: dict[Any, Any] = {
     "grid.color": PALE,
     "grid.linewidth": 0.6,
     "legend.frameon": False,
-    # A file name may hold dollar signs.
+    # Else dollar signs in a file name begin mathematics.
     "text.parse_math": False,
 }
 _TITLE: dict[str, Any] = {"fontweight": "bold", "fontsize": 10.5}
@@ -59,18 +59,17 @@ _TITLE_LETTERS = 78  # in a line
 
 
 class Tile(NamedTuple):
-    """A picture of a contact sheet, RGB uint8 (height, width, 3), and the lines below it."""
+    """A picture of a contact sheet, RGB uint8 (height, width, 3), with lines of text below."""
 
     picture: NDArray[np.uint8] | None
-    """None: there is nothing to show."""
+    """None: the text `instead` is shown."""
     lines: Sequence[str]
-    """At most three; a line that is too long loses its middle."""
+    """At most three. A line that is too long loses its middle."""
     instead: str = ""
-    """The text where there is no picture."""
 
 
 def new_figure(title: str, height: float = 4) -> Figure:
-    """Give a figure of `height` inches below a title, which says the finding."""
+    """Give an empty figure of `height` inches. The title says what the figure shows."""
     mpl.rcParams.update(_STYLE)
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     figure.suptitle(_balanced(title), x=0.01, ha="left", **_TITLE)
@@ -78,17 +77,17 @@ def new_figure(title: str, height: float = 4) -> Figure:
 
 
 def _balanced(title: str) -> str:
-    """Break a title into as few lines as there must be, of about the same length."""
+    """Break a title into as few lines as possible, of about the same length."""
     least = len(textwrap.wrap(title, _TITLE_LETTERS))
     tries = (textwrap.wrap(title, width) for width in range(1, _TITLE_LETTERS + 1))
     return "\n".join(next(lines for lines in tries if len(lines) == least))
 
 
 def contact_sheet(title: str, sections: Mapping[str, Sequence[Tile]], columns: int = 6) -> Figure:
-    """Draw rows of tiles below the heading of their section."""
+    """Draw sections: a heading, and rows of tiles below."""
     mpl.rcParams.update(_STYLE)
     title = _balanced(title)
-    # All in inches, from the lower left corner.
+    # All lengths are in inches, measured from the lower left corner.
     cell, gap, heading, text = WIDTH / columns, 0.08, 0.3, 0.44
     picture = cell - gap
     top = 0.1 + 0.2 * len(title.splitlines())
@@ -115,7 +114,7 @@ def contact_sheet(title: str, sections: Mapping[str, Sequence[Tile]], columns: i
     return figure
 
 
-# Text below a picture, in points, and the width of a letter in it.
+# The size of the text below a picture, and the width of its letters, in points.
 _SMALL, _LETTER = 5.5, 3.4
 
 
@@ -133,7 +132,7 @@ def _draw_tile(axes: Axes, tile: Tile, letters: int) -> None:
 
 
 def save(figure: Figure, png: Path, svg: Path) -> None:
-    """Write a figure as PNG and as SVG; the same figure gives the same bytes."""
+    """Write a figure as PNG and as SVG. The same figure gives the same bytes."""
     mpl.rcParams["svg.hashsalt"] = "meanface"
     for target, metadata in {png: None, svg: {"Date": None}}.items():
         with replacing(target) as part:
@@ -141,18 +140,18 @@ def save(figure: Figure, png: Path, svg: Path) -> None:
 
 
 class _ForScripts(json.JSONEncoder):
-    """JSON for a <script> of HTML, which no string inside can end."""
+    """JSON for a <script> of HTML: no string can end the script."""
 
     def encode(self, o: object) -> str:
         return super().encode(o).replace("<", r"\u003c")
 
 
 def as_page(chart: "alt.Chart", target: Path) -> None:
-    """Write an Altair chart as a page of HTML that needs no network; its texts remain texts."""
+    """Write an Altair chart as a page of HTML that needs no network. Texts stay texts."""
     page = chart.to_html(
         inline=True,
         json_kwds={"cls": _ForScripts},
-        # No link that hands the data to an editor on the web.
+        # The menu has no link that sends the data to an editor on the web.
         embed_options={"actions": {"export": True, "source": False, "editor": False}},
     )
     with replacing(target) as part:

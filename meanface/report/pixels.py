@@ -1,4 +1,4 @@
-"""Pixels for the pictures: photos out of the shards, faces out of photos, their average."""
+"""Pixels for the pictures: photos from shards, faces from photos, and averages of faces."""
 
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,13 +20,13 @@ from meanface.report.figures import PALE
 
 Pixels = NDArray[np.uint8]
 
-_NOTHING = PALE  # where a square holds no photo
+_NOTHING = PALE  # the colour of a square where there is no photo
 
 
 def read_photos(table: pd.DataFrame, tars: Mapping[str, Path]) -> Iterator[tuple[str, bytes]]:
     """Yield path and bytes of each photo in the `table` (path, shard), shard by shard.
 
-    `tars` gives the shards. AccountingError: a photo is not in its shard.
+    `tars` gives the tar of each shard. Raises AccountingError where a photo is not in its shard.
     """
     for shard, paths in table.groupby("shard")["path"]:
         tar = tars[str(shard)]
@@ -45,7 +45,7 @@ def read_photos(table: pd.DataFrame, tars: Mapping[str, Path]) -> Iterator[tuple
 
 
 def faces_of(table: pd.DataFrame) -> list[Face]:
-    """Give the boxes and scores in the rows of a table of faces."""
+    """Give the boxes and scores of the rows of a table of faces."""
     columns = table[[field.name for field in fields(Face)]]
     return [Face(*row) for row in columns.itertuples(index=False, name=None)]
 
@@ -57,12 +57,13 @@ def mean_faces(
     settings: EngineSettings,
     models: Mapping[str, Path],
 ) -> list[Pixels]:
-    """Give for each group, row numbers of the table `faces`, the average of its chips, uint8.
+    """Give the average of the chips of each group, uint8 (150, 150, 3).
 
-    Each photo is read once, and few are in memory together.
+    A group has row numbers of the table `faces`. Each photo is read once, and few photos are in
+    memory at a time.
     """
     cut = open_cut(settings, models)
-    # Of which groups each row is part.
+    # Row i is true for the groups that row i of `faces` belongs to.
     member = np.zeros((len(faces), len(groups)), dtype=bool)
     for index, group in enumerate(groups):
         member[group, index] = True
@@ -86,14 +87,14 @@ def mean_faces(
 
 
 def around(pixels: Pixels, face: Face, size: int) -> Pixels:
-    """Give the square of twice the face's box around its middle, scaled to `size` pixels.
+    """Give the square around a face, twice as large as its box, scaled to `size` pixels.
 
-    What lies outside of the photo is pale grey.
+    Pixels outside the photo are pale grey.
     """
     side = 2 * max(face.width, face.height)
     left = (face.left + face.right + 1 - side) // 2
     top = (face.top + face.bottom + 1 - side) // 2
-    # crop() pads with black; the mask tells where the photo is.
+    # crop() fills with black outside the photo. The mask leaves that out.
     box = (left, top, left + side, top + side)
     photo = Image.fromarray(pixels)
     square = Image.new("RGB", (side, side), _NOTHING)

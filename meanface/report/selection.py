@@ -9,27 +9,27 @@ from numpy.typing import NDArray
 
 
 def shuffled(paths: Sequence[str]) -> NDArray[np.intp]:
-    """Give the indices of the paths by their SHA-256: an order as good as random, ever the same."""
+    """Give the indices of the paths sorted by SHA-256: like random, always the same."""
     digests = b"".join(hashlib.sha256(path.encode()).digest()[:8] for path in paths)
     return np.argsort(np.frombuffer(digests, dtype=">u8"), kind="stable")
 
 
 def sample_of(paths: Sequence[str], most: int) -> NDArray[np.intp]:
-    """Give the indices, ascending, of at most `most` paths: the first of shuffled(paths)."""
+    """Give the first `most` of shuffled(paths), ascending: a random sample, always the same."""
     return np.sort(shuffled(paths)[:most])
 
 
 def of_every_reason(failures: pd.DataFrame, most: int) -> pd.DataFrame:
-    """Give at most `most` rows of the table of failures, of every reason as evenly as can be."""
+    """Give at most `most` rows of the table of failures, spread evenly over the reasons."""
     mixed = failures.iloc[shuffled(failures["path"].tolist())]
     turn = mixed.groupby("reason").cumcount()
     return mixed.iloc[np.argsort(turn, kind="stable")[:most]].sort_values(["reason", "path"])
 
 
 def most_frequent(identities: pd.Series, most: int) -> pd.Series:
-    """Give the `most` people with the most photos, and how many; of two photos or more each.
+    """Give the number of photos of the `most` people who have the most photos, two at least.
 
-    Photos in no folder, whose identity is "", show nobody in particular. Ties go by name.
+    The identity "" (photos in no folder) is no person. Ties are sorted by name.
     """
     counts = identities[identities != ""].value_counts()
     counts = counts[counts > 1].sort_index().sort_values(ascending=False, kind="stable")
@@ -37,7 +37,7 @@ def most_frequent(identities: pd.Series, most: int) -> pd.Series:
 
 
 def counted(faces: pd.DataFrame, deduplicate: bool) -> pd.DataFrame:
-    """Give the rows of the table of faces that count in the mean: with `deduplicate` not all."""
+    """Give the rows of the table of faces in the mean. `deduplicate` drops duplicates."""
     return faces[faces["duplicate_of"] == ""] if deduplicate else faces
 
 

@@ -10,8 +10,8 @@ from meanface.files.atomic import replacing
 def shown(name: str, most: int = 60) -> str:
     """Give a file name as a figure shows it: on one line, at most `most` characters.
 
-    What cannot be printed is written as its escape (a line end as `\\n`), and a longer name loses
-    its middle.
+    Characters that cannot be printed are escaped (a line end is `\\n`). A longer name loses its
+    middle.
     """
     printable = "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in name
@@ -24,13 +24,13 @@ def shown(name: str, most: int = 60) -> str:
 
 
 def folder_and_name(path: str) -> list[str]:
-    """Give the two lines by which a figure names a photo."""
+    """Give the two lines that name a photo in a figure."""
     folder, slash, name = path.rpartition("/")
     return [folder + slash, name]
 
 
 def rst_table(numbers: Mapping[str, object], target: Path) -> None:
-    """Write names and values as a table in reStructuredText, in which every text is literal."""
+    """Write names and values as a table in reStructuredText. No text is taken for markup."""
     lines = [".. list-table::", "   :widths: auto", ""]
     for name, value in numbers.items():
         text = f"{value:,}" if isinstance(value, int) else shown(str(value))
@@ -40,5 +40,5 @@ def rst_table(numbers: Mapping[str, object], target: Path) -> None:
 
 
 def _literal(text: str) -> str:
-    """Escape whatever reStructuredText might take for markup."""
+    """Escape all characters that reStructuredText may take for markup."""
     return re.sub(r"([^\w\s]|_)", r"\\\1", text)

@@ -31,19 +31,19 @@ from meanface.results.outcomes import read_outcomes
 log = logging.getLogger(__name__)
 
 ENGINES = 4
-"""How many engines a cache keeps: those that were used last."""
+"""A cache keeps the outcomes of so many engines, those used last."""
 
 RUNS, LEAST = 4, 100_000
-"""A cache has room for so many times the contents of the last run, and for so many contents."""
+"""A cache has room for RUNS times the contents of the last run, and for LEAST contents at least."""
 
-# Failures that another machine, or another hour, may not see.
+# Failures that may not happen again on another machine or at another time.
 _PASSING = frozenset({"crashed", "error", "out_of_memory", "timeout"})
 
 _MEMBERS = ("embeddings.npy", "outcomes.csv")
 
 
 class Cache:
-    """The outcomes that one engine has found, kept at an address."""
+    """The outcomes of one engine, kept at an address."""
 
     def __init__(self, address: str, fingerprint: str) -> None:
         self._files, root = fsspec.core.url_to_fs(address)
@@ -51,7 +51,7 @@ class Cache:
         self._folder = f"{self._root}/{fingerprint}"
         self._index = f"{self._folder}/index.npz"
         self.trouble: str | None = None
-        """What went wrong first, in a line."""
+        """The first thing that went wrong, in a line."""
 
     def recall(self, name: str, contents: Collection[str]) -> dict[str, Outcome]:
         """Give the known outcomes among `contents` (sha256, hexadecimal), by content.
@@ -77,9 +77,9 @@ class Cache:
     def tidy(self, shards: Mapping[str, Sequence[str]]) -> None:
         """Write the index of `shards`, the contents of each by its name, and remove old files.
 
-        What other runs kept stays as long as the cache has room: for RUNS times as many contents as
-        these shards have, and for LEAST at least. The files used longest ago go first. Of other
-        engines, the ENGINES used last stay.
+        Files of other runs stay while the cache has room: for RUNS times the contents of `shards`,
+        and for LEAST contents at least. The files used longest ago are removed first. The ENGINES
+        engines used last stay.
         """
         index = _Index.of(shards)
         earlier = self._read_index()
@@ -100,7 +100,7 @@ class Cache:
                 outcomes = read_outcomes(*(io.BytesIO(archive.read(name)) for name in _MEMBERS))
         except FileNotFoundError:
             return {}
-        except Exception as error:  # whatever is wrong with it, the photos can be encoded
+        except Exception as error:  # a damaged file costs time only: the photos are encoded
             self._note(f"{path} cannot be read and is left out", error)
             return {}
         return {
@@ -111,7 +111,7 @@ class Cache:
         }
 
     def _holders(self, contents: Collection[str]) -> set[str]:
-        """The names under which the index has contents that begin like these."""
+        """The names of files with contents that share their first 64 bits with these."""
         index = self._read_index()
         return index.holders(contents) if index else set()
 
@@ -185,13 +185,13 @@ class _Index:
         return cls(np.array(names, "U"), starts[order], where[order].astype(np.uint32))
 
     def checked(self) -> "_Index":
-        """Give this index. ValueError: it is not consistent."""
+        """Give this index. Raises ValueError where the index is not consistent."""
         if len(self.starts) != len(self.where) or (self.where >= len(self.names)).any():
             raise ValueError("its arrays do not belong together")
         return self
 
     def holders(self, contents: Collection[str]) -> set[str]:
-        """Give the names of the files that have contents which begin like these."""
+        """Give the names of files with contents that share their first 64 bits with these."""
         wanted = np.array([_start(content) for content in contents], np.uint64)
         low, high = (np.searchsorted(self.starts, wanted, side) for side in ("left", "right"))
         return {
@@ -201,9 +201,9 @@ class _Index:
         }
 
     def extended(self, earlier: "_Index", most: int) -> "_Index":
-        """Give this index with files of an earlier one, as far as there are `most` contents.
+        """Give this index with files of an earlier index, up to `most` contents in total.
 
-        Files are left out whose contents are all in this index.
+        Files whose contents are all in this index are left out.
         """
         own = set(self.names.tolist())
         sizes = np.bincount(earlier.where, minlength=len(earlier.names))

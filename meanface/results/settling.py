@@ -38,9 +38,9 @@ def settling_curve(
 def settling(
     embeddings: NDArray[np.float32], mean: NDArray[np.float64], counts: Sequence[int]
 ) -> NDArray[np.float64]:
-    """Give the distance of the mean of the first k embeddings (n, d) to `mean` (d,), for k in counts.
+    """Give the distance of the mean of the first k embeddings to `mean` (d,), for k in counts.
 
-    Distances are Euclidean. `counts` are ascending, each from 1 to n.
+    `embeddings` have the shape (n, d). Distances are Euclidean. `counts` are ascending, 1 to n.
     """
     starts = np.array([0, *counts[:-1]])
     embeddings = embeddings[: counts[-1]]

@@ -189,7 +189,7 @@ def write_statistics(
     * `statistics`: .npz, the fields of Statistics.
     * `identities`: CSV, IDENTITIES, distances rounded to 6 decimals.
     * `identity_means`: float64 (k, 128); row i belongs to row i of `identities`.
-    * `mean_by_identity`: float64 (128,), the mean of these k rows, in which each person counts once.
+    * `mean_by_identity`: float64 (128,), the mean of these k rows. Each person counts once.
 
     Raises AccountingError where the three files do not belong together. Then nothing is written.
     """
