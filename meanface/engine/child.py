@@ -1,4 +1,4 @@
-"""The process that encodes: started by `meanface.engine.isolate` with a socket to its parent."""
+"""The process that encodes. `meanface.engine.isolate` starts it, with a socket to its parent."""
 
 import logging
 import os
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SECONDS_TO_OPEN = 600
-"""The time limit for opening the engine, whose models may lie on a slow network."""
+"""The time limit for opening the engine. The models may be on a slow network."""
 
-# Python itself ends with none of these.
+# Python itself never ends with these.
 NO_MEMORY, NO_DEVICE = 77, 78
-"""The exit statuses of a child that reached its memory limit, and of one whose GPU failed."""
+"""Exit statuses: the memory limit was reached; the GPU failed."""
 
 
 def serve(connection: Connection) -> NoReturn:
-    """Open the engine, then encode the photos that the parent sends, until it is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    """Open the engine, then encode the photos that the parent sends, until the parent is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     end_with_parent()
     try:
@@ -68,10 +68,10 @@ def serve(connection: Connection) -> NoReturn:
 
 
 def _watched(photos: Sequence[Photo], seconds: float, together: bool) -> Iterator[Photo]:
-    """Give the photos one by one, and end this process where one takes longer than `seconds`.
+    """Yield the photos, and end this process when a photo takes longer than `seconds`.
 
-    What is done for several of them together has as long as they have together: at the end of all
-    in any case, and where `together`, before it as well.
+    Work on n photos at once has n times as long: encoding after the last photo, and with `together`
+    all other work as well.
     """
     for number, photo in enumerate(photos, start=1):
         signal.setitimer(signal.ITIMER_REAL, seconds * (number if together else 1))
@@ -80,7 +80,7 @@ def _watched(photos: Sequence[Photo], seconds: float, together: bool) -> Iterato
 
 
 def _open_engine(settings: EngineSettings, models: Mapping[str, Path]) -> "Engine | StubEngine":
-    # Imported here: the parent needs nothing of what these import.
+    # Imported here, because the parent imports this module too.
     if settings.encoder == "stub":
         from meanface.engine.stub import StubEngine
 
@@ -91,7 +91,7 @@ def _open_engine(settings: EngineSettings, models: Mapping[str, Path]) -> "Engin
 
 
 def _limit_memory(memory: int | None) -> None:
-    # Not RLIMIT_AS, which counts mapped files and what a GPU's driver reserves.
+    # Not RLIMIT_AS: it counts mapped files and the memory that a GPU's driver reserves.
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
     if memory:
         limit = memory if most == resource.RLIM_INFINITY else min(memory, most)

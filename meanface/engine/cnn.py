@@ -1,9 +1,9 @@
 """dlib's CNN face detector (max-margin object detection) on ONNX Runtime.
 
-The network scores windows of one size, 80x80 pixels. So that it finds faces of every size, a photo
-and ever smaller copies of it are put into one picture, the tiled pyramid. Steps and constants are
-those of dlib 20's `cnn_face_detection_model_v1` (dnn/input.h, dnn/loss.h and
-image_transforms/image_pyramid.h), and so are the faces found.
+The network scores windows of one size, 80x80 pixels. To find faces of every size, a photo and
+ever smaller copies of the photo are put into one picture, the tiled pyramid. Steps and constants,
+and so the faces found, are those of dlib 20's `cnn_face_detection_model_v1` (dnn/input.h,
+dnn/loss.h and image_transforms/image_pyramid.h).
 """
 
 import json
@@ -21,25 +21,25 @@ from meanface.engine.search import LONGEST, Pixels, Search, scaled, shrunk
 from meanface.engine.session import open_session, run_session
 from meanface.engine.settings import EngineSettings
 
-# Boxes are rows of left, top, right, bottom; right and bottom belong to the box.
+# Boxes are rows of left, top, right, bottom. Right and bottom are included.
 Boxes = NDArray[np.int64]
 
-# Each level of the pyramid has 5/6 of the size of the one before, as long as 5 rows are left. In
-# the picture 10 pixels lie between two levels, 11 around all of them.
+# Each level of the pyramid has 5/6 of the size of the level before, down to 5 rows. In the picture,
+# there are 10 pixels between levels, and 11 around all levels.
 _SMALLER, _LARGER = 5 / 6, 6 / 5
 _LEAST_HEIGHT = 5
 _GAP = 10
 _MARGIN = 11
-_CONTEXT = 128  # rows, a multiple of the stride: a score is seen from 189 rows around its place
+_CONTEXT = 128  # rows, a multiple of the stride. A score depends on 189 rows around its place
 
 
 class CnnDetector:
-    """Finds the faces that dlib's CNN detector finds, more than ten times as fast on a CPU."""
+    """dlib's CNN face detector, more than ten times as fast on a CPU."""
 
     def __init__(self, session: onnxruntime.InferenceSession, strip: int) -> None:
         """Detect with `session`, opened on the detector that `meanface.engine.export` writes.
 
-        `strip` is the number of pixels that the network works on at a time.
+        `strip` is the number of pixels of the pyramid that the network gets at a time.
         """
         self._session = session
         self._strip = strip
@@ -59,8 +59,8 @@ class CnnDetector:
     def batch(self, images: NDArray[np.uint8], upsample: int) -> list[list[Face]]:
         """Find the faces in images of one size, uint8 RGB (n, height, width, 3), n > 0.
 
-        Each image is first enlarged to twice its size `upsample` times, which finds smaller faces.
-        Boxes are in coordinates of the image as given, the most certain face first.
+        Each image is doubled in size `upsample` times, to find smaller faces. Boxes are in
+        coordinates of the image as given. The face with the highest score comes first.
         """
         enlarged = np.stack([_enlarged(image, upsample) for image in images])
         tiles, height, width = _layout(*enlarged.shape[1:3])
@@ -73,7 +73,7 @@ class CnnDetector:
     def _scorer(
         self, images: NDArray[np.uint8], tiles: Boxes, height: int, width: int
     ) -> Callable[[int, int], NDArray[np.float32]]:
-        """Give what runs the network over rows of the images' pictures, `height` x `width`."""
+        """Give a function that scores rows of the images' pyramids, `height` x `width` pixels."""
         pyramids = np.zeros((len(images), 3, height, width), np.float32)
         for pyramid, image in zip(pyramids, images, strict=True):
             for plane, channel, mean in zip(
@@ -91,10 +91,10 @@ class CnnDetector:
         rows: int,
         columns: int,
     ) -> NDArray[np.float32]:
-        """Look at the pictures strip by strip, so that large photos need little memory.
+        """Score the pyramids strip by strip, so that large photos need little memory.
 
-        A score depends on no more than _CONTEXT rows above and below it; strips begin at multiples
-        of the network's stride, so that each score is computed from the same pixels as in one go.
+        A score depends on at most _CONTEXT rows above and below. Strips begin at multiples of the
+        network's stride. So each score is computed from the same pixels as in a single strip.
         """
         strip = max(1, self._strip // (count * columns * self._stride)) * self._stride
         parts = []
@@ -107,7 +107,7 @@ class CnnDetector:
         return np.concatenate(parts, axis=1)
 
     def _faces(self, scores: NDArray[np.float32], tiles: Boxes, upsample: int) -> Iterator[Face]:
-        """The boxes that score above zero and that no better one overlaps."""
+        """Yield the boxes that score above zero and do not overlap a box with a higher score."""
         rows, columns = np.nonzero(scores > 0)
         certain = scores[rows, columns]
         order = np.argsort(-certain, kind="stable")
@@ -121,9 +121,9 @@ class CnnDetector:
             boxes, certain = boxes[apart], certain[apart]
 
     def _boxes(self, centres: NDArray[np.int64], tiles: Boxes) -> Boxes:
-        """The windows around `centres` (n, 2), points of the picture, in coordinates of level 0.
+        """Give the windows around `centres` (n, 2), points of the pyramid, as boxes of level 0.
 
-        A point belongs to the level that is nearest.
+        A point belongs to the nearest level.
         """
         nearest = np.clip(centres[:, None], tiles[:, :2], tiles[:, 2:])
         levels = np.argmin(((centres[:, None] - nearest) ** 2).sum(axis=2), axis=1)
@@ -136,19 +136,19 @@ class CnnDetector:
         return _rounded(corners)
 
     def _overlap_of(self, box: NDArray[np.int64], boxes: Boxes) -> NDArray[np.bool_]:
-        """Which of `boxes` (n, 4) show the same face as `box` (4,)."""
+        """Tell which of `boxes` (n, 4) show the same face as `box` (4,)."""
         inner = _area(np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:]))
-        # Not the union of the two, but the smallest box around both.
+        # dlib takes the smallest box around both boxes, not their union.
         outer = _area(np.minimum(box[:2], boxes[:, :2]), np.maximum(box[2:], boxes[:, 2:]))
         smaller = np.minimum(_area(box[:2], box[2:]), _area(boxes[:, :2], boxes[:, 2:]))
         return (inner / outer > self._overlap) | (inner / smaller > self._covered)
 
 
 class CudaCnnDetector(CnnDetector):
-    """The same on a GPU, which makes the pyramids too: to bring them there would take longest.
+    """The detector on a GPU, which also makes the pyramids: copying them would take most time.
 
-    Between two levels it rounds the places of pixels otherwise than dlib does. It makes the whole
-    pyramid for each strip: those of photos within the default detect_pixels are one.
+    Between levels, the places of pixels are rounded in another way than in dlib. The whole pyramid
+    is made again for each strip. Photos within the default detect_pixels are a single strip.
     """
 
     def _scorer(
@@ -167,14 +167,14 @@ class CudaCnnDetector(CnnDetector):
 
 
 def _area(low: NDArray[np.int64], high: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The areas of boxes between two corners (..., 2) each; 0 where nothing lies between."""
+    """Give the areas of boxes between two corners (..., 2); 0 where a box is empty."""
     sides = np.maximum(high - low + 1, 0)
     area: NDArray[np.int64] = sides[..., 0] * sides[..., 1]
     return area
 
 
 def _rounded(values: NDArray[np.float64]) -> NDArray[np.int64]:
-    """The nearest integers; a half goes away from zero, as in C."""
+    """Round to the nearest integers. A half is rounded away from zero, as in C."""
     return np.trunc(values + np.copysign(0.5, values)).astype(np.int64)
 
 
@@ -186,7 +186,7 @@ def _enlarged(image: NDArray[np.uint8], times: int) -> NDArray[np.uint8]:
 
 
 def _smaller(box: NDArray[np.int64], times: int) -> NDArray[np.int64]:
-    """A box of an enlarged image in coordinates of the image before."""
+    """Give a box of an image that was doubled `times` times in coordinates of the image before."""
     corners = box.astype(np.float64)
     for _ in range(times):
         corners = corners / 2 - (1.25, 0.75, 1.25, 0.75)
@@ -194,14 +194,14 @@ def _smaller(box: NDArray[np.int64], times: int) -> NDArray[np.int64]:
 
 
 def _layout(height: int, width: int) -> tuple[Boxes, int, int]:
-    """Where in the picture the levels of an image lie, and the picture's height and width.
+    """Give the boxes of an image's levels in the tiled pyramid, and its height and width.
 
-    The levels stand below each other until a level fits beside the one before and about half of
-    what lies below the image is done. The others go up again along the right edge, as far as there
-    is room below the image.
+    Levels are placed below each other until a level fits beside the level before, and about half of
+    the rows below the image are used. The other levels are placed upwards along the right edge, as
+    far as there is room below the image.
 
-    dlib's unsigned arithmetic lays out images below about 60x25 pixels differently and fails on
-    those narrower than 10. No window of 80x80 holds a face there.
+    dlib's unsigned arithmetic lays out images below about 60x25 pixels differently, and fails on
+    images narrower than 10 pixels. No window of 80x80 holds a face there.
     """
     sizes = [(width, height)]
     while True:
@@ -229,7 +229,7 @@ def _layout(height: int, width: int) -> tuple[Boxes, int, int]:
 
 
 def _tile(plane: NDArray[np.float32], channel: NDArray[np.float32], tiles: Boxes) -> None:
-    """Write one channel of an image, and ever smaller copies of it, to their places in `plane`."""
+    """Write one channel of an image, and ever smaller copies, to their places in `plane`."""
     for left, top, right, bottom in tiles.tolist():
         height, width = bottom - top + 1, right - left + 1
         if channel.shape != (height, width):
@@ -239,14 +239,14 @@ def _tile(plane: NDArray[np.float32], channel: NDArray[np.float32], tiles: Boxes
 
 _KINDS = {"cpu": (CnnDetector, "cnn"), "cuda": (CudaCnnDetector, "cnn_cuda")}
 
-# Pixels that the CNN detector takes at once, and those of a strip of their pyramids: photo by photo
-# and strip by strip is best for a CPU and its caches, a GPU wants more to do.
+# Pixels of photos in a batch, and pixels of a strip of their pyramids. For a CPU, single photos and
+# strips that fit into its caches are fastest. A GPU needs larger batches.
 _AT_ONCE = {"cpu": 1, "cuda": 1 << 22}
 _STRIP = {"cpu": 1 << 19, "cuda": 1 << 24}
 
 
 def open_cnn(settings: EngineSettings, models: Mapping[str, Path]) -> Search:
-    """Open the detector, which searches photos of one size together; `models` gives its file."""
+    """Open the detector, which searches photos of one size together. `models` has its file."""
     kind, model = _KINDS[settings.device]
     detector = kind(open_session(models[model], settings.device), _STRIP[settings.device])
 

@@ -16,7 +16,7 @@ from meanface.engine.landmarks import (
     TREES,
 )
 
-# With these bytes begin a column of 2 * 68 numbers and a list of 500 things.
+# These bytes begin a column of 2 * 68 numbers, and a list of 500 values.
 _COLUMN, _LIST = re.compile(rb"\x81\x88\x81\x01"), re.compile(rb"\x02\xf4\x01")
 
 
@@ -24,8 +24,9 @@ def read_landmarks(data: bytes) -> NDArray[np.void]:
     """Parse a predictor, as dlib saves it, into an array () of the type MODEL, 68 MB.
 
     The file holds the initial landmarks, the trees, the anchors and the deltas, in this order.
-    Numbers have no fixed length, so that only reading one tells where the next begins. To be fast,
-    many places are read at once: all leaves of a cascade, all trees, all cascades.
+    Numbers have no fixed length: the place of the next number is known only when a number has been
+    read. To be fast, many places are read at once: all leaves of a cascade, all trees, all
+    cascades.
     """
     model = np.zeros((), MODEL)
     cascades = model["cascades"]
@@ -42,7 +43,7 @@ def read_landmarks(data: bytes) -> NDArray[np.void]:
             cascade["leaves"][:, i] = leaves.real()
         ends.append(leaves.at)
 
-    # A tree's splits follow the last leaf of the tree before.
+    # The splits of a tree follow the last leaf of the tree before.
     places = np.concatenate(ends)[::LEAVES]
     trees = _Reader(words, places[:-1])
     trees.at[0] += 2  # the number of cascades
@@ -65,10 +66,10 @@ def read_landmarks(data: bytes) -> NDArray[np.void]:
 
 
 class _Reader:
-    """Reads a file of dlib's at many places (n,) at once: serialize.h, float_details.h."""
+    """Reads a file of dlib at many places (n,) at once: serialize.h, float_details.h."""
 
     def __init__(self, words: NDArray[np.int64], at: NDArray[np.int64]) -> None:
-        """Begin at `at`; `words` are the eight bytes from each byte of the file on."""
+        """Begin at the places `at`. `words` has the eight bytes that begin at each byte."""
         self._words = words
         self.at = at.copy()
 
@@ -90,9 +91,9 @@ _MASKS = (1 << 8 * np.arange(8)) - 1
 
 
 def _integer(words: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The integers with which the words begin, and how many bytes they take.
+    """Give the integers at the beginning of the words, and their lengths in bytes.
 
-    The first byte holds the sign, 0x80, and how many bytes follow it.
+    The first byte holds the sign, 0x80, and the number of bytes that follow.
     """
     size = words & 0x0F
     sign = 1 - (words >> 6 & 2)

@@ -1,4 +1,4 @@
-"""The layers of a network in one of dlib's weight files."""
+"""Read the layers of a network from one of dlib's weight files."""
 
 import re
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class Reader:
         return flat.reshape(shape).astype(np.float64)
 
     def next_layer(self) -> str | None:
-        """Skip to the content of the next layer that holds numbers; its name, None at the end."""
+        """Skip to the next layer that holds numbers. Give its name, None at the end."""
         match = _LAYER.search(self._data, self._at)
         self._at = match.end() if match else len(self._data)
         return match[0].decode() if match else None
@@ -55,15 +55,15 @@ class Conv:
     padding: list[int]  # above and below, left and right
 
     def scale(self, gamma: NDArray[np.float64], beta: NDArray[np.float64]) -> None:
-        """Fold in what follows: `gamma` times the result, plus `beta`, for each channel."""
+        """Fold in the affine layer that follows: `gamma` times the result plus `beta`."""
         self.filters = self.filters * gamma[:, None, None, None]
         self.bias = self.bias * gamma + beta
 
 
 def read_network(reader: Reader) -> tuple[NDArray[np.float64], list[Conv]]:
-    """The mean colour (3,) and the convolutions, with all affine layers folded into them.
+    """Give the mean colour (3,) and the convolutions, with the affine layers folded in.
 
-    A matrix counts as a convolution of one pixel.
+    A matrix is a convolution of one pixel.
     """
     mean = np.zeros(3)
     convs: list[Conv] = []

@@ -1,4 +1,4 @@
-"""Turn face chips into embeddings, by dlib's network in ONNX Runtime or, as reference, in dlib."""
+"""Encoders: face chips become embeddings, by dlib's network in ONNX Runtime or in dlib itself."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from meanface.engine.outcome import DIMENSIONS
 from meanface.engine.session import open_session, run_session
 from meanface.engine.settings import EngineSettings
 
-CHIPS = 64  # given to an encoder at once at most: photos of crowds have hundreds
+CHIPS = 64  # in a batch at most: photos of crowds have hundreds of faces
 
 
 class Encoder(Protocol):
@@ -26,7 +26,7 @@ class Encoder(Protocol):
 def open_encoder(settings: EngineSettings, models: Mapping[str, Path]) -> Encoder:
     """Open settings.encoder: the exported network models["encoder"], or dlib's own.
 
-    Raises UserError where settings.device is "cuda" and there is no usable GPU.
+    Raises UserError where settings.device is "cuda" and no GPU can be used.
     """
     if settings.encoder == "dlib":
         return DlibEncoder()
@@ -38,16 +38,16 @@ class OnnxEncoder:
     """dlib's encoder, exported by meanface.engine.export."""
 
     def __init__(self, session: onnxruntime.InferenceSession, *, filled_up: bool = False) -> None:
-        """Encode with `session`, always CHIPS at once where `filled_up`.
+        """Encode with `session`. With `filled_up`, every batch has CHIPS chips.
 
-        For another number of them a GPU plans anew, which takes longer than to encode, and may
-        choose other algorithms, with other roundings.
+        For a new batch size, a GPU chooses algorithms again. That takes longer than encoding, and
+        other algorithms round differently.
         """
         self._session = session
         self._least = CHIPS if filled_up else 0
 
     def __call__(self, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Encode chips; the result for a chip does not depend on the others in the batch."""
+        """Encode chips. The embedding of a chip does not depend on the other chips."""
         missing = max(0, self._least - len(chips))
         blank = np.zeros((missing, *chips.shape[1:]), np.uint8)
         filled = np.concatenate([chips, blank])

@@ -1,9 +1,8 @@
-"""dlib's models in forms that a worker opens at once: networks as ONNX, the HOG detector as a file.
+"""Export dlib's models to files that a worker opens fast: networks as ONNX, the others as arrays.
 
 The encoder is dlib's `face_recognition_model_v1`, cnn its `cnn_face_detection_model_v1`, hog its
-`get_frontal_face_detector`, which takes the better part of a second to unpack from inside dlib.
-ONNX Runtime computes what dlib computes, up to the rounding of float32, more than ten times as
-fast.
+`get_frontal_face_detector`, which dlib takes most of a second to unpack. ONNX Runtime gives the
+results of dlib, up to the rounding of float32, more than ten times as fast.
 """
 
 from collections.abc import Callable
@@ -25,17 +24,16 @@ from meanface.files.atomic import replacing
 def export(model: str, target: Path) -> None:
     """Write one of dlib's models to `target`; the same bytes every time.
 
-    encoder: ONNX; "chips", uint8 (n, 150, 150, 3) RGB, to "embeddings", float32 (n, 128).
-    cnn: ONNX; "pyramids", float32 (n, 3, rows, columns) as `meanface.engine.cnn` makes them, to
-    "scores", float32 (n, rows, columns), above zero where there is a face. What else
-    `meanface.engine.cnn` needs is in the file's metadata under "detector", as JSON.
-    cnn_cuda: the same, which makes the pyramids as well, so that a GPU gets no more than photos;
-    "images", uint8 (n, height, width, 3) RGB, with int64 inputs: "shape" (4,), that of the
-    pyramids; for each level "sizes" (levels, 4), its shape, and "pads" (levels, 8), the zeros
-    before and behind it in the pyramid; "rows" (2,), the first row to look at and the one behind
-    the last.
-    hog: what `dlib.fhog_object_detector` reads; front: the same with one filter of its five.
-    landmarks: what `meanface.engine.landmarks` reads.
+    * encoder: ONNX, from "chips", uint8 (n, 150, 150, 3) RGB, to "embeddings", float32 (n, 128).
+    * cnn: ONNX, from "pyramids", float32 (n, 3, rows, columns) as `meanface.engine.cnn` makes them,
+      to "scores", float32 (n, rows, columns), above zero at a face. The file's metadata has the
+      detector's settings as JSON, under "detector".
+    * cnn_cuda: the same, but makes the pyramids on the GPU, from "images", uint8 (n, height, width,
+      3) RGB. Further inputs, int64: "shape" (4,) of the pyramids; for each level "sizes"
+      (levels, 4), its shape, and "pads" (levels, 8), the zeros before and after the level in the
+      pyramid; "rows" (2,), the first row to score and the row after the last.
+    * hog: what `dlib.fhog_object_detector` reads. front: the same with one of its five filters.
+    * landmarks: what `meanface.engine.landmarks` reads, .npy of 68 MB.
 
     Raises UserError where a weight file is not the published one.
     """
@@ -48,7 +46,7 @@ def _export_hog(target: Path) -> None:
 
 
 def _export_front(target: Path) -> None:
-    """Write the HOG detector with one filter of its five, the first: for faces from the front."""
+    """Write the HOG detector with the first of its five filters, for faces from the front."""
     with replacing(target) as part:
         _export_hog(part)
         five, one = b"\x01\x05", b"\x01\x01"  # integers as dlib writes them

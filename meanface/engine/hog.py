@@ -13,7 +13,7 @@ from meanface.engine.settings import EngineSettings
 
 
 def open_hog(settings: EngineSettings, models: Mapping[str, Path]) -> Search:
-    """Open the detector; `models` gives its exported files."""
+    """Open the detector. `models` has its exported files."""
     names = ["front", "hog"] if settings.middle_settles else ["hog"]
     detectors = [dlib.fhog_object_detector(str(models[name])) for name in names]
 

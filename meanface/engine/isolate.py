@@ -1,13 +1,12 @@
-"""Encode photos in processes of their own: a photo that kills one costs that photo alone.
+"""Encode photos in child processes: a photo that kills its process fails alone.
 
-A native library that decodes foreign bytes may crash, loop for ever or take all memory. So the
-engine runs in a child process with a limit on its time and on its memory. When a child dies, the
-photos that it had are tried one by one, and a photo that kills a child that had none before it is
-a Failure: `crashed`, `timeout` or `out_of_memory`.
+Native libraries that decode foreign bytes may crash, hang or take all memory. So the engine runs in
+child processes with limits on time and memory. When a child dies, its photos are tried one by one.
+A photo that kills a new child is a Failure: `crashed`, `timeout` or `out_of_memory`.
 
-Whatever goes wrong ends the child, and the parent sees that as the end of the socket between them:
-the kernel ends a child whose time is up (SIGALRM) and, on Linux, one whose parent is gone. This
-guards against accidents; a child is no sandbox.
+Every fault ends the child, which closes the socket to its parent. The kernel ends a child whose
+time is up (SIGALRM) and, on Linux, a child whose parent is gone. This guards against accidents. A
+child is no sandbox.
 """
 
 import logging
@@ -31,7 +30,7 @@ from meanface.shards.manifest import Photo
 
 log = logging.getLogger(__name__)
 
-_STARTS = 3  # children that may die in a row before their engine is open
+_STARTS = 3  # so many children in a row may die before their engine is open
 
 
 def encode_isolated(
@@ -43,19 +42,21 @@ def encode_isolated(
     memory: int | None = None,
     processes: int = 1,
 ) -> Iterator[list[Outcome]]:
-    """Give for each batch, in order, what Engine(settings, models).encode gives for it.
+    """Yield for each batch, in order, the results of Engine(settings, models).encode.
 
-    `seconds` is the time limit of a photo, from when the engine takes it until it takes the next;
-    on a GPU, which works on several together, of all of these.
-    `memory` limits the private writable memory of a child, in bytes (RLIMIT_DATA; Linux only).
-    `processes` children work at once, and at most twice as many batches are held. The first child
-    starts with the first batch; all end with this iterator.
+    * `seconds`: the time limit of a photo. On a GPU, which works on several photos at once, all of
+      them together have the sum of their limits.
+    * `memory`: the limit on the private writable memory of a child, in bytes (RLIMIT_DATA; Linux
+      only).
+    * `processes`: the number of children. At most twice as many batches are in memory.
 
-    Raises UserError as opening the engine raises it, and where children keep dying before it is
-    open; RuntimeError for every other exception of a child, which is in the log.
+    The first child starts with the first batch. All children end with this iterator.
+
+    Raises UserError where the engine cannot be opened, and RuntimeError for every other exception
+    of a child, which is in the log.
     """
     remaining = iter(batches)
-    under_way: deque[_Batch] = deque()  # in order; the results of some may wait for those before
+    under_way: deque[_Batch] = deque()  # in order: finished batches wait for those before them
     busy: dict[_Child, _Batch] = {}
     idle: list[_Child] = []
     died_early = 0
@@ -114,7 +115,7 @@ class _Death:
 
 
 class _Batch:
-    """Photos and, in the same order, those of their results that are known."""
+    """Photos, and the results known so far, in the same order."""
 
     def __init__(self, photos: Sequence[Photo]) -> None:
         self._photos = photos
@@ -127,22 +128,22 @@ class _Batch:
 
     @property
     def to_try(self) -> Sequence[Photo]:
-        """What a child is to encode next."""
+        """The photos that a child encodes next."""
         done = len(self.results)
         return self._photos[done : done + 1] if self._one_by_one else self._photos
 
     def killed_its_child(self, death: _Death, *, is_fresh: bool) -> None:
-        """Take note that `to_try` did; `is_fresh`: the child had no photos before."""
+        """Note that `to_try` killed a child. `is_fresh`: the child had no photos before."""
         path, *others = (photo.path for photo in self.to_try)
         log.warning("%s, %s: %r and %d more", death.reason, death.detail, path, len(others))
-        # In a child that is not fresh it may be the fault of a photo before.
+        # In a child that is not fresh, an earlier photo may be the cause.
         if self._one_by_one and is_fresh:
             self.results.append(Failure(death.reason, death.detail))
         self._one_by_one = True
 
 
 class _Child:
-    """A process with an engine, as its parent sees it."""
+    """A child process with an engine, seen from its parent."""
 
     def __init__(
         self,
@@ -158,8 +159,8 @@ class _Child:
         self.is_fresh = True  # has not encoded yet
         self._photos: Sequence[Photo] = ()  # to be sent when it is open
         self.connection, theirs = Pipe()
-        # A new interpreter, not a fork: the same on macOS, and whatever the parent has imported
-        # or opened does no harm. Its one thread of OpenBLAS spares 40 MB for each core.
+        # Not a fork: what the parent imported or opened does no harm, and macOS works the same way.
+        # With a single thread, OpenBLAS takes 40 MB less per core.
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-P", "-m", child.__name__, str(theirs.fileno())],
@@ -174,7 +175,7 @@ class _Child:
         self._send(settings, models, seconds, memory, logging.getLogger().level)
 
     def send(self, photos: Sequence[Photo]) -> None:
-        """Give it photos to encode, when its engine is open: until then it would not take them."""
+        """Send photos to encode, as soon as the engine is open. A child reads nothing before."""
         self._photos = photos
         if self.is_open:
             self._send_photos()
@@ -184,14 +185,14 @@ class _Child:
         self._photos = ()
 
     def _send(self, *messages: object) -> None:
-        with suppress(ConnectionError):  # it is dead, as `receive` will find
+        with suppress(ConnectionError):  # the child is dead, which `receive` will notice
             for message in messages:
                 self.connection.send(message)
 
     def receive(self) -> "list[Outcome] | _Death | None":
-        """Give the results of the photos sent or how the child died; None: more is to come.
+        """Give the results of the photos sent, or how the child died, or None: more will come.
 
-        Raises what the child sends as an exception.
+        Raises an exception that the child sends.
         """
         try:
             message = self.connection.recv()
@@ -211,9 +212,9 @@ class _Child:
         return results
 
     def end(self) -> int:
-        """Kill the child, if it is not dead; give its exit status as subprocess does."""
+        """Kill the child if it is alive. Give its exit status as subprocess does."""
         self.connection.close()
-        self._process.kill()  # where it is about to exit, its status is already fixed
+        self._process.kill()  # does not change the status of a child that is about to exit
         return self._process.wait()
 
     def _death(self) -> _Death:
@@ -236,6 +237,6 @@ class _Child:
 
 
 def _with_news(children: Iterable[_Child]) -> list[_Child]:
-    """Wait until there are children from which there is something to receive."""
+    """Wait for children that have sent something, and give them."""
     ready = wait([child.connection for child in children])
     return [child for child in children if child.connection in ready]

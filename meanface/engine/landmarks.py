@@ -1,10 +1,10 @@
-"""dlib's 68 landmarks of a face, from a file that needs no loading.
+"""dlib's 68 landmarks of a face, by a cascade of regression trees.
 
-A cascade of regression trees finds them: V. Kazemi and J. Sullivan, "One Millisecond Face Alignment
-with an Ensemble of Regression Trees", CVPR 2014. Steps and numbers are those of dlib 20's
-`shape_predictor` (image_processing/shape_predictor.h), and so are the landmarks found. dlib parses
-100 MB of numbers of varying length in every process. `export` does that once;
-`Landmarks` maps the result into memory, of which all processes of a machine share one copy.
+The algorithm is that of V. Kazemi and J. Sullivan, "One Millisecond Face Alignment with an Ensemble
+of Regression Trees", CVPR 2014. Steps and numbers, and so the landmarks, are those of dlib 20's
+`shape_predictor` (image_processing/shape_predictor.h). dlib parses 100 MB of numbers in every
+process. Here `export` parses them once, and `Landmarks` maps the result into memory, which all
+processes of a machine share.
 """
 
 from collections.abc import Sequence
@@ -20,26 +20,25 @@ CASCADES, TREES, LEVELS, FEATURES, POINTS = 15, 500, 4, 500, 68
 LEAVES = 2**LEVELS
 SPLITS = LEAVES - 1
 
-# A split goes to the left where the pixel of its first feature is brighter than that of its second
-# by more than the threshold. Brightness counts in whole numbers: rounded down, a threshold decides
-# the same. As rows after those of the features, thresholds are looked up as these are. A tree's
-# splits lie as in a heap: below split i are 2i + 1, on the left, and 2i + 2.
-THRESHOLDS = np.arange(-64, 64)  # training draws them from this range
+# A split goes left where its first feature is brighter than its second by more than the threshold.
+# Brightness is an integer, so thresholds are rounded down, and looked up as rows after the features.
+# Splits form a heap: the children of split i are 2i + 1 (left) and 2i + 2.
+THRESHOLDS = np.arange(-64, 64)  # training draws thresholds from this range
 
-# Coordinates are in units of the face's box, those of the landmarks are x0, y0, x1, y1 and so on.
+# Coordinates are in units of the face's box. Landmarks are x0, y0, x1, y1 and so on.
 CASCADE = np.dtype(
     [
-        ("anchors", "<i8", FEATURES),  # the landmark from which a feature's place is measured
+        ("anchors", "<i8", FEATURES),  # the landmark that a feature's place is measured from
         ("deltas", "<f4", (2, FEATURES)),
         ("splits", "<i8", (3, SPLITS, TREES)),  # rows: first feature, second feature, threshold
-        ("leaves", "<f4", (TREES * LEAVES, 2 * POINTS)),  # what each adds to the landmarks
+        ("leaves", "<f4", (TREES * LEAVES, 2 * POINTS)),  # what a leaf adds to the landmarks
     ]
 )
 MODEL = np.dtype([("points", "<f4", 2 * POINTS), ("cascades", CASCADE, CASCADES)])
 
 
 def _leaf_of_splits() -> NDArray[np.uint8]:
-    """The leaf for every outcome of a tree's splits, bit i set where split i goes to the left."""
+    """Give the leaf for every outcome of a tree's splits. Bit i is set where split i goes left."""
     outcomes = np.arange(2**SPLITS)
     at = np.zeros_like(outcomes)
     for _ in range(LEVELS):
@@ -47,8 +46,8 @@ def _leaf_of_splits() -> NDArray[np.uint8]:
     return np.asarray(at - SPLITS, np.uint8)
 
 
-_TOGETHER = 16  # faces: half as many take a fifth longer, twice as many save less than a tenth
-_ROWS = 512  # of leaves gathered at once, so that they are still in the cache when added up
+_TOGETHER = 16  # faces at a time: 8 take a fifth longer each, 32 save less than a tenth
+_ROWS = 512  # leaves gathered at a time, so that they stay in the CPU's cache for the sum
 
 
 class Landmarks:
@@ -71,10 +70,10 @@ class Landmarks:
     def __call__(
         self, photos: Sequence[tuple[NDArray[np.uint8], Face]]
     ) -> list[dlib.full_object_detection]:
-        """The 68 landmarks of a face in each photo, uint8 RGB (height, width, 3), in pixels.
+        """Give the 68 landmarks, in pixels, of a face in each photo, uint8 RGB (height, width, 3).
 
-        Sixteen faces at a time share the cost of reading the trees. Beside the photos that takes
-        2 MB, however many there are. What is found does not depend on how many come together.
+        Sixteen faces at a time share the cost of reading the trees, in 2 MB of memory. The
+        landmarks of a face do not depend on the other faces.
         """
         return [
             found
@@ -92,13 +91,13 @@ class Landmarks:
         points = np.tile(self._points, (len(photos), 1))
         values = np.empty((FEATURES + len(THRESHOLDS), len(photos)), np.int16)
         values[FEATURES:] = THRESHOLDS[:, None]
-        # Written into again and again: new memory would cost more than what is done in it.
+        # Reused for every cascade: allocating memory would take longer than the computation.
         operands = np.empty((3, SPLITS, TREES, len(photos)), np.int16)
         first, second, threshold = operands
         changes = np.empty((1 + _ROWS // len(photos), *points.shape), np.float32)
         for anchors, (dx, dy), splits, leaves in self._cascades:
-            # The features turn and grow with the landmarks: the least-squares similarity from the
-            # initial ones to the present ones, a complex number.
+            # Features turn and grow with the landmarks, by the least-squares similarity from the
+            # initial landmarks to the present ones, which is a complex number.
             present = points.view(np.complex64)
             factor = (present * self._similarity).sum(axis=1).astype(np.complex64)[:, None]
             anchor = present.take(anchors, axis=1)
@@ -108,7 +107,7 @@ class Landmarks:
             values.take(splits, 0, operands, mode="clip")
             lefts = np.subtract(first, second, out=first) > threshold
             leaf = self._trees + self._leaf.take(np.einsum("s,stf->tf", self._bits, lefts))
-            # Added up one by one in float32, in dlib's order, to be rounded as dlib rounds.
+            # The sum goes leaf by leaf in float32, in dlib's order, to be rounded as in dlib.
             for start in range(0, TREES, len(changes) - 1):
                 some = leaf[start : start + len(changes) - 1]
                 changes[0] = points
@@ -129,9 +128,9 @@ def _rounded(places: NDArray[np.float64]) -> NDArray[np.int64]:
 def _intensities(
     photos: Sequence[NDArray[np.uint8]], x: NDArray[np.int64], y: NDArray[np.int64]
 ) -> NDArray[np.int16]:
-    """The mean of red, green and blue, rounded down, (n, photos); 0 outside of a photo.
+    """Give the mean of red, green and blue, rounded down, (n, photos); 0 outside a photo.
 
-    `x` and `y` are the places in each photo, (photos, n).
+    `x` and `y`, (photos, n), are the places in each photo.
     """
     height, width = np.array([photo.shape[:2] for photo in photos]).T[:, :, None]
     colours = np.empty((*x.shape, 3), np.uint8)

@@ -13,7 +13,7 @@ from meanface.engine.dlib_network import Conv, Reader, read_network
 
 
 class _Graph:
-    """An ONNX graph under construction; every method adds a node and returns its output's name."""
+    """An ONNX graph under construction. Methods add a node and give the name of its output."""
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
@@ -35,28 +35,28 @@ class _Graph:
         return self.add("Conv", x, filters, bias, strides=[conv.stride] * 2, pads=conv.padding * 2)
 
     def pad(self, x: str, channels: int, pixels: int) -> str:
-        """`x` with zeros added at its end: so many channels, so many rows and columns."""
+        """Add zeros at the end of `x`: `channels` channels, `pixels` rows and columns."""
         ends = np.array([0, 0, 0, 0, 0, channels, pixels, pixels])
         return self.add("Pad", x, self.constant(ends)) if ends.any() else x
 
     def model(
         self, sources: Sequence[onnx.ValueInfoProto], result: onnx.ValueInfoProto
     ) -> onnx.ModelProto:
-        """The model from `sources` to `result`, which is the output of the last node."""
+        """Give the model from `sources` to `result`, the output of the last node."""
         self.nodes[-1].output[0] = result.name
         graph = helper.make_graph(self.nodes, "meanface", sources, [result], self.constants)
-        # Old enough for every ONNX Runtime that the project allows.
+        # Every version of ONNX Runtime that the project allows reads these versions.
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
 def encoder_graph(reader: Reader) -> onnx.ModelProto:
-    """29 convolutions: one, then 14 residual blocks of two, and the matrix.
+    """Build the encoder: a convolution, 14 residual blocks of two convolutions, and a matrix.
 
-    A block whose first convolution has stride 2 halves the image; what goes around it is averaged
-    over 2x2 pixels, and the smaller of the two is padded with zeros before they are added.
+    A block whose first convolution has stride 2 halves the image. The input that goes around the
+    block is averaged over 2x2 pixels. The smaller of the two is padded with zeros before the sum.
     """
     mean, (first, *blocks, matrix) = read_network(reader)
-    # (chip - mean) / 256, done in the first convolution: it has no padding.
+    # (chip - mean) / 256 is folded into the first convolution, which has no padding.
     first.filters /= 256
     first.bias -= np.einsum("oirc,i->o", first.filters, mean)
 
@@ -83,13 +83,13 @@ def encoder_graph(reader: Reader) -> onnx.ModelProto:
 
 
 def detector_graph(reader: Reader, *, makes_pyramids: bool) -> onnx.ModelProto:
-    """Six convolutions with relu, then one of 9x9 into a single channel, the score."""
+    """Build the detector: six convolutions with relu, then one of 9x9 that gives the scores."""
     reader.next_layer()
     _, *window = reader.integers(3)
     *_, overlap, covered = (reader.real() for _ in range(5))
     mean, convs = read_network(reader)
-    # From the last convolution to the first: a score's place in the pyramid is stride * its place
-    # among the scores + offset, and a pyramid of fewer pixels a side than `smallest` has no score.
+    # The place of score i in the pyramid is stride * i + offset. A pyramid with a side of fewer
+    # pixels than `smallest` has no score.
     stride, offset, smallest = 1, 0, 1
     for conv in reversed(convs):
         kernel, padding = conv.filters.shape[2], conv.padding[0]
@@ -107,8 +107,8 @@ def detector_graph(reader: Reader, *, makes_pyramids: bool) -> onnx.ModelProto:
     *convs, last = convs
     for conv in convs:
         x = graph.add("Relu", graph.conv(x, conv))
-    # ONNX Runtime computes eight or sixteen channels at a time, so one costs as much as nine: the
-    # columns of `last` become nine channels, and a row of nine picks one of them for each column.
+    # ONNX Runtime computes 8 or 16 channels at a time: one channel takes as long as nine. So the
+    # columns of `last` become nine channels, and a row of nine picks a channel per column.
     columns = last.filters[0].transpose(2, 0, 1)[..., None]
     x = graph.conv(x, Conv(columns, np.zeros(9), 1, [last.padding[0], 0]))
     x = graph.conv(x, Conv(np.eye(9)[None, :, None], last.bias, 1, [0, last.padding[1]]))
@@ -120,9 +120,9 @@ def detector_graph(reader: Reader, *, makes_pyramids: bool) -> onnx.ModelProto:
 
 
 def _pyramids(graph: _Graph, mean: NDArray[np.float64]) -> tuple[str, list[onnx.ValueInfoProto]]:
-    """Add what makes tiled pyramids of images and cuts rows out; give its result and the inputs.
+    """Add nodes that make tiled pyramids and cut rows out. Give their output and the inputs.
 
-    A loop makes each level out of the one before, as dlib does.
+    A loop makes each level from the level before, as dlib does.
     """
     level = helper.make_tensor_value_info("level", TensorProto.FLOAT, ["n", 3, None, None])
     pyramid = helper.make_tensor_value_info("pyramid", TensorProto.FLOAT, ["n", 3, None, None])

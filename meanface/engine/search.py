@@ -12,20 +12,20 @@ from meanface.engine.face import Face
 Pixels = NDArray[np.uint8]
 
 Search = Callable[[Sequence[Pixels], int], list[list[Face]]]
-"""Finds faces in photos, uint8 RGB (height, width, 3), after doubling their size so many times.
+"""A detector. It gets photos, uint8 RGB (height, width, 3), and how often to double their size.
 
-Gives the faces of each photo, the most certain first.
+It gives the faces of each photo, the highest score first.
 """
 
-# The longest side before upsampling. Where dlib resizes, it adds up positions in float32, and
-# writes outside of its memory for sides well beyond twice of this.
+# The longest side before upsampling. dlib adds up positions in float32 when it resizes, and writes
+# outside its memory for sides well beyond twice this length.
 LONGEST = 4096
 
 
 def shrunk(photo: Pixels, scale: float) -> tuple[Pixels, float]:
-    """Scale a photo, uint8 RGB (height, width, 3), down by `scale` if that is more than 1.
+    """Scale a photo, uint8 RGB (height, width, 3), down by `scale` where that is more than 1.
 
-    The second value scales boxes back up.
+    Gives the photo and the factor that scales boxes back up.
     """
     if scale <= 1:
         return photo, 1.0
@@ -35,7 +35,7 @@ def shrunk(photo: Pixels, scale: float) -> tuple[Pixels, float]:
 
 
 def scaled(face: Face, scale: float) -> Face:
-    """Give the face with its box enlarged by `scale`, from a smaller photo to the photo itself."""
+    """Give the face with its box enlarged by `scale`, from a smaller photo to the photo."""
     if scale == 1:
         return face
     return replace(

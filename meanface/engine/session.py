@@ -13,8 +13,8 @@ from meanface.errors import DeviceError, UserError
 
 _CUDA = "CUDAExecutionProvider"
 _CUDA_OPTIONS = {
-    "use_tf32": "0",  # it would round the products to 10 bits
-    "cudnn_conv_algo_search": "HEURISTIC",  # to try them out takes long, for each size of a photo
+    "use_tf32": "0",  # TF32 rounds products to 10 bits
+    "cudnn_conv_algo_search": "HEURISTIC",  # trying all algorithms takes long, for each photo size
 }
 
 _NO_MEMORY = re.compile("bad_alloc|Failed to allocate memory|out of memory|ALLOC_FAILED")
@@ -26,8 +26,8 @@ def run_session(
 ) -> NDArray[np.float32]:
     """Give the output, float32, of a model of one output for its inputs by name.
 
-    Raises MemoryError where there is not enough, DeviceError where the GPU fails: ONNX Runtime has
-    no classes of its own for these.
+    Raises MemoryError where memory runs out, and DeviceError where the GPU fails. ONNX Runtime has
+    no exception classes for these.
     """
     # ONNX Runtime would copy them too, but tells no lack of memory while it does.
     contiguous = {name: np.ascontiguousarray(value) for name, value in inputs.items()}

@@ -1,4 +1,4 @@
-"""The settings that decide what an embedding is, and the fingerprint that stands for them."""
+"""The settings that faces and embeddings depend on, and their fingerprint."""
 
 import hashlib
 import json
@@ -11,8 +11,8 @@ from typing import Any
 
 from meanface import __version__
 
-# Results may differ between versions of these, so a new one makes a new fingerprint.
-# Of those that stand in for each other, the ones that are installed.
+# Results may differ between versions of these packages, so the fingerprint has their versions. Some
+# packages replace each other: those that are installed count.
 PACKAGES = (
     "dlib",
     "dlib-bin",
@@ -30,7 +30,7 @@ PACKAGES = (
 
 @dataclass(frozen=True)
 class EngineSettings:
-    """The part of the configuration on which faces and embeddings depend; keys as in the config."""
+    """The part of the configuration that faces and embeddings depend on. Keys are the config's."""
 
     decode: str
     max_pixels: int
@@ -47,7 +47,7 @@ class EngineSettings:
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> "EngineSettings":
-        """Take the engine's keys out of a validated config; `device: auto` is decided here."""
+        """Take the engine's keys from a valid config. `device: auto` is resolved."""
         values = {field.name: config[field.name] for field in fields(cls)}
         values["detectors"] = tuple(values["detectors"])
         values["device"] = resolve_device(values["device"])
@@ -71,7 +71,7 @@ class EngineSettings:
 
     @property
     def middle_settles(self) -> bool:
-        """Whether a face over the photo's middle is the one that counts, whatever else there is."""
+        """Whether a face over the photo's middle counts, without a search for other faces."""
         return self.hog == "quick" and self.face == "central"
 
     def fingerprint(self) -> str:
@@ -81,7 +81,7 @@ class EngineSettings:
 
 
 def versions() -> dict[str, str]:
-    """Give the version of everything on which an embedding depends."""
+    """Give the versions of all packages that an embedding depends on, and of meanface."""
     found = {"meanface": __version__}
     for package in PACKAGES:
         with suppress(PackageNotFoundError):
@@ -90,10 +90,10 @@ def versions() -> dict[str, str]:
 
 
 def resolve_device(device: str) -> str:
-    """Give "cpu" or "cuda" for `device` "auto": cuda where NVIDIA's driver and provider are."""
+    """Give "cpu" or "cuda" for "auto": cuda where NVIDIA's driver and the provider are there."""
     if device != "auto":
         return device
-    if shutil.which("nvidia-smi") is None:  # spares most machines the import below
+    if shutil.which("nvidia-smi") is None:  # most machines need no import of ONNX Runtime
         return "cpu"
     import onnxruntime
 

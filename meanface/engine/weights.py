@@ -1,4 +1,4 @@
-"""dlib's weight files, as face_recognition_models ships them."""
+"""dlib's weight files in the package face_recognition_models."""
 
 import hashlib
 from pathlib import Path
@@ -21,7 +21,7 @@ WEIGHTS = {
         "fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f",
     ),
 }
-"""The weight file of each exported model, and the sha256 of the published file."""
+"""For each exported model, its weight file and the sha256 of the published file."""
 
 
 def read_weights(model: str) -> bytes:
