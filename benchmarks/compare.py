@@ -1,7 +1,7 @@
 """Compare meanface with face_recognition in a process pool, on the same photos and cores.
 
-Each way runs from start to finish, in turn, `--repeat` times; figures are medians. Writes
-comparison.json, comparison.md and comparison.png into the output folder and prints the table.
+All ways run from start to finish, in turn, `--repeat` times. Figures are medians. Prints a table,
+and writes the table, the numbers and a plot: comparison.md, comparison.json and comparison.png.
 """
 
 import argparse
@@ -40,7 +40,7 @@ class Measured:
 
 
 def run_pool(folder: Path, scratch: Path, cores: int) -> Measured:
-    """Run face_recognition in a pool of `cores` processes; all its time is its workers'."""
+    """Run face_recognition in a pool of `cores` processes. All its time counts as the workers'."""
     script = ROOT / "benchmarks/face_recognition_pool.py"
     seconds = _timed(
         [sys.executable, str(script), str(folder), str(scratch), f"--processes={cores}"]
@@ -54,7 +54,7 @@ def run_pool(folder: Path, scratch: Path, cores: int) -> Measured:
 
 
 def run_workflow(way: str, archive: Path, scratch: Path, cores: int, *arguments: str) -> Measured:
-    """Run the workflow; the workers' time is that of the encode jobs, with their start."""
+    """Run the workflow. The workers' time is that of the encode jobs, with their start."""
     command = [sys.executable, "-m", "snakemake", f"--cores={cores}", "--directory", str(scratch)]
     command += ["--snakefile", str(ROOT / "Snakefile"), *arguments]
     seconds = _timed([*command, "--config", f"photos={archive}"])
@@ -81,7 +81,7 @@ def _timed(command: list[str]) -> float:
 def difference(pool: Path, compat: Path) -> float:
     """Give the largest difference between the embeddings of face_recognition and compat.yaml.
 
-    Raises SystemExit where not the same photos failed, or embeddings differ by more than rounding.
+    Raises SystemExit where other photos failed, or embeddings differ by more than rounding.
     """
     faces = pd.read_csv(compat / "results/faces.csv", keep_default_na=False)
     paths = (pool / "paths.txt").read_text(encoding="utf-8").splitlines()

@@ -1,4 +1,4 @@
-"""What a user writes without meanface: face_recognition with its defaults in a process pool.
+"""What a user writes without meanface: face_recognition, with its defaults, in a process pool.
 
 Reads a folder of photos, writes embeddings.npy (float64 (n, 128)), paths.txt and failures.txt.
 """

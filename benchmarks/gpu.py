@@ -1,10 +1,14 @@
-"""Measure encoding with `device: cuda` beside `device: cpu`, on the same photos.
+"""Measure encoding with `device: cuda` and with `device: cpu`, on the same photos.
 
-Prints a Markdown table: photos per second between the end of the first batch and of the last, the
-seconds to the first one, how busy the GPU was meanwhile and its memory, in how many photos the
-faces are not those of the CPU, and how far the embeddings are from its.
-Batches under way when the first one ends count as done after it: with few photos, many processes
-look too fast.
+Prints a Markdown table:
+
+* photos per second, from the end of the first batch to the end of the last;
+* seconds until the end of the first batch;
+* how busy the GPU was, and how much of its memory was used;
+* the number of photos whose faces differ from the CPU's, and the largest difference of embeddings.
+
+Batches that are under way when the first batch ends count as encoded later. So with few photos,
+many processes look too fast.
 """
 
 import argparse
@@ -50,7 +54,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Measured:
-    """What encoding took; `busy` (per cent of time) and `used` (MB) of the GPU are medians."""
+    """What encoding took. `busy` (per cent of time) and `used` (MB) of the GPU are medians."""
 
     speed: float  # photos per second
     start: float  # seconds
@@ -71,7 +75,7 @@ def read_photos(archive: Path) -> list[Photo]:
 
 @contextmanager
 def watched_gpu() -> Iterator[Callable[[], tuple[float, float]]]:
-    """Sample the GPU; give a function for the medians of its business and memory until then."""
+    """Sample the GPU. Give a function that ends this, and gives the medians of load and memory."""
     command = [SMI, "-i", "0", f"--query-gpu={QUERY}", "--format=csv,noheader,nounits"]
     command += ["-lms", "200"]
     with tempfile.TemporaryFile("w+") as samples, subprocess.Popen(command, stdout=samples) as smi:
@@ -114,7 +118,7 @@ def measure(
 
 
 def difference(ours: Sequence[Outcome], theirs: Sequence[Outcome]) -> tuple[int, float]:
-    """How many photos have other faces or other failures, and how far the embeddings are apart."""
+    """Give the number of photos with other faces or failures, and how far embeddings are apart."""
     others, furthest = 0, 0.0
     for one, other in zip(ours, theirs, strict=True):
         if isinstance(one, Failure) or isinstance(other, Failure):

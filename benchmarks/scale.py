@@ -1,10 +1,10 @@
 """Measure the workflow itself on synthetic sets of many tiny photos, with a stub for an engine.
 
 `growth` runs the whole workflow on sets of growing size: does the cost per photo stay the same?
-`shards` splits one set into very many shards: how long do planning and merging take? There the
-encode jobs' files are made in one process, by the function that the jobs call.
+`shards` splits one set into very many shards: how long do planning and merging take? A single
+process writes the files of all encode jobs, with the function that the jobs call.
 
-Both print Markdown tables, a row per stage, and write the same as JSON.
+Both print Markdown tables with a row per stage, and write the numbers as JSON.
 """
 
 import argparse
@@ -38,13 +38,13 @@ from meanface.shards.plan import contents_of, name_of, outcome_key
 
 ROOT = Path(__file__).parents[1]
 STAGES = ("acquire", "divide", "shard", "plan", "encode", "merge", "write_statistics", "snakemake")
-FEW = 64  # photos: what a run on so few costs is its start-up
+FEW = 64  # photos: a run on so few measures the start-up
 PER_PERSON = 5  # photos
-READY = "Select jobs to execute"  # is printed when planning has come to an end
-STARTS = 5  # a machine shared with others is now fast, now slow
+READY = "Select jobs to execute"  # Snakemake prints this when planning has ended
+STARTS = 5  # repetitions: the speed of a shared machine varies
 
-# Snakemake samples a job's memory, twice a minute in the long run, and misses its peak and its end.
-# So each process notes, as it ends, what the kernel counted: of its own and of its children.
+# Snakemake samples a job's memory, at last twice a minute, and misses the peak. So each process
+# writes what the kernel counted when it ends: for itself and for its children.
 NOTE_USAGE = """
 import atexit, json, os, resource, sys
 
@@ -76,10 +76,11 @@ if is_job or "snakemake" in sys.orig_argv:
 
 @dataclass(frozen=True)
 class Usage:
-    """What the jobs of a stage took together, and the largest memory of one of them.
+    """What the jobs of a stage took in total, and the largest memory of a single job.
 
-    `rss` is the peak of resident memory as the kernel counts it: pages of mapped files are in it.
-    `written` are bytes handed to the file system, whole pages of 4 KiB, temporary files included.
+    `rss` is the peak of resident memory as the kernel counts it, pages of mapped files included.
+    `written` counts the bytes given to the file system, in whole pages of 4 KiB, temporary files
+    included.
     """
 
     jobs: int
@@ -91,14 +92,14 @@ class Usage:
 
 @dataclass(frozen=True)
 class Run:
-    """One start of Snakemake: seconds of wall clock, and the usage by stage."""
+    """One run of Snakemake: seconds of wall clock, and the usage by stage."""
 
     wall: float
     stages: dict[str, Usage]
 
 
 def photos(count: int) -> Iterator[tuple[str, bytes]]:
-    """Give distinct photos of 8x8 pixels (BMP, 246 bytes) with their paths, by five to a person."""
+    """Yield different photos of 8x8 pixels (BMP, 246 bytes) with their paths, five per person."""
     blank = io.BytesIO()
     Image.new("RGB", (8, 8)).save(blank, "BMP")
     header, pixels = blank.getvalue()[:-192], 192
@@ -108,7 +109,7 @@ def photos(count: int) -> Iterator[tuple[str, bytes]]:
 
 
 def make_archive(target: Path, count: int) -> None:
-    """Write a tar of `count` photos, unless it is there."""
+    """Write a tar of `count` photos, unless the tar exists."""
     if target.exists():
         return
     part = target.with_suffix(".part")
@@ -129,7 +130,7 @@ def command(folder: Path, archive: Path, shards: int, *arguments: str) -> list[s
 
 
 def run(folder: Path, archive: Path, shards: int, *arguments: str) -> Run:
-    """Run the workflow, and give what it took."""
+    """Run the workflow. Give what the run took."""
     folder.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as notes, (folder / "output.log").open("a") as output:
         Path(notes, "sitecustomize.py").write_text(NOTE_USAGE)
@@ -161,7 +162,7 @@ def run(folder: Path, archive: Path, shards: int, *arguments: str) -> Run:
 def moments(folder: Path, archive: Path, shards: int, *marks: str) -> list[float]:
     """Run the workflow until it has printed all `marks`, in this order; give the seconds of each.
 
-    Then everything is killed.
+    Then all processes are killed.
     """
     folder.mkdir(exist_ok=True)
     remaining, seconds = list(marks), []
@@ -202,7 +203,7 @@ def benchmarked(folder: Path) -> Iterator[tuple[str, float]]:
 
 
 def kept(results: Path) -> dict[str, int]:
-    """Give the bytes of the files that stay, by what they are."""
+    """Give the bytes of the files that a run leaves, by kind."""
     final = [path for path in results.glob("*") if path.is_file()]
     folders = ("shards", "contents", "plan", "encoded", "cache")
     sizes = {name: size_of((results / name).rglob("*")) for name in folders}
@@ -213,19 +214,19 @@ def kept(results: Path) -> dict[str, int]:
 
 
 def size_of(paths: Iterable[Path]) -> int:
-    """Give the bytes of files together."""
+    """Give the total bytes of files."""
     return sum(path.stat().st_size for path in paths if path.is_file())
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a Markdown table, the first column to the left."""
+    """Print a Markdown table. The first column is aligned to the left."""
     print("\n| " + " | ".join(header) + " |\n|---|" + "--:|" * (len(header) - 1))
     for row in rows:
         print("| " + " | ".join(map(str, row)) + " |", flush=True)
 
 
 def print_usage(title: str, usage: Run, count: int, start: Run | None = None) -> None:
-    """Print what each stage took; `start`, a run on few photos, tells what of it is start-up."""
+    """Print what each stage took. `start` is a run on few photos, which measures the start-up."""
     print(f"\n{title}: {usage.wall:.1f} s")
     rows = []
     for stage, used in usage.stages.items():
@@ -271,7 +272,7 @@ def measure_growth(work: Path, sizes: Sequence[int], per_shard: int) -> dict[str
 
 
 def measure_shards(work: Path, count: int, shards: int) -> dict[str, Any]:
-    """Plan and merge many shards; their encode jobs are not run."""
+    """Plan and merge many shards, without their encode jobs."""
     archive, folder = work / f"{count}.tar", work / f"shards-{count}-{shards}"
     make_archive(archive, count)
     runs = {"dry run before the first": run(folder, archive, shards, "--dry-run", "--quiet", "all")}
@@ -290,7 +291,7 @@ def measure_shards(work: Path, count: int, shards: int) -> dict[str, Any]:
 
 
 def encode_here(folder: Path) -> None:
-    """Write what the encode jobs would, without starting any."""
+    """Write the files of all encode jobs in this process."""
     config = yaml.safe_load((ROOT / "config/config.yaml").read_text()) | {"encoder": "stub"}
     engine = StubEngine()
     fingerprint = EngineSettings.of(config).fingerprint()

@@ -2,11 +2,12 @@
 
     python -m benchmarks.soak --photos lfw.tgz --count 300 --runs 30 --seed 1
 
-Each run starts in an empty folder. All its processes are killed (SIGKILL) at a moment drawn from
-the time that an undisturbed run takes; then it is started again, and killed again at a moment drawn
-from twice that time, until a start is through before its moment comes. One that was through before
-its first begins anew. After a kill, what Snakemake's message says is done (--unlock).
-Status 1: a run failed, or its results are not those of the undisturbed run, byte for byte.
+Each run starts in an empty folder. All its processes are killed (SIGKILL) at a random moment within
+the time that an undisturbed run takes. Then the run is started again and killed at a random moment
+within twice that time, until it finishes before that moment. A run that finishes before its first
+kill begins again. After a kill, `--unlock` is used where Snakemake's message says so.
+
+The exit status is 1 where a run failed, or its results differ from the undisturbed run by a byte.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from pathlib import Path
 from meanface.files.digest import file_digest
 
 ROOT = Path(__file__).parents[1]
-# All but summary.json and benchmarks, which tell of times.
+# All results but summary.json and benchmarks, which hold times.
 RESULTS = (
     *("mean.npy", "embeddings.npy", "faces.csv", "faces.parquet", "failures.csv"),
     *("statistics.npz", "identities.csv", "identities.npy", "mean_by_identity.npy"),
@@ -40,7 +41,7 @@ def first_photos(source: Path, target: Path, count: int) -> None:
 
 
 def start(folder: Path, photos: Path, *arguments: str, seconds: float | None = None) -> int | None:
-    """Run the workflow; give its exit status, None where it was killed after so many seconds."""
+    """Run the workflow. Give its exit status, None where it was killed after `seconds`."""
     folder.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "snakemake", "--cores", "2", "--nocolor", *arguments]
     command += ["--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
@@ -61,7 +62,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def killed_until_done(folder: Path, photos: Path, moments: random.Random, usual: float) -> int:
-    """Start a run until it is done; give the number of kills. RuntimeError: it failed."""
+    """Start a run until it is done; give the number of kills. RuntimeError: the run failed."""
     kills = 0
     while True:
         longest = 2 * usual if kills else usual

@@ -1,4 +1,4 @@
-"""Measure the stages of the encode job, one thread, beside what face_recognition does.
+"""Measure the stages of the encode job and of face_recognition, with one thread.
 
 Prints a Markdown table of milliseconds per photo, and the multiply-adds of the two networks.
 """
@@ -32,7 +32,7 @@ PHOTOS = ROOT.parent / "shared/lfw/lfw-subset.tgz"
 
 
 def per_item(work: Callable[[Any], Any], items: Sequence[Any]) -> tuple[float, list[Any]]:
-    """Give the milliseconds per item and the results."""
+    """Give the milliseconds per item, and the results."""
     work(items[0])
     began = time.perf_counter()
     results = [work(item) for item in items]

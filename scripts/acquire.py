@@ -1,4 +1,4 @@
-"""Verify a source and describe it: name, bytes and sha256, the number of its shards (JSON)."""
+"""Verify a source and describe it as JSON: its name, bytes, sha256 and number of shards."""
 
 from pathlib import Path
 

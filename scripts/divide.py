@@ -1,4 +1,4 @@
-"""Divide the photos of a source into parts, tars with manifests; count what was skipped."""
+"""Divide the photos of a source into parts: tars with manifests, and counts of other files."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Download the archive from the first of its URLs that serves it, verified."""
+"""Download an archive from the first URL that has it, and verify its checksum."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Encode one shard: embeddings float32 (n, 128), a table of outcomes, counts."""
+"""Encode one shard: embeddings, float32 (n, 128), a table of outcomes, and a report (JSON)."""
 
 import logging
 import os
@@ -29,7 +29,7 @@ with job(snakemake.log[0], snakemake.output):
         memory=process_bytes(resources.mem_mb, snakemake.threads),
         processes=snakemake.threads,
     )
-    # Not params.fingerprint: with --sdm conda, versions here are not those where Snakemake runs.
+    # Not params.fingerprint: with --sdm conda, jobs have other versions than Snakemake itself.
     fingerprint = params.engine.fingerprint()
     address = resources.get("cache")
     cache = Cache(address, fingerprint) if address else None

@@ -1,4 +1,4 @@
-"""Score the pairs of a pairs.txt: accuracy as JSON, ROC curve as CSV (shares from 0 to 1)."""
+"""Score the pairs of a pairs.txt: the accuracy as JSON, the ROC curve as CSV."""
 
 import logging
 from dataclasses import asdict

@@ -18,7 +18,7 @@ from meanface.workflow.job import job
 
 with job(snakemake.log[0], snakemake.output):
     given, made = snakemake.input, snakemake.output
-    fingerprint = snakemake.params.engine.fingerprint()  # of the versions here, where jobs run
+    fingerprint = snakemake.params.engine.fingerprint()  # of the versions that jobs have
     reports = [read_report(Path(report)) for report in given.counts]
     for name in ("embeddings", "outcomes"):
         for file, report in zip(given[name], reports, strict=True):

@@ -1,4 +1,4 @@
-"""Plan which shard encodes which content: a table of the shards, and one of the duplicates."""
+"""Plan which shard encodes which photos: a table of the shards, and a table of duplicates."""
 
 import logging
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Draw which detector found the photos' faces, and why the other photos failed."""
+"""Draw how many faces each detector found, and why photos failed."""
 
 from pathlib import Path
 from typing import Any

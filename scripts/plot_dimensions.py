@@ -16,7 +16,7 @@ def draw(mean: NDArray[np.float64], error: NDArray[np.float64], count: int) -> F
         f"The {len(mean)} means of {count:,} faces, known to {np.median(error):.2g}"
         " (the median standard error)"
         if count > 1
-        else f"The {len(mean)} numbers of the only face: nobody knows how far others differ",
+        else f"The {len(mean)} means of a single face, whose standard error is unknown",
         5,
     )
     means, errors = figure.subplots(2, sharex=True, height_ratios=[3, 2])
@@ -30,7 +30,7 @@ def draw(mean: NDArray[np.float64], error: NDArray[np.float64], count: int) -> F
         color=BLUE,
         ecolor=VERMILLION,
         elinewidth=1.5,
-        label="mean, and its standard error to both sides",
+        label="mean with its standard error on both sides",
     )
     means.axhline(0, color="black", linewidth=0.8)
     means.set_ylabel("mean (no unit)")

@@ -14,7 +14,7 @@ from meanface.workflow.job import job
 
 MOST = 96  # photos on the sheet
 SIZE = 240  # pixels
-# These were decoded and searched. The others are not opened again: some brought down a process.
+# Photos that failed for other reasons are not decoded again: some of them killed a process.
 DECODED = {"no_face", "small_face", "weak_face"}
 
 with job(snakemake.log[0], snakemake.output):

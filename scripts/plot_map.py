@@ -1,4 +1,4 @@
-"""Draw the embeddings in the two directions of most variance: to hover over, and to print."""
+"""Draw a map of the embeddings, in the two directions of most variance: interactive and printed."""
 
 import textwrap
 from pathlib import Path
@@ -30,7 +30,7 @@ from meanface.results.principal_components import principal_components
 from meanface.results.statistics import read_statistics
 from meanface.workflow.job import job
 
-MOST = 5000  # points: more of them lie upon each other, and make a slow page
+MOST = 5000  # points: more would overlap, and make the page slow
 # Marks of matplotlib and of Vega-Lite for the people with the most photos, and for the others.
 MARKS = [
     (BLUE, "o", "circle"),
@@ -68,7 +68,7 @@ def draw(points: pd.DataFrame, people: list[str], title: str, labels: list[str])
 
 
 def chart(points: pd.DataFrame, people: list[str], title: str, labels: list[str]) -> alt.Chart:
-    # Room for the points at the edge, in pixels.
+    # `padding`, in pixels, leaves room for points at the edge.
     scale = alt.Scale(zero=False, nice=False, padding=15)
     marks = [*zip(people, MARKS, strict=False), (OTHERS, (GREY, "", "circle"))]
     names = [name for name, _ in marks]

@@ -1,4 +1,4 @@
-"""Draw the mean face: the average of the aligned faces, of all photos and of single people."""
+"""Draw the mean face: the average of the aligned faces of all people, and of single people."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from meanface.report.selection import counted, most_frequent, sample_of
 from meanface.report.text import shown
 from meanface.workflow.job import job
 
-MOST, MOST_OF_ONE = 2000, 200  # faces in an average: more of them change nothing that one sees
+MOST, MOST_OF_ONE = 2000, 200  # faces in an average: more make no visible difference
 PEOPLE = 8
 
 
@@ -32,7 +32,7 @@ def of_all(number: int, total: int, what: str) -> str:
 def draw(
     averages: list[NDArray[np.uint8]], used: list[int], total: int, people: pd.Series
 ) -> Figure:
-    """`used` and `total` are numbers of faces: in each average, and encoded altogether."""
+    """`used` counts the faces in each average, `total` all encoded faces."""
     columns = -(-len(people) // 2)
     cell = min(WIDTH / (2 + columns), 1.8)
     figure = new_figure(f"The mean face of {of_all(used[0], total, 'face')}", 2 * cell + 0.9)

@@ -17,7 +17,7 @@ def draw(result: dict[str, Any], roc: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(6.4, 4.8), layout="constrained")
     axes = figure.subplots()
     false_rate, true_rate = roc["false_positive_rate"], roc["true_positive_rate"]
-    # On the log scale a rate of 0 lies at the left edge, half the smallest rate that occurs.
+    # A log scale has no 0: a rate of 0 is drawn at the left edge, half the smallest other rate.
     left = false_rate[false_rate > 0].min() / 2
     visible = false_rate.clip(lower=left)
     axes.plot(visible, true_rate, color=BLUE, linewidth=2)
@@ -36,7 +36,7 @@ def draw(result: dict[str, Any], roc: pd.DataFrame) -> Figure:
 
     axes.set_xscale("log")
     axes.set_xlim(left, 1)
-    # Only the part of the scale that the curve needs.
+    # The axis begins where the curve does.
     bottom = true_rate[false_rate > 0].min() // 0.1 * 0.1
     axes.set_ylim(bottom, 1 + (1 - bottom) / 50)
     for axis in axes.xaxis, axes.yaxis:
@@ -52,7 +52,7 @@ def draw(result: dict[str, Any], roc: pd.DataFrame) -> Figure:
         fontsize="small",
     )
     figure.suptitle(
-        f"{100 * result['accuracy']:.2f} % of pairs called rightly,"
+        f"{100 * result['accuracy']:.2f} % of pairs called correctly,"
         f" area under the curve {result['auc']:.4f}",
         fontweight="bold",
     )

@@ -15,17 +15,17 @@ from meanface.results.settling import settling_curve
 from meanface.results.statistics import read_statistics
 from meanface.workflow.job import job
 
-MOST = 100_000  # embeddings that are added up, in memory
+MOST = 100_000  # embeddings in memory
 POINTS = 200
 
 
 def draw(curve: pd.DataFrame, total: int, error: float) -> Figure:
-    # At the end both are 0, which no log scale has.
+    # A log scale has no 0, which both are at the end.
     curve = curve[(curve["faces"] < total) & (curve["distance"] > 0)]
     if curve.empty:
-        return new_figure("All faces have the same embedding: there is nothing to settle", 0.6)
+        return new_figure("All faces have the same embedding, so the mean does not change", 0.6)
     figure = new_figure(
-        f"Ever more such faces are expected to move the mean of these {total:,} by {error:.2g}"
+        f"More faces like these {total:,} are expected to move the mean by up to {error:.2g}"
     )
     axes = figure.subplots()
     axes.plot(curve["faces"], curve["distance"], color=BLUE, linewidth=2, label="measured")
@@ -34,7 +34,7 @@ def draw(curve: pd.DataFrame, total: int, error: float) -> Figure:
         curve["chance"],
         "--",
         color=VERMILLION,
-        label="expected by chance, falling as 1/√k until few faces are left",
+        label="expected by chance: falls as 1/√k, and to 0 for all faces",
     )
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -42,7 +42,7 @@ def draw(curve: pd.DataFrame, total: int, error: float) -> Figure:
     axes.yaxis.set_major_formatter(lambda distance, _: f"{distance:g}")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.minorticks_off()
-    axes.set_xlabel("faces so far, k, in an order as good as random (log scale)")
+    axes.set_xlabel("number of faces, k, in random order (log scale)")
     axes.set_ylabel("distance of their mean to the\nmean of all (no unit, log scale)")
     axes.legend()
     return figure

@@ -9,12 +9,12 @@ from meanface.report.figures import BLUE, VERMILLION, new_figure, save
 from meanface.results.shard_report import read_report
 from meanface.workflow.job import job
 
-FEW = 8  # shards whose names have room below the axis
+FEW = 8  # up to so many shards, the axis shows their names
 
 
 def draw(rates: pd.Series) -> Figure:
     if rates.empty:
-        return new_figure("No photo was encoded anew: all outcomes came from the cache", 0.6)
+        return new_figure("No photo was encoded: all outcomes came from the cache", 0.6)
     median, slowest = rates.median(), str(rates.idxmin())
     figure = new_figure(
         f"{median:,.1f} photos per second in the median encode job,"

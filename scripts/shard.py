@@ -1,4 +1,4 @@
-"""Split the photos of a source, or of a part of it, into tar shards, each with a manifest."""
+"""Split the photos of a source, or of one part, into shards: tars with manifests."""
 
 from pathlib import Path
 

@@ -1,6 +1,6 @@
-"""Write the statistics of the embeddings: moments (.npz), and persons with their means."""
+"""Write the statistics of the embeddings, and the mean of each person."""
 
-# Not statistics.py: this folder comes first in sys.path, before Python's own module of that name.
+# Not statistics.py: this folder comes first in sys.path, before Python's module of that name.
 import logging
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Export dlib's models to files that a worker opens fast: networks as ONNX, the others as arrays.
+"""Export dlib's models to files that a worker opens fast: networks as ONNX, landmarks as an array.
 
 The encoder is dlib's `face_recognition_model_v1`, cnn its `cnn_face_detection_model_v1`, hog its
 `get_frontal_face_detector`, which dlib takes most of a second to unpack. ONNX Runtime gives the

@@ -20,8 +20,8 @@ CASCADES, TREES, LEVELS, FEATURES, POINTS = 15, 500, 4, 500, 68
 LEAVES = 2**LEVELS
 SPLITS = LEAVES - 1
 
-# A split goes left where its first feature is brighter than its second by more than the threshold.
-# Brightness is an integer, so thresholds are rounded down, and looked up as rows after the features.
+# A split goes left where its first feature is brighter than its second by more than a threshold.
+# Brightness is an integer, so thresholds are rounded down, and looked up as rows after features.
 # Splits form a heap: the children of split i are 2i + 1 (left) and 2i + 2.
 THRESHOLDS = np.arange(-64, 64)  # training draws thresholds from this range
 
