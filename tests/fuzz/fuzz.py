@@ -184,9 +184,53 @@ def archives() -> Target:
     tars = [tar_of(CONTENTS), tar_of(CONTENTS, tarfile.PAX_FORMAT), sparse_tar()]
     packed = [compress(tars[1]) for compress in (gzip.compress, bz2.compress, lzma.compress)]
     packed.append(zstandard.ZstdCompressor(write_checksum=True).compress(tars[1]))
+    # As Windows makes them: backslashes, and a field with the UTF-8 name.
+    windows = zip_of({r"b\c.jpg": b"1"}, zipfile.ZIP_STORED).replace(
+        b"PK\1\2\x14\3", b"PK\1\2\x14\0"
+    )
     methods = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
     zips = [zip_of(CONTENTS, method) for method in methods]
-    return Target([*tars, *packed, *zips], check_archive)
+    return Target([*tars, *packed, *zips, windows], check_archive)
+
+
+# --- photos -------------------------------------------------------------------------------------
+
+MAX_PIXELS = 1 << 16
+
+
+def check_photo(data: bytes, folder: Path) -> None:
+    """Decoded, or a reason; the same each time, whatever is mended."""
+    from meanface.engine.decode import PhotoError, decode
+    from meanface.sources.formats import is_photo
+
+    is_photo("x", data, frozenset())
+    try:
+        pixels = decode(data, "full", MAX_PIXELS)
+    except PhotoError as error:
+        assert error.reason in {"not_an_image", "truncated", "too_large", "unsupported"}
+        assert error.detail
+        assert "\n" not in error.detail
+    else:
+        assert pixels.dtype == np.uint8
+        assert pixels.shape[2] == 3
+        assert pixels.size <= 3 * MAX_PIXELS
+
+
+def photos() -> Target:
+    from PIL import Image
+
+    colours = np.random.default_rng(1).integers(0, 256, (24, 40, 3)).astype(np.uint8)
+    image, seeds = Image.fromarray(colours), []
+    for kind, options in (
+        *(("JPEG", {}), ("JPEG", {"progressive": True}), ("JPEG", {"restart_marker_rows": 1})),
+        *(("PNG", {}), ("WEBP", {"lossless": True}), ("WEBP", {}), ("GIF", {}), ("BMP", {})),
+        *(("TIFF", {}), ("TIFF", {"compression": "tiff_lzw"}), ("JPEG2000", {}), ("PPM", {})),
+    ):
+        stream = io.BytesIO()
+        image.save(stream, kind, **options)
+        seeds.append(stream.getvalue())
+    seeds.append(seeds[3][:-12])  # a PNG without its end
+    return Target([*seeds, *(seed[:-2] for seed in seeds[:3])], check_photo)
 
 
 # --- shards and tables --------------------------------------------------------------------------
@@ -413,6 +457,7 @@ def landmark_files() -> Target:
 
 TARGETS: dict[str, Callable[[], Target]] = {
     "archive": archives,
+    "photo": photos,
     "manifest": lambda: Target([shard()[1]], check_manifest),
     "plan": lambda: Target([plan_files()[0]], check_plan),
     "duplicates": lambda: Target([plan_files()[1]], check_duplicates),
