@@ -1,5 +1,6 @@
 """The configuration: completed with the schema's defaults, and checked before any job starts."""
 
+import codecs
 import difflib
 import math
 from collections.abc import Mapping
@@ -66,6 +67,7 @@ def check_config(config: Mapping[str, Any], schema: Path) -> None:
     error = jsonschema.exceptions.best_match(_Validator(rules).iter_errors(config))
     if error is None:
         _check_cache(str(config["cache"]), rules["properties"]["cache"]["description"])
+        _check_encoding(config["zip_names"], rules["properties"]["zip_names"]["description"])
         return
     key = str(error.absolute_path[0])
     description = rules["properties"][key]["description"]
@@ -75,6 +77,15 @@ def check_config(config: Mapping[str, Any], schema: Path) -> None:
             "that is named like a number, such as photos=./2019"
         )
     raise UserError(f"config: {key}: {config[key]!r} will not do; write {description}")
+
+
+def _check_encoding(name: str, description: str) -> None:
+    try:
+        codecs.lookup("utf-8" if name == "auto" else name)
+    except LookupError as error:
+        raise UserError(
+            f"config: zip_names: {name!r} is no encoding; write {description}"
+        ) from error
 
 
 def _check_cache(cache: str, description: str) -> None:
