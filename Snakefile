@@ -23,7 +23,7 @@ from meanface.workflow.run import Run
 # Not workflow.basedir, because another workflow may import this one.
 HERE = internals.folder(workflow)
 
-# Snakemake gives Python's path to a shell without quotes, and takes braces for its own.
+# Snakemake passes Python's path to a shell without quotes, and replaces braces in a path.
 for path, unfit in (
     (sys.executable, r"[][\s'\"`$&|;<>()*?\\]"),
     (str(HERE), "[{}]"),
@@ -44,7 +44,7 @@ envvars:
 configfile: f"{HERE}/config/config.yaml"
 
 
-# A workflow that imports this one has a report of its own.
+# A workflow that imports this workflow has its own report.
 if not internals.is_imported(workflow):
 
     report: "report/workflow.rst"

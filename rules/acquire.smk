@@ -29,7 +29,8 @@ rule acquire:
         "results/logs/acquire/{source}.log",
     benchmark:
         "results/benchmarks/acquire/{source}.tsv"
-    # The photos, or the way to them, may be the controller's alone; so may divide's and shard's.
+    # With files in storage, perhaps only the controller reaches the photos. So acquire, divide and
+    # shard run there.
     localrule: IN_STORAGE
     conda:
         "../envs/meanface.yaml"

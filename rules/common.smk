@@ -1,4 +1,4 @@
-"""What the rules share: the checked configuration, and functions that find their inputs."""
+"""What the rules share: the checked configuration, and what follows from it."""
 
 from functools import cache
 
@@ -24,7 +24,10 @@ def state_of_source(name):
 
 
 def number_of_shards():
-    """Of each source; known before the split, since the shards are outputs named one by one."""
+    """Give the number of shards per source.
+
+    Rules name every shard as an output, so the number is needed before the split.
+    """
     if config["shards"] != "auto":
         return config["shards"]
     ignore = config["ignore"]
@@ -41,7 +44,7 @@ try:
     check_config(config, SCHEMA)
     if IN_STORAGE:
         check_storage(workflow, config)
-    # A pod has the shards, and not the photos.
+    # A pod reads shards, so the photos need not exist there.
     folders = [Path.cwd(), *filter(None, [HERE])]
     found = sources_of(config, folders, must_exist=IS_MAIN)
     SOURCES = {source.name: source for source in found}
@@ -49,13 +52,13 @@ try:
         check_sources(found, ignore=config["ignore"], max_bytes=config["max_bytes"])
     parts, in_part = layout(number_of_shards())
     if IS_MAIN:
-        # In the parameters of a job it would be too late for an error of one line.
+        # A UserError raised here ends the run with one line. Raised in `params`, it would not.
         for name in SOURCES:
             state_of_source(name)
 except UserError as error:
     sys.exit(f"meanface: {error}")
 
-# The plugin's imports would slow every job down.
+# Jobs skip this, because importing the plugin would slow every job down.
 if IN_STORAGE and IS_MAIN:
     use_our_executor()
 
@@ -66,13 +69,13 @@ PARTS = [f"{part:0{len(str(parts - 1))}}" for part in range(parts)]
 NUMBERS = [f"{number:03}" for number in range(in_part)]
 SHARDS = expand("{source}-{part}{number}", source=SOURCES, part=PARTS, number=NUMBERS)
 CONTENTS = expand("results/contents/{source}-{part}.csv", source=SOURCES, part=PARTS)
-# What merge makes its results of, beside the plan.
+# What decides the results of merge, beside the plan.
 MERGED_FROM = {
     "fingerprint": FINGERPRINT,
     "deduplicate": config["deduplicate"],
     "prefixed": any(source.prefix for source in SOURCES.values()),
 }
-# How a source is read, see shards.split.
+# The keys that say how a source is read, see shards.split.
 READING = {
     key: config[key]
     for key in (

@@ -1,4 +1,4 @@
-"""Divide a large source into parts: those are split into shards side by side, see shards.layout."""
+"""Divide a large source into parts, which are split into shards in parallel; see shards.layout."""
 
 
 rule divide:

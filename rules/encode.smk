@@ -1,16 +1,16 @@
-"""Encode what is planned for one shard: photos become embeddings and a table of outcomes."""
+"""Encode the planned photos of one shard into embeddings and a table of outcomes."""
 
 
 rule encode:
     input:
-        # Ancient: what is planned is what counts, so that a shard with the same contents as before
-        # is not encoded anew.
+        # Ancient, because only the planned contents count: a new file time alone must not encode
+        # the shard again.
         tar=ancient("results/shards/{shard}.tar"),
         manifest=ancient("results/shards/{shard}.csv"),
         duplicates=ancient("results/plan/duplicates.csv"),
-        # Not ancient: Snakemake would leave out shards that are due while a model is exported.
+        # Not ancient, because Snakemake would then skip due shards while a model is exported.
         models=MODELS,
-    # The key names the engine and the planned contents: outcomes of others have other paths.
+    # The key identifies engine and planned contents, so a change of either gives new paths.
     output:
         embeddings="results/encoded/{shard}.{key}.npy",
         outcomes="results/encoded/{shard}.{key}.csv",
@@ -23,7 +23,7 @@ rule encode:
         "../envs/meanface.yaml"
     threads: config["threads"]
     resources:
-        # Not gpu=0: that would let a pod of Kubernetes onto the nodes that are for GPUs alone.
+        # No gpu=0 without a GPU: Kubernetes could then place the pod on a node reserved for GPUs.
         **({"gpu": 1} if ENGINE.device == "cuda" else {}),
         mem_mb=memory,
         batch=config["batch"],

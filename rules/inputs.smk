@@ -1,4 +1,4 @@
-"""Input functions, and those that give params and resources."""
+"""Functions that give the inputs, params and resources of rules."""
 
 from functools import cache
 from importlib.util import find_spec
@@ -9,12 +9,12 @@ from meanface.workflow.run import PICTURES_OF_PHOTOS
 
 
 def with_pixels(files):
-    """Files that hold photos: with `pictures: false` they go when they have been used."""
+    """Mark files that hold photos: with `pictures: false`, Snakemake removes them after use."""
     return files if config["pictures"] else temp(files)
 
 
 def archive_of(wildcards):
-    """The file of the workflow that is the source's archive; a folder is none."""
+    """Give the archive file of a source; nothing for a folder."""
     source = SOURCES[wildcards.source]
     if source.urls:
         return [f"results/download/{source.name}/{source.file_name}"]
@@ -22,7 +22,7 @@ def archive_of(wildcards):
 
 
 def folder_of(wildcards):
-    """The path of a source that is a folder, or a pattern in one."""
+    """Give the path of a folder, or of a pattern in a folder; nothing for an archive."""
     source = SOURCES[wildcards.source]
     return [str(source.path)] if source.is_folder else []
 
@@ -32,18 +32,18 @@ def prefix_of(wildcards):
 
 
 def checksum_of(wildcards):
-    """As plain values: only of these does Snakemake see that they changed."""
+    """Give the checksum as plain values, because Snakemake notices changes only in plain values."""
     checksum = SOURCES[wildcards.source].checksum
     return checksum and [checksum.algorithm, checksum.digest]
 
 
 def undivided(wildcards):
-    """The archive where it is not divided: its one part is split right out of it."""
+    """Give the archive of a source that is not divided, and so is split into shards directly."""
     return archive_of(wildcards) if len(PARTS) == 1 else []
 
 
 def part_of(wildcards):
-    """The part of a source that is divided, and its manifest."""
+    """Give the tar and the manifest of a part; nothing if the source is not divided."""
     return (
         expand("results/parts/{source}-{part}.{kind}", kind=["tar", "csv"], **wildcards)
         if len(PARTS) > 1
@@ -52,7 +52,7 @@ def part_of(wildcards):
 
 
 def made_of(name):
-    """What a source's shards are made of; see meanface.workflow.freshness."""
+    """Give what a source's shards are made of; see meanface.workflow.freshness."""
     source = SOURCES[name]
     return {
         "photos": str(source.path.resolve()) if source.path else source.urls[0],
@@ -67,28 +67,28 @@ def made_of(name):
 
 @cache
 def plan_of(time):
-    """The plan as it was at that time, in ns; it may be made anew while this process runs."""
+    """Read the plan once per `time`, its mtime in ns, because the plan may change during a run."""
     return read_plan(Path(rules.plan.output.shards))
 
 
 def planned(shard):
-    """How many contents a shard is to encode, and their name; None before it is planned."""
+    """Give the contents that a shard has to encode: number and name. None before planning."""
     file = rules.plan.output.shards
     plan = Path(file)
-    # A pod that merges needs the plan too: outcomes are named for it.
+    # A pod that merges needs the plan too, because the plan decides the paths of outcomes.
     if not plan.exists() and internals.exists_in_storage(file):
         internals.fetch(file)
     return plan_of(plan.stat().st_mtime_ns).get(shard) if plan.exists() else None
 
 
 def photos_of(wildcards):
-    """How many photos a shard is to encode."""
+    """Give the number of photos that a shard has to encode."""
     plan = planned(wildcards.shard)
     return plan.contents if plan else 0
 
 
 def outcomes(wildcards):
-    """What encode makes, and of what, once it is planned: only then it is known what changed."""
+    """Give the outputs of encode, whose paths are known once plan has run, and the manifests."""
     checkpoints.plan.get()
     plans = [planned(shard) for shard in SHARDS]
     keys = [outcome_key(FINGERPRINT, plan.name if plan else NOTHING) for plan in plans]
@@ -112,17 +112,17 @@ def memory(wildcards, threads, attempt):
 
 
 def shard_tars(wildcards):
-    """All shards; expanded only where they are asked for, as there may be very many."""
+    """Give all shards, as a function: only rules that need this long list expand it."""
     return expand("results/shards/{shard}.tar", shard=SHARDS)
 
 
 def encode_counts(wildcards):
-    """What each encode job counted, and its seconds."""
+    """Give the files with the counts and seconds of each encode job."""
     return outcomes(wildcards)["counts"]
 
 
 def drawn(files):
-    """An input function that gives the pictures `files` where the packages that draw them are."""
+    """Make an input function: it gives `files`, or ends the run if a package to draw is missing."""
 
     def checked(wildcards):
         missing = [
@@ -141,7 +141,7 @@ def drawn(files):
 
 
 def picture_files():
-    """What the target pictures asks for; with `pictures: false` nothing that shows a photo."""
+    """Give the files of the target pictures; with `pictures: false`, no file that shows a photo."""
     of_photos = PICTURES_OF_PHOTOS if config["pictures"] else ()
     of_numbers = ("dimensions", "settling", "distances", "map", "detectors", "speed")
     return [
@@ -156,7 +156,7 @@ def picture_files():
 
 
 def pairs_file(wildcards):
-    """The pairs to score; asked for by the target lfw_accuracy alone."""
+    """Give the file of pairs. Only the target lfw_accuracy needs the file."""
     if not config["pairs"]:
         sys.exit(
             "meanface: pairs: lfw_accuracy needs the path of a pairs.txt, such as"

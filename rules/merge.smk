@@ -33,7 +33,7 @@ rule merge:
     params:
         engine=ENGINE,
         made_of=MERGED_FROM,
-        # A record for the summary: what decides a result is a param of its own.
+        # A record for the summary. A key that decides a result is also a param of its own.
         config=internals.untracked(dict(sorted(config.items()))),
     message:
         "Merging the shards"

@@ -1,4 +1,4 @@
-"""Draw the results, each picture from the tables; three of them show photos out of the shards."""
+"""Draw the results. Pictures are drawn from the tables; three pictures also show photos."""
 
 
 rule pictures:

@@ -1,7 +1,7 @@
 """Plan which shard encodes which content: identical photos are encoded once."""
 
 
-# A checkpoint: which shards changed is asked after it has run, see planned_for.
+# A checkpoint, because only the finished plan says which shards changed; see `outcomes`.
 checkpoint plan:
     input:
         CONTENTS,

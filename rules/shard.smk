@@ -1,4 +1,4 @@
-"""Split the photos of a source, or of each part of a large one, into shards by their paths."""
+"""Split the photos of a source, or of one part of a large source, into shards by path."""
 
 
 rule shard:
@@ -13,7 +13,7 @@ rule shard:
         manifests=expand(
             "results/shards/{{source}}-{{part}}{number}.csv", number=NUMBERS
         ),
-        # For plan, whose inputs would be as many as the shards.
+        # One file per part, so that plan does not need one input per shard.
         contents="results/contents/{source}-{part}.csv",
         counts="results/shards/{source}-{part}.json",
     log:
