@@ -13,8 +13,8 @@ from meanface.workflow.job import job
 
 def draw(mean: NDArray[np.float64], error: NDArray[np.float64], count: int) -> Figure:
     figure = new_figure(
-        f"The {len(mean)} means of {count:,} faces, known to {np.median(error):.2g}"
-        " (the median standard error)"
+        f"The {len(mean)} means of {count:,} faces;"
+        f" their median standard error is {np.median(error):.2g}"
         if count > 1
         else f"The {len(mean)} means of a single face, whose standard error is unknown",
         5,
@@ -44,6 +44,6 @@ def draw(mean: NDArray[np.float64], error: NDArray[np.float64], count: int) -> F
 
 with job(snakemake.log[0], snakemake.output):
     statistics = read_statistics(Path(snakemake.input.statistics))
-    error = np.nan_to_num(statistics.standard_error)  # a single face has none
+    error = np.nan_to_num(statistics.standard_error)  # unknown for a single face
     figure = draw(statistics.mean, error, statistics.count)
     save(figure, Path(snakemake.output.png), Path(snakemake.output.svg))

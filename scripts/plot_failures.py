@@ -1,4 +1,4 @@
-"""Show the photos that failed, by reason: a contact sheet of some of each."""
+"""Show photos that failed on a contact sheet, grouped by reason."""
 
 from pathlib import Path
 

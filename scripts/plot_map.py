@@ -30,7 +30,7 @@ from meanface.results.principal_components import principal_components
 from meanface.results.statistics import read_statistics
 from meanface.workflow.job import job
 
-MOST = 5000  # points: more would overlap, and make the page slow
+MOST = 5000  # points: more points would overlap, and would make the page slow
 # Marks of matplotlib and of Vega-Lite for the people with the most photos, and for the others.
 MARKS = [
     (BLUE, "o", "circle"),

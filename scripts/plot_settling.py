@@ -20,7 +20,7 @@ POINTS = 200
 
 
 def draw(curve: pd.DataFrame, total: int, error: float) -> Figure:
-    # A log scale has no 0, which both are at the end.
+    # A log scale has no 0, and both distances are 0 when k is the number of all faces.
     curve = curve[(curve["faces"] < total) & (curve["distance"] > 0)]
     if curve.empty:
         return new_figure("All faces have the same embedding, so the mean does not change", 0.6)
@@ -43,7 +43,7 @@ def draw(curve: pd.DataFrame, total: int, error: float) -> Figure:
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.minorticks_off()
     axes.set_xlabel("number of faces, k, in random order (log scale)")
-    axes.set_ylabel("distance of their mean to the\nmean of all (no unit, log scale)")
+    axes.set_ylabel("distance of the mean of k faces\nto the mean of all (no unit, log scale)")
     axes.legend()
     return figure
 

@@ -9,7 +9,7 @@ from meanface.report.figures import BLUE, VERMILLION, new_figure, save
 from meanface.results.shard_report import read_report
 from meanface.workflow.job import job
 
-FEW = 8  # up to so many shards, the axis shows their names
+FEW = 8  # the axis shows the names of at most this many shards
 
 
 def draw(rates: pd.Series) -> Figure:
