@@ -7,7 +7,7 @@ from datasette import Response, hookimpl
 from datasette.app import Datasette
 from datasette.utils.asgi import Request
 
-# A log that goes on for ever is shown by its end.
+# The page shows only the end of a longer log.
 MOST_BYTES = 1_000_000
 
 
