@@ -11,16 +11,16 @@ LOCKED := $(PIP) --require-hashes --only-binary :all: --requirement
 run: .venv/run
 	$(BIN)/snakemake --cores all
 
-# The pictures, and one page with all of them; for photos of your own,
+# Draws the pictures, and one page with all pictures. For photos of your own:
 # `make report ARGS='--config photos=/data/party.zip'`.
 report: .venv/pictures
 	$(BIN)/snakemake --cores all $(ARGS) --report-after-run --report results/report.html \
 	    --report-stylesheet "$(CURDIR)/report/style.css" pictures all
 
-# What draws pictures; `make report` installs it by itself.
+# Installs the packages that draw pictures. `make report` does this as well.
 pictures: .venv/pictures
 
-# What runs on SLURM and Kubernetes need besides, see docs/cluster.md.
+# Installs the packages for SLURM and Kubernetes, see docs/cluster.md.
 cluster: .venv/cluster
 
 test: .venv/dev
@@ -51,12 +51,12 @@ bench: .venv/pictures
 monitor: .venv/cluster
 	$(BIN)/python deploy/monitoring/serve.py $(MONITOR) > /dev/null
 
-# The library as a wheel and as sources, in dist/.
+# Builds the library as a wheel and as a source package, in dist/.
 dist: .venv/run
 	$(BIN)/python -m flit_core.wheel --outdir dist
 	$(BIN)/python -c 'from flit_core.buildapi import build_sdist; build_sdist("dist")'
 
-# New pins: needs uv. The largest set comes first and binds the others.
+# Pins the newest versions; needs uv. The largest set comes first, and its pins bind the others.
 COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
     --only-binary :all: --excludes excludes.txt --no-header --no-annotate --quiet \
     --group build --extra reference
@@ -68,7 +68,7 @@ lock:
 	$(BOUND) --extra pictures -o requirements-pictures.lock
 	$(BOUND) -o requirements.lock
 
-# meanface itself is installed as a link to this folder, so `git pull` is enough to renew it.
+# meanface itself is installed as a link to this folder, so `git pull` updates meanface.
 .venv/run: requirements.lock pyproject.toml
 	@$(PYTHON) envs/check.py
 	$(PYTHON) -m venv .venv

@@ -1,4 +1,4 @@
-"""Stops `make` with one line where Python or the folder will not do; runs in any Python 3."""
+"""Ends `make` with one line if Python or the folder is unsuitable; runs in any Python 3."""
 
 import re
 import sys
