@@ -1,4 +1,4 @@
-"""Verify the photos, an archive or a folder, and say what was read."""
+"""Verify an archive or a folder of photos, and describe what was read."""
 
 import time
 from collections.abc import Sequence
@@ -18,12 +18,12 @@ def describe(
 ) -> dict[str, object]:
     """Return what identifies the photos of an archive file (verified) or a folder.
 
-    `path` may be a pattern in a folder, see Folder; `ignore` are the patterns of what does not
-    count, see Ignore.
+    `path` may be a pattern in a folder, see Folder. `ignore` holds the patterns of ignored files,
+    see Ignore.
 
     `{"kind": "archive", "name", "bytes", "sha256"}` or `{"kind": "folder", "name", "listing"}`.
-    Raises UserError if `path` is missing or unreadable, or has not this checksum, and for an
-    archive from the future: nothing that is made from it now would be newer.
+    Raises UserError if `path` is missing, unreadable or has another checksum. Also raises UserError
+    for an archive from the future, because no output of the run would be newer than the archive.
     """
     name = path.absolute().name
     try:

@@ -1,4 +1,4 @@
-"""Reading the members of an archive or a folder as a stream: one pass, one member in memory."""
+"""Read the members of an archive or a folder as a stream: one pass, one member in memory."""
 
 import bz2
 import gzip
@@ -37,9 +37,8 @@ _EXTENSIONS = (
     tarfile.GNUTYPE_LONGLINK,
 )
 
-# What the standard library and zstandard raise on damaged archives. NotImplementedError (a zip
-# compression that zipfile lacks) is a RuntimeError, UnicodeError a ValueError; MemoryError comes
-# from headers that ask for gigabytes.
+# The standard library and zstandard raise these on damaged archives. RuntimeError includes
+# NotImplementedError (unread zip methods). Headers that ask for gigabytes raise MemoryError.
 _UNREADABLE = (
     OSError,
     EOFError,
@@ -62,13 +61,13 @@ class Member:
 
     path: str  # relative, separated by '/', valid UTF-8
     size: int  # bytes
-    data: bytes | None  # None: larger than max_bytes, not read; or `error` says why
+    data: bytes | None  # None if larger than max_bytes, or if `error` says why
     error: str = ""
 
 
 @dataclass
 class _Reading:
-    """How the members of a source are read, and what came of it so far."""
+    """The settings for reading a source, and the counts so far."""
 
     skipped: Counter[str]
     ignore: Ignore
@@ -79,7 +78,7 @@ class _Reading:
     unpacked: int = 0  # bytes of all members that were read
 
     def skips(self, source: Path, name: str, kind: str, path: str) -> bool:
-        """Count what is neither ignored nor a file. Raises UserError for what is refused."""
+        """Tell whether a member is no file, and count it then. UserError for a refused kind."""
         if kind == "other" or (kind == "file" and not path):
             raise refused(source, name, "is neither a file, a directory nor a link")
         if kind != "file":
@@ -87,7 +86,7 @@ class _Reading:
         return kind != "file"
 
     def count(self, size: int) -> None:
-        """Count a member that is read. Raises _LimitError."""
+        """Count the bytes of a member that is read. Raises _LimitError."""
         self.unpacked += size
         if self.unpacked > self.max_total_bytes:
             raise _LimitError("max_total_bytes", self.max_total_bytes)
@@ -106,28 +105,30 @@ def read_members(
 ) -> Iterator[Member]:
     """Yield the regular files of a tar (plain, gz, bz2, xz, zst), a zip or a folder.
 
-    The kind is told by content. Archives come in their own order, folders sorted by path; `source`
-    may be a pattern in a folder, see Folder. With `archives`, files of a folder that are archives
-    by their names (see is_archive) are read, too: their members' paths begin with that name.
+    The content tells the kind. The members of an archive come in the order of the archive, the
+    files of a folder sorted by path. `source` may be a pattern in a folder, see Folder. With
+    `archives`, archives in a folder (see is_archive) are read as well. The paths of their members
+    then begin with the name of the archive.
 
-    What is skipped is counted in `skipped`: `directory`, `link` (hard links of a tar too: it holds
-    their content under another name) and `ignored` (see Ignore, whose patterns `ignore` are; a
-    folder that is ignored in a folder counts as one). A member of more than `max_bytes` comes
-    without its data, and so does a file of a folder that cannot be read.
+    `skipped` counts what is skipped: `directory`, `link` and `ignored`. Hard links of a tar count
+    as links, because the tar holds their content under another name. `ignore` holds the patterns of
+    ignored files, see Ignore. An ignored folder in a folder counts once. A member of more than
+    `max_bytes` comes without data, and so does a file of a folder that cannot be read.
 
-    What a source holds, unpacked, is limited to `max_total_bytes`, and for an archive also to
-    `max_ratio` times its own size (`max_bytes` where that is more: a small archive may hold a
-    photo that compresses well). Counted are the bytes of the members that are read and, of a tar,
-    all that it expands to; of a compressed archive only what is under the limit is ever unpacked.
+    The unpacked bytes of a source are limited to `max_total_bytes`. For an archive, `max_ratio`
+    times the size of the archive is a second limit. This limit is at least `max_bytes`, because a
+    small archive may hold a photo that compresses well. The limits count the bytes of the members
+    that are read, and all bytes of an unpacked tar. A compressed archive is never unpacked beyond a
+    limit.
 
-    Names are bytes read as UTF-8. A zip may mark its names as UTF-8 or hold a UTF-8 copy of them;
-    others have the encoding `zip_names`, or with auto are UTF-8 where they are valid as such, else
-    cp437. A byte that cannot be read becomes `\\xHH`, and, so that no two names meet, the backslash
-    of a name that spells out such a `\\xHH` becomes `\\x5c`.
+    Names are bytes that are read as UTF-8. A zip may mark a name as UTF-8, or hold a UTF-8 copy of
+    the name. Other names of a zip have the encoding `zip_names`; `auto` means UTF-8 if the name is
+    valid UTF-8, else cp437. A byte that cannot be read becomes `\\xHH`. In a name that already
+    contains the text `\\xHH`, the backslash becomes `\\x5c`, so that names stay distinct.
 
-    UserError: an absolute path or one with `..`, a device, pipe or socket, an encrypted member, a
-    file of another kind, more than the limits allow, an archive that is damaged or cut short, and a
-    folder that cannot be listed.
+    Raises UserError for an absolute path, a path with `..`, a device, pipe or socket, an encrypted
+    member, a file of another kind, an exceeded limit, an archive that is damaged or cut short, and
+    a folder that cannot be listed.
     """
     reading = _Reading(skipped, Ignore(ignore), max_bytes, max_total_bytes, max_ratio, zip_names)
     if folder := Folder.of(source):
@@ -192,7 +193,7 @@ def _of_folder(folder: Folder, reading: _Reading, archives: bool) -> Iterator[Me
 
 
 def _read_file(place: Path, path: str, size: int, error: str) -> Member:
-    """Read a file of a folder, unless the `error` tells that it could not even be looked at."""
+    """Read a file of a folder, unless `error` says that its status could not be read."""
     if not error:
         try:
             with place.open("rb") as file:
@@ -202,7 +203,7 @@ def _read_file(place: Path, path: str, size: int, error: str) -> Member:
             error = "its size changed while it was read"
         except OSError as failure:
             error = failure.strerror or str(failure)
-    # Where not even its folder can be opened, more is wrong than this file: a mount that is gone.
+    # If the folder cannot be opened either, the fault is not the file's: a mount may be gone.
     try:
         os.scandir(place.parent).close()
     except OSError as failure:
@@ -211,10 +212,10 @@ def _read_file(place: Path, path: str, size: int, error: str) -> Member:
 
 
 class _LimitError(Exception):
-    """There is more than `key` of the configuration allows."""
+    """A source exceeds the limit `key` of the configuration."""
 
     def __init__(self, key: str, most: float) -> None:
-        super().__init__(f"holds more than {most:.0f} bytes, unpacked, what {key} allows,")
+        super().__init__(f"holds more than the {most:.0f} unpacked bytes that {key} allows")
         self.key = key
 
     def told(self, source: Path, where: str) -> UserError:
@@ -280,11 +281,11 @@ def _tar_entries(stream: IO[bytes], limits: _Limits) -> Iterator[Entry]:
             else:
                 kind = "file" if info.isfile() else "directory" if info.isdir() else "other"
             yield Entry(info.name, kind, info.size, partial(_read_tarred, archive, info))
-            # Pass over what was not read; tarfile itself would spin on a size that lies.
+            # Skip what was not read, because tarfile itself would loop on a wrong size.
             while (left := archive.offset - archive.fileobj.tell()) > 0:
                 if not archive.fileobj.read(min(left, _BLOCK)):
                     raise EOFError("unexpected end of data")
-        # To the end of the stream: checks its checksum, and loses no tar appended to the first.
+        # Read to the end: this verifies the stream's checksum and finds an appended tar.
         while block := archive.fileobj.read(_BLOCK):
             if block.strip(b"\0"):
                 raise tarfile.ReadError("data after the end mark")
@@ -296,12 +297,12 @@ def _read_tarred(archive: tarfile.TarFile, info: tarfile.TarInfo, size: int) -> 
 
 
 class _StrictTarInfo(tarfile.TarInfo):
-    """tarfile takes a damaged header, or none at all, for the end of the archive: this does not."""
+    """Raises ReadError for a damaged or missing header, which tarfile takes for the end."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
         if len(buf) == tarfile.BLOCKSIZE and not buf.strip(b"\0"):
-            return super().frombuf(buf, encoding, errors)  # raises the true end of the archive
+            return super().frombuf(buf, encoding, errors)  # raises the error that means the end
         try:
             info = super().frombuf(buf, encoding, errors)
         except tarfile.HeaderError as error:

@@ -12,7 +12,7 @@ HEX_DIGITS = {"sha256": 64, "md5": 32}
 
 @dataclass(frozen=True)
 class Checksum:
-    """The digest that a file's content must have; given in upper case, it is kept in lower case.
+    """The digest that a file's content must have. The digest is stored in lower case.
 
     Raises UserError for an algorithm other than sha256 and md5, and for a malformed digest.
     """

@@ -1,8 +1,8 @@
-"""Fetch an archive of photos, and verify it.
+"""Download an archive of photos, and verify its checksum.
 
-A download grows in `<target>.part`, and beside it `<target>.part.json` holds the URL and the
-validator (ETag or Last-Modified) that it came under. Both outlive an interrupted run, so that the
-next one resumes. The bytes get their final name only once their digest is the expected one.
+A download grows in `<target>.part`. Beside this file, `<target>.part.json` holds the URL and the
+validator (ETag or Last-Modified) of the download. An interrupted run leaves both files, so that the
+next run resumes. The file gets its final name when its digest is the expected one.
 """
 
 import json
@@ -37,15 +37,15 @@ def download(
     timeout: float = 30.0,
     wait: WaitBaseT = BACK_OFF,
 ) -> str:
-    """Fetch one file from the first of its mirrors that has it whole, and return that mirror's URL.
+    """Download one file from the first mirror that has the whole file; return the mirror's URL.
 
-    `urls` (http or https) are tried in order, each up to `attempts` times while its failures may
-    pass (no connection, `timeout` seconds without a byte, a body cut short, 408, 429, 5xx), `wait`
-    apart; any other failure goes on to the next at once. An attempt resumes what the one before it
-    left, in this run or an earlier one.
+    `urls` (http or https) are tried in order, each at most `attempts` times and `wait` apart. Only
+    temporary failures are retried: no connection, `timeout` seconds without a byte, a body cut
+    short, 408, 429 and 5xx. After any other failure, the next URL is tried at once. An attempt
+    resumes the previous attempt, of this run or of an earlier run.
 
-    Raises UserError, with the reason of every mirror, if none of them has the file; `target` is
-    untouched then. Its folder must exist.
+    The folder of `target` must exist. Raises UserError, with the reason of every mirror, if no
+    mirror has the file; `target` is then unchanged.
     """
     for url in urls:
         if not url.lower().startswith(("http://", "https://")):
@@ -71,18 +71,18 @@ def download(
         except OSError as error:
             raise UserError(f"{part}: cannot be written: {error.strerror}") from error
     raise UserError(
-        f"{target}: not downloaded; check the URLs and the checksum, or run again to go on where "
-        f"it stopped: {'; '.join(reasons)}"
+        f"{target}: not downloaded; check the URLs and the checksum, or run again to "
+        f"resume: {'; '.join(reasons)}"
     )
 
 
 def _fetch_verified(
     url: str, part: Path, checksum: Checksum, timeout: float, retrying: Retrying
 ) -> None:
-    """Fetch `url` into `part`, and delete it with a UserError if its digest is wrong.
+    """Fetch `url` into `part`. If the digest is wrong, delete `part` and raise UserError.
 
-    A file put together from several answers, or of a size that the server did not tell, gets a
-    second chance from zero first.
+    A file from several answers, or of a size that the server did not announce, is first fetched a
+    second time from the start.
     """
     for _ in range(2):
         certain = retrying(_fetch, url, part, timeout)
@@ -97,14 +97,14 @@ def _fetch_verified(
 
 
 def _fetch(url: str, part: Path, timeout: float) -> bool:
-    """Try once to complete `part`; return whether it is a single answer of the announced size.
+    """Try once to complete `part`; return whether `part` is one answer of the announced size.
 
-    RFC 9110: with `If-Range`, the server sends the rest (206) if its file is still the one begun,
-    else the whole (200); 416 means that nothing comes after what we have. Weak validators are not
-    allowed there, so a 206 is checked as well.
+    RFC 9110: with `If-Range`, the server sends the rest (206) if the file is unchanged, else the
+    whole file (200). 416 means that no bytes follow. `If-Range` allows no weak validators, so the
+    validator of a 206 is compared as well.
     """
     offset, validator = _begun(part, url)
-    # identity, and read undecoded: a .tgz labelled `Content-Encoding: gzip` has to stay a .tgz.
+    # Ask for identity and do not decode: a .tgz sent as `Content-Encoding: gzip` must stay a .tgz.
     headers = {"Accept-Encoding": "identity"}
     if offset:
         headers["Range"] = f"bytes={offset}-"
@@ -124,7 +124,7 @@ def _fetch(url: str, part: Path, timeout: float) -> bool:
             part.open("ab" if offset else "wb") as file,
             tqdm(desc=part.stem, initial=offset, total=size, unit="B", unit_scale=True) as progress,
         ):
-            # Only now that the part is truncated: a note must not vouch for another file's bytes.
+            # Written after `part` is truncated: the note must not describe bytes of another file.
             _note(part).write_text(json.dumps({"url": url, "validator": _validator(response)}))
             for block in response.raw.stream(BLOCK, decode_content=False):
                 file.write(block)
@@ -142,7 +142,7 @@ def _begun(part: Path, url: str) -> tuple[int, str]:
         if note["url"] == url:
             return part.stat().st_size, str(note["validator"])
     except (OSError, ValueError, KeyError, TypeError):
-        pass  # no part, or no note that can be read
+        pass  # no part, or no readable note
     return 0, ""
 
 
@@ -155,13 +155,13 @@ def _validator(response: requests.Response) -> str:
 
 
 def _continues(response: requests.Response, offset: int, validator: str) -> bool:
-    """Tell whether a 206 starts at `offset` and is of the file that was begun."""
+    """Tell whether a 206 starts at `offset` and continues the same file."""
     content_range = response.headers.get("Content-Range", "")
     return content_range.startswith(f"bytes {offset}-") and _validator(response) in ("", validator)
 
 
 def _whole_size(response: requests.Response) -> int | None:
-    """Return the size in bytes of the whole file, None where the server does not tell it."""
+    """Return the size of the whole file in bytes; None if the server does not announce the size."""
     header = "Content-Range" if response.status_code == 206 else "Content-Length"
     size = response.headers.get(header, "").rpartition("/")[2]
     return int(size) if size.isdecimal() else None
@@ -175,7 +175,7 @@ def _may_pass(error: BaseException) -> bool:
 
 
 def _root_cause(error: BaseException) -> str:
-    """Say in one line what went wrong, without the layers that requests and urllib3 wrap it in."""
+    """Give the root cause in one line, without the wrappers of requests and urllib3."""
     while error.__context__ is not None:
         error = error.__context__
     return " ".join(str(error).split())

@@ -11,12 +11,12 @@ MAX_PATH = 4096  # characters: PATH_MAX of Linux
 
 
 class Entry(NamedTuple):
-    """What an archive says of a member; bytes of the name that are not UTF-8 are surrogates."""
+    """What an archive says about a member. Name bytes that are not UTF-8 are surrogates."""
 
     name: str
     kind: str  # "file", "directory", "link" or "other"
     size: int
-    read: Callable[[int], bytes]  # so many bytes of it, or all if it has less
+    read: Callable[[int], bytes]  # reads at most this many bytes of the member
 
 
 def kind_of(mode: int) -> str:
@@ -26,5 +26,5 @@ def kind_of(mode: int) -> str:
 
 
 def refused(source: Path, name: str, why: str) -> UserError:
-    """Give the error for an entry with which nothing of its archive is read."""
+    """Give the error for an entry that makes meanface refuse its archive."""
     return UserError(f"{source}: member {name[:MAX_PATH]!r} {why}: make the archive without it")

@@ -1,4 +1,4 @@
-"""What lies below a folder, or of that what a pattern such as `photos/*.tar` names."""
+"""List the files below a folder, or the files that match a pattern such as `photos/*.tar`."""
 
 import os
 from collections.abc import Iterator
@@ -14,21 +14,21 @@ from meanface.sources.ignore import Ignore
 class Found(NamedTuple):
     """A name below a folder; bytes that are not UTF-8 are surrogates, as in os.fsdecode."""
 
-    name: str  # relative, separated by '/', that of a folder ends with '/'
-    status: os.stat_result | None  # of a link itself; None: ignored, or `error` says why
+    name: str  # relative, separated by '/'; a folder's name ends with '/'
+    status: os.stat_result | None  # of the link itself; None if ignored, or if `error` says why
     error: str = ""
 
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder, and the pattern of the paths in it that count (those and all below them)."""
+    """A folder, and a pattern: only matching paths, and all paths below them, count."""
 
     path: Path
     pattern: str = ""
 
     @classmethod
     def of(cls, place: Path) -> "Folder | None":
-        """Give the folder that `place` is, or is a pattern in; None where it is neither."""
+        """Read `place` as a folder, or as a pattern in a folder; None if it is neither."""
         if place.is_dir():
             return cls(place)
         if not place.exists():
@@ -40,12 +40,12 @@ class Folder:
         return None
 
     def walk(self, ignore: Ignore) -> Iterator[Found]:
-        """Yield all that lies below, sorted by path, a folder before what is in it.
+        """Yield all names below the folder, sorted by path, each folder before its content.
 
-        No link is followed. An ignored folder is not looked into. Raises UserError for a folder
+        Links are not followed, and ignored folders are not listed. Raises UserError for a folder
         that cannot be listed.
         """
-        todo = [""]  # names, the next one last
+        todo = [""]  # a stack of names
         while todo:
             name = todo.pop()
             path = f"{self.path}/{name}"
@@ -69,7 +69,7 @@ class Folder:
             ]
 
     def takes(self, name: str) -> bool:
-        """Tell whether a relative path counts; a folder's ends with '/', and may lead to some."""
+        """Tell whether a file's relative path counts, or whether a folder ('/' at its end) may."""
         if not self.pattern:
             return True
         parts, wanted = name.rstrip("/").split("/"), self.pattern.split("/")

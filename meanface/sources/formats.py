@@ -1,4 +1,4 @@
-"""Which bytes are a photo, and which kind of image they are."""
+"""Tell photos from other files, and name the kind of an image."""
 
 import io
 import re
@@ -9,14 +9,14 @@ from functools import cache
 
 @cache
 def readable_formats() -> list[str]:
-    """Give the formats that Pillow may open: those of photos, decoded by Pillow itself.
+    """Give the photo formats that Pillow may open and decodes by itself.
 
-    EPS is left out since Pillow would start Ghostscript for it.
+    EPS is not among the formats, because Pillow would start Ghostscript to decode EPS.
     """
-    from PIL import Image  # takes a fifth of a second, which most jobs need not spend
+    from PIL import Image  # takes 0.2 s, which most jobs can save
 
     Image.init()
-    Image.MAX_IMAGE_PIXELS = None  # max_pixels is the limit, and gives a row of the failure table
+    Image.MAX_IMAGE_PIXELS = None  # max_pixels is the limit, and gives a row in failures.csv
     names = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
     return [name for name in names if name in Image.OPEN]
 
@@ -24,9 +24,9 @@ def readable_formats() -> list[str]:
 def is_photo(path: str, data: bytes | None, suffixes: frozenset[str]) -> bool:
     """Tell a photo by the ending of its name (`.jpg`, in any case) or else by its content.
 
-    The content is a photo if Pillow finds the header of one of readable_formats() in it, or if it
-    is a RAW file, which also the endings RAW_SUFFIXES tell. Nothing is decoded. Without data, only
-    the name counts.
+    The content is a photo if Pillow finds the header of one of readable_formats(), or if the
+    content is a RAW file. The endings RAW_SUFFIXES also tell a RAW file. Nothing is decoded.
+    Without data, only the name counts.
     """
     if path.lower().endswith((*RAW_SUFFIXES, *(suffix.lower() for suffix in suffixes))):
         return True
@@ -47,7 +47,7 @@ _ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".tar.zst", ".zip
 
 
 def is_archive(name: str) -> bool:
-    """Tell whether a file is an archive by its name."""
+    """Tell by its name whether a file is an archive."""
     return name.lower().endswith(_ARCHIVES)
 
 
@@ -77,10 +77,10 @@ def is_raw(path: str, data: bytes | None) -> bool:
 
 
 def raw_kind(data: bytes) -> str:
-    """Name the kind of RAW file that the data are, "" for other data.
+    """Name the kind of RAW file that `data` holds; "" for other data.
 
-    A TIFF is one that a camera wrote and whose first image is a thumbnail, or whose pixels lie
-    behind a filter of colours, or that says so itself (tag DNGVersion).
+    A TIFF is a RAW file in three cases: it has the tag DNGVersion, its pixels are a colour filter
+    mosaic, or a camera wrote it with a thumbnail as its first image.
     """
     for pattern, name in _RAW.items():
         if re.match(pattern, data, re.DOTALL):
@@ -97,17 +97,17 @@ def raw_kind(data: bytes) -> str:
 
 # --- TIFF ---------------------------------------------------------------------------------------
 
-# Tags of TIFF 6.0, section 8, and of DNG 1.7; NEXT_IFD is our own, the place of a second image.
+# Tags of TIFF 6.0, section 8, and of DNG 1.7. NEXT_IFD is ours: the offset of a second image.
 NEW_SUBFILE_TYPE, BITS_PER_SAMPLE, COMPRESSION, PHOTOMETRIC, MAKE = 254, 258, 259, 262, 271
 PLANAR, SAMPLE_FORMAT, SUB_IFDS, DNG_VERSION, NEXT_IFD = 284, 339, 330, 50706, -1
 _MOST_TAGS = 1000
 
 
 def tiff_tags(data: bytes) -> dict[int, int | str]:
-    """Give the tags of a TIFF's first image: the first of several numbers, a text of any length.
+    """Give the tags of a TIFF's first image: the first number of a list, a text of any length.
 
-    Empty for all but TIFF (and not BigTIFF). Values that lie outside of the data are left out, and
-    NEXT_IFD where any does.
+    Empty for other data and for BigTIFF. A value outside the data is left out, and then NEXT_IFD is
+    left out as well.
     """
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(data[:4])
     if order is None or len(data) < 8:
@@ -167,7 +167,7 @@ _IMAGES = {
 
 
 def image_kind(data: bytes) -> str:
-    """Name the kind of image that begins with these bytes, "" where they are those of none."""
+    """Name the kind of image that begins with these bytes; "" if no known kind does."""
     for pattern, name in _IMAGES.items():
         if re.match(pattern, data, re.DOTALL):
             return raw_kind(data) or name

@@ -1,4 +1,4 @@
-"""Which files and folders of a source are none of its photos: trash, thumbnails, what is hidden."""
+"""Ignore files and folders of a source that are no photos: trash, thumbnails, hidden files."""
 
 import re
 from collections.abc import Sequence
@@ -28,11 +28,11 @@ ALWAYS = (
 
 
 class Ignore:
-    """The patterns ALWAYS and those of the configuration, in gitignore's language.
+    """The patterns ALWAYS and the patterns of the configuration, in gitignore's syntax.
 
-    The last pattern that matches counts, so that `!.hidden/` takes in what ALWAYS leaves out. As in
-    git, nothing below an ignored folder is taken in again. Raises UserError for a pattern that is
-    none.
+    The last pattern that matches counts, so `!.hidden/` includes a folder that ALWAYS ignores. As
+    in git, nothing below an ignored folder can be included again. Raises UserError for an invalid
+    pattern.
     """
 
     def __init__(self, patterns: Sequence[str] = ()) -> None:
@@ -48,13 +48,13 @@ class Ignore:
         self._folder_matches = lru_cache(maxsize=1 << 12)(self.matches)
 
     def matches(self, path: str) -> bool:
-        """Tell whether a path is ignored that lies in no ignored folder; a folder's ends in /."""
+        """Tell whether a path outside ignored folders is ignored. A folder's path ends with '/'."""
         is_file = not path.endswith("/") and not self._takes_in_again
-        spec = self._of_files if is_file else self._spec  # 1 instead of 12 microseconds
+        spec = self._of_files if is_file else self._spec  # 1 µs instead of 12 µs
         return spec.match_file(path.replace("\n", " "))  # the patterns' * stops at a line end
 
     def covers(self, path: str) -> bool:
-        """Tell whether a file's path, or a folder on the way to it, is ignored."""
+        """Tell whether a file, or a folder above the file, is ignored."""
         if not self._takes_in_again:
             return self._spec.match_file(path.replace("\n", " "))
         ends = (at + 1 for at, letter in enumerate(path) if letter == "/")

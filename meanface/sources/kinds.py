@@ -1,4 +1,4 @@
-"""What kind of source a path is, and what to do with a kind that is not read."""
+"""Tell what kind of source a path is, and what to do with a kind that is not read."""
 
 import re
 import stat
@@ -14,14 +14,14 @@ from meanface.sources.ignore import Ignore
 from meanface.sources.zip_archive import check_zip, split_zip
 
 UNPACK = "unpack it, and give the folder"
-# The compression of tars, by their first bytes; 0x184D2A50 is the skippable frame of pzstd.
+# The first bytes of each compression. 0x184D2A50 is the skippable frame of pzstd.
 _COMPRESSED = {
     "gz": rb"\x1f\x8b",
     "bz2": rb"BZh",
     "xz": rb"\xfd7zXZ\0",
     "zst": rb"\x28\xb5\x2f\xfd|\x50\x2a\x4d\x18",
 }
-# What is given for an archive: its first bytes, its name, what to do.
+# Files that are not read: their first bytes, their name, what to do.
 _UNREAD = (
     (rb"Rar!\x1a\x07", "is a RAR archive", UNPACK),
     (rb"7z\xbc\xaf\x27\x1c", "is a 7z archive", UNPACK),
@@ -39,7 +39,7 @@ _UNREAD = (
 
 
 def unread_kind(path: Path, head: bytes) -> str:
-    """Say what a file with these first bytes is, if no archive that is read, and what to do."""
+    """Say what kind of file that is not read has these first bytes, and what to do."""
     for pattern, what, remedy in _UNREAD:
         if re.match(pattern, head, re.DOTALL | re.IGNORECASE):
             return f"{path} {what}: {remedy}"
@@ -54,9 +54,9 @@ def unread_kind(path: Path, head: bytes) -> str:
 
 
 def archive_kind(path: Path) -> str:
-    """Give tar, gz, bz2, xz, zst or zip, told by content.
+    """Tell tar, gz, bz2, xz, zst or zip by content.
 
-    Raises UserError, which says what to do, for all else, and OSError.
+    Raises OSError, and UserError for any other kind: the message says what to do.
     """
     with path.open("rb") as file:
         head = file.read(tarfile.BLOCKSIZE)
@@ -67,7 +67,7 @@ def archive_kind(path: Path) -> str:
     for kind, pattern in _COMPRESSED.items():
         if re.match(pattern, head):
             return kind
-    # A plain tar before zip: zipfile would take a tar that ends with a zip for that zip.
+    # Check for a plain tar first, because zipfile reads a tar that ends with a zip as that zip.
     if _is_tar_header(head):
         return "tar"
     if head.startswith(b"PK\3\4") or zipfile.is_zipfile(path):
@@ -76,10 +76,9 @@ def archive_kind(path: Path) -> str:
 
 
 def check_place(place: Path, ignore: Sequence[str], max_bytes: int) -> None:
-    """Raise UserError for what is no source of photos, as far as a glance tells.
+    """Raise UserError if a short look shows that a path is no source of photos.
 
-    Of an archive the beginning is looked at, of a zip its directory too, of a folder whether it
-    holds any file.
+    Reads the first bytes of an archive and the directory of a zip. A folder must hold a file.
     """
     try:
         if folder := Folder.of(place):

@@ -1,4 +1,4 @@
-"""The files of a folder: a digest of their names, sizes, times and modes; their bytes together."""
+"""The files of a folder: a digest of their names, sizes, times and modes, and their total size."""
 
 import hashlib
 import os
@@ -14,9 +14,9 @@ from meanface.sources.ignore import Ignore
 def folder_listing_digest(place: Path, ignore: Sequence[str] = ()) -> str:
     """Return the sha256 (hex) of path, size, modification time and mode of every file that counts.
 
-    `place` is a folder or a pattern in one, see Folder; `ignore` are patterns, see Ignore. Reads no
-    content. A link counts as itself and is not followed. The mode tells a file that can be read
-    since. Raises UserError for a folder that cannot be listed.
+    `place` is a folder or a pattern in a folder, see Folder. `ignore` holds patterns, see Ignore.
+    No content is read, and no link is followed. The mode is included because a file may become
+    readable. Raises UserError for a folder that cannot be listed.
     """
     digest = hashlib.sha256()
     for path, status in sorted(_listing(place, ignore)):
@@ -25,7 +25,7 @@ def folder_listing_digest(place: Path, ignore: Sequence[str] = ()) -> str:
 
 
 def _listing(place: Path, ignore: Sequence[str]) -> Iterator[tuple[bytes, tuple[int, int, int]]]:
-    """Yield relative path, and size, mtime_ns and mode, of all that is no folder and counts."""
+    """Yield the relative path, and (size, mtime_ns, mode), of every file that counts."""
     folder = Folder.of(place)
     if folder is None:
         raise UserError(f"{place}: cannot be listed: no such folder")
@@ -37,7 +37,7 @@ def _listing(place: Path, ignore: Sequence[str]) -> Iterator[tuple[bytes, tuple[
 def size_of(place: Path, ignore: Sequence[str] = ()) -> int:
     """Return the bytes of a file, or of all files of a folder that count.
 
-    Raises OSError for a file that is not there, UserError for a folder that cannot be listed.
+    Raises OSError for a missing file, UserError for a folder that cannot be listed.
     """
     if place.is_file():
         return place.stat().st_size

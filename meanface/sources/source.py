@@ -15,11 +15,10 @@ from meanface.sources.kinds import check_place
 
 @dataclass(frozen=True)
 class Source:
-    """Where photos are: `urls` to download from, or else a `path`.
+    """A source of photos: `urls` to download from, or a `path`.
 
-    The path is that of an archive or a folder, or a pattern in a folder, see Folder.
-
-    `name` tells it from the other sources of a run; `prefix` is what its photos' paths begin with.
+    The path names an archive, a folder or a pattern in a folder, see Folder. `name` is unique in a
+    run. The paths of the source's photos begin with `prefix`.
     """
 
     name: str
@@ -35,7 +34,7 @@ class Source:
 
     @property
     def file_name(self) -> str:
-        """The file name of the archive or folder; of a URL as far as it is a plain one."""
+        """The file name of the archive, folder or URL; unusual characters of a URL become `_`."""
         if self.path:
             return self.path.name
         name = PurePosixPath(unquote(urlsplit(self.urls[0]).path)).name
@@ -47,11 +46,12 @@ def sources_of(
 ) -> list[Source]:
     """Give the sources of the photos; a relative path is looked up in `folders`, in order.
 
-    The first of these is the run's own. Where there are several sources, each has a name: its own,
-    or the file's without its ending.
-    Raises UserError for a path that is not there where it `must_exist`, an archive with braces in
-    its path, a folder in which the results lie, a URL without a checksum, two checksums, two
-    sources of one name.
+    The first of `folders` is the working directory of the run. Each of several sources has a name:
+    `name`, or else the file name without its ending.
+
+    Raises UserError for a missing path if paths `must_exist`, an archive with braces in its path, a
+    folder that contains the results, a URL without a checksum, two checksums, or two sources of one
+    name.
     """
     photos = config["photos"]
     if isinstance(photos, str):
@@ -71,16 +71,16 @@ def sources_of(
 
 
 def check_sources(sources: Sequence[Source], *, ignore: Sequence[str] = (), max_bytes: int) -> None:
-    """Look at the local sources before a run starts, see check_place, which raises UserError."""
+    """Check the local sources before a run starts. Raises UserError, see check_place."""
     for source in sources:
         if source.path:
             check_place(source.path, ignore, max_bytes)
 
 
 def _name_of(photos: str) -> str:
-    """The name of an archive or folder without its endings, of letters, digits, _ and - only.
+    """Name an archive or folder without its endings; letters, digits, _ and - only.
 
-    That of a pattern is the folder's in which it lies.
+    A pattern has the name of its folder.
     """
     path = PurePosixPath(unquote(urlsplit(photos).path))
     while re.search(r"[*?\[]", path.name):
@@ -120,7 +120,7 @@ def _source(
 
 
 def _found(photos: str, folders: Sequence[Path]) -> Path | None:
-    """Look a path up in the folders, of which the first is the run's. UserError: it won't do."""
+    """Look a path up in the folders; None if it is missing. UserError for an unusable path."""
     try:
         paths = [folder / Path(photos).expanduser() for folder in folders]
         path = next((path for path in paths if path.exists() or Folder.of(path)), None)
@@ -128,7 +128,7 @@ def _found(photos: str, folders: Sequence[Path]) -> Path | None:
             _check_folder(folder, (folders[0] / "results").resolve())
         elif path and re.search("[{}]", str(path)):
             raise UserError(f"config: photos: rename {path}: braces are Snakemake's wildcards")
-    except (OSError, ValueError, RuntimeError) as error:  # such as too long, no such user
+    except (OSError, ValueError, RuntimeError) as error:  # a path too long, an unknown user
         raise UserError(f"config: photos: {photos!r} will not do: {error}") from error
     return path
 
@@ -148,7 +148,7 @@ def _check_folder(folder: Folder, results: Path) -> None:
 
 
 def _hint(photos: str) -> str:
-    """Say what to write instead of a path that is not there; "" where nobody can tell."""
+    """Suggest what to write instead of a missing path; "" without a suggestion."""
     if windows := re.match(r"([A-Za-z]):[\\/]*", photos):
         rest = photos[windows.end() :].replace("\\", "/")
         return f"; a Windows path is /mnt/{windows[1].lower()}/{rest} in WSL"

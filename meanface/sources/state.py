@@ -1,4 +1,4 @@
-"""What tells a changed local source from an unchanged one."""
+"""The state of a local source, which changes when the source changes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,11 +8,11 @@ from meanface.sources.listing import folder_listing_digest
 
 
 def state_of(path: Path, ignore: Sequence[str] = ()) -> str:
-    """Give a text that is another one when the folder or archive at `path` has changed.
+    """Give a text that changes when the folder or archive at `path` changes.
 
-    `path` may be a pattern in a folder; `ignore` are the patterns of what does not count.
-    Of an archive too: Snakemake does not see that an archive was replaced by an older file.
-    Raises OSError for an archive that is not there, UserError for a folder that cannot be listed.
+    `path` may be a pattern in a folder; `ignore` holds the patterns of ignored files. Archives need
+    a state as well, because Snakemake does not notice an archive that an older file replaced.
+    Raises OSError for a missing archive, UserError for a folder that cannot be listed.
     """
     if Folder.of(path):
         return folder_listing_digest(path, ignore)

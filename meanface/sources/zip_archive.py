@@ -1,4 +1,4 @@
-"""Reading the members of a zip: their names as the tools of their system meant them."""
+"""Read the members of a zip, with names as the system that made the zip wrote them."""
 
 import re
 import stat
@@ -13,12 +13,12 @@ from pathlib import Path
 from meanface.errors import UserError
 from meanface.sources.entry import MAX_PATH, Entry, kind_of, refused
 
-# APPNOTE.TXT of PKWARE: 4.4.4, general purpose flags; 4.4.2.2, systems whose separator is a
-# backslash (DOS, OS/2, Windows; Info-ZIP's 11 for Windows); 4.6.9, the Unicode path extra field.
+# PKWARE's APPNOTE.TXT: flags (4.4.4), systems that separate by backslash (4.4.2.2: DOS, OS/2,
+# Windows, and Info-ZIP's 11 for Windows), and the Unicode path extra field (4.6.9).
 _ENCRYPTED, _UTF8 = 0x1, 0x800
 _BACKSLASH_SYSTEMS = {0, 6, 10, 11, 14}
 _UNICODE_PATH = 0x7075
-# 4.4.5: the methods that zipfile reads in every version of Python, and names of others.
+# 4.4.5: the methods that zipfile reads in every version of Python, and the names of others.
 _METHODS = {
     zipfile.ZIP_STORED,
     zipfile.ZIP_DEFLATED,
@@ -29,11 +29,11 @@ _UNREAD = {
     **{1: "shrink", 6: "implode", 9: "deflate64", 10: "PKWARE implode", 20: "zstd", 93: "zstd"},
     **{94: "MP3", 95: "xz", 96: "JPEG", 97: "WavPack", 98: "PPMd"},
 }
-_END = 22 + (1 << 16)  # bytes: the record at the end, with the longest comment
+_END = 22 + (1 << 16)  # bytes: the end record with the longest comment
 
 
 def check_zip(source: Path, max_bytes: int) -> None:
-    """Raise UserError for a zip that is cut short, a part of a split one, or has unread members.
+    """Raise UserError for a zip that is cut short, is part of a split zip, or has unread members.
 
     Members of more than `max_bytes` do not matter: their content is never read.
     """
@@ -83,12 +83,13 @@ def _check(source: Path, info: zipfile.ZipInfo) -> None:
 def zip_entries(source: Path, names: str) -> Iterator[Entry]:
     """Yield the entries of a zip; `names` is the encoding of unmarked names, or auto.
 
-    Raises UserError for an absolute path and a part of a split zip, reading one for a member that
-    is encrypted or compressed by an unread method; and both what zipfile raises.
+    Raises UserError for an absolute path and for a part of a split zip. `Entry.read` raises
+    UserError for a member that is encrypted or compressed by an unread method. Both may raise any
+    error of zipfile.
     """
     _check_whole(source)
     with zipfile.ZipFile(source) as archive:
-        # zipfile needs 600 bytes a member: let go of each once it is read.
+        # zipfile keeps 600 bytes per member, so each member is released once it is read.
         infos = archive.infolist()
         archive.NameToInfo.clear()
         infos.reverse()
@@ -104,7 +105,7 @@ def zip_entries(source: Path, names: str) -> Iterator[Entry]:
 
 def _read(source: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, size: int) -> bytes:
     _check(source, info)
-    # All that a piece of bz2 or lzma expands to comes at once: take small pieces, sizes may lie.
+    # bz2 and lzma expand a piece at once, and sizes may be wrong, so pieces are small.
     bounded = info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
     data = bytearray()
     with archive.open(info) as file:
@@ -116,11 +117,11 @@ def _read(source: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, size: i
 def _name(info: zipfile.ZipInfo, encoding: str) -> str:
     """Give a member's name, separated by '/', as Info-ZIP's unzip reads it.
 
-    PowerShell 5 and .NET before 4.6.1 write backslashes for separators.
+    PowerShell 5 and .NET before 4.6.1 separate folders by backslashes.
     """
     name = info.orig_filename
     if not info.flag_bits & _UTF8:
-        raw = name.encode("cp437")  # zipfile's decoding, undone
+        raw = name.encode("cp437")  # undoes zipfile's decoding
         name = _unicode_path(info.extra, raw) or _decoded(raw, encoding)
     if info.create_system in _BACKSLASH_SYSTEMS and "/" not in name:
         name = name.replace("\\", "/")
@@ -136,7 +137,7 @@ def _decoded(raw: bytes, encoding: str) -> str:
 
 
 def _unicode_path(extra: bytes, raw: bytes) -> str:
-    """Give the name in the Unicode path extra field, "" where none belongs to the name `raw`."""
+    """Give the name in the Unicode path extra field; "" if no field belongs to the name `raw`."""
     at = 0
     while at + 4 <= len(extra):
         tag, size = struct.unpack_from("<HH", extra, at)
