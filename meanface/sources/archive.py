@@ -126,9 +126,11 @@ def read_members(
     valid UTF-8, else cp437. A byte that cannot be read becomes `\\xHH`. In a name that already
     contains the text `\\xHH`, the backslash becomes `\\x5c`, so that names stay distinct.
 
-    Raises UserError for an absolute path, a path with `..`, a device, pipe or socket, an encrypted
-    member, a file of another kind, an exceeded limit, an archive that is damaged or cut short, and
-    a folder that cannot be listed.
+    Raises UserError for
+    * an absolute path, or a path with `..`,
+    * a device, pipe or socket, an encrypted member, and a file of another kind,
+    * an exceeded limit,
+    * an archive that is damaged or cut short, and a folder that cannot be listed.
     """
     reading = _Reading(skipped, Ignore(ignore), max_bytes, max_total_bytes, max_ratio, zip_names)
     if folder := Folder.of(source):

@@ -49,9 +49,12 @@ def sources_of(
     The first of `folders` is the working directory of the run. Each of several sources has a name:
     `name`, or else the file name without its ending.
 
-    Raises UserError for a missing path if paths `must_exist`, an archive with braces in its path, a
-    folder that contains the results, a URL without a checksum, two checksums, or two sources of one
-    name.
+    Raises UserError for
+    * a missing path, if paths `must_exist`,
+    * an archive with braces in its path,
+    * a folder that contains the results,
+    * a URL without a checksum, or two checksums,
+    * two sources of one name.
     """
     photos = config["photos"]
     if isinstance(photos, str):

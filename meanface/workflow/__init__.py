@@ -1,1 +1,1 @@
-"""What runs beside Snakemake: configuration, jobs, logs, integrity, progress, the end of a run."""
+"""Code that runs beside Snakemake: configuration, jobs, logs, integrity, progress, summary."""

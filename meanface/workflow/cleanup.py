@@ -1,16 +1,16 @@
-"""Remove what shows photos, for runs that are to leave no pixel of any."""
+"""Remove files that show photos (`pictures: false`), and outcomes that are out of date."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
-# By which Snakemake's report says that it holds a PNG; figures of numbers are in it as SVG.
+# Marks a PNG in Snakemake's report. Only photos are PNG there: figures of numbers are SVG.
 _PNG_IN_REPORT = b'"mime_type": "image/png"'
 
 
 def remove_photos(results: Path, pictures: Iterable[str]) -> None:
-    """Remove parts, shards, downloads, the `pictures` of these names, and a report that holds some.
+    """Remove parts, shards, downloads, the pictures named `pictures`, and a report with photos.
 
-    They may be an earlier run's. Where there are none, nothing happens.
+    These files may come from an earlier run. Missing files are no error.
     """
     patterns = [
         "parts/*.tar*",
@@ -29,7 +29,7 @@ def remove_photos(results: Path, pictures: Iterable[str]) -> None:
 def remove_other_outcomes(results: Path, kept: Iterable[Path]) -> None:
     """Remove outcomes of other engines and plans, with their logs and benchmarks.
 
-    `kept` are files of the outcomes that stay, named `<shard>.<key>.<kind>`.
+    `kept` lists files of the outcomes to keep, named `<shard>.<key>.<kind>`.
     """
     names = {file.stem for file in kept}
     for folder in ("encoded", "logs/encode", "benchmarks/encode"):

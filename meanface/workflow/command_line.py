@@ -1,4 +1,4 @@
-"""The command line of Snakemake: what it would read or do in another way than its user means."""
+"""Check the command line of Snakemake for options that would not do what the user means."""
 
 import shlex
 from collections.abc import Sequence
@@ -8,11 +8,13 @@ from meanface.errors import UserError
 
 
 def check_command_line(arguments: Sequence[str], results: Path) -> None:
-    """Refuse what would not do what it says; `arguments` are those of the command `snakemake`.
+    """Check the `arguments` of the command `snakemake`, which writes into the folder `results`.
 
-    Raises UserError for a second --config, which would replace the first; for a value that
-    Snakemake would cut at a comment of YAML; for a report without pictures in the folder `results`;
-    and for --until encode before it is known what to encode.
+    Raises UserError for
+    * a second --config, which would replace the first,
+    * a value that Snakemake would cut at a YAML comment,
+    * --report without pictures,
+    * --until encode without a plan.
     """
     _check_config(_values_of(arguments, "--config", "-C"))
     is_report = _values_of(arguments, "--report") and not _values_of(
@@ -31,7 +33,7 @@ def check_command_line(arguments: Sequence[str], results: Path) -> None:
 
 
 def _values_of(arguments: Sequence[str], *options: str) -> list[list[str]]:
-    """Give the values behind each of the options, as often as these are there."""
+    """Give one list of values for each time that one of the options is given."""
     found: list[list[str]] = []
     values: list[str] = []
     for argument in arguments:

@@ -21,7 +21,7 @@ def _is_integer(_: object, value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-# JSON Schema takes 1.0 for an integer and lets not-a-number pass; both would fail much later.
+# JSON Schema accepts 1.0 as an integer, and NaN as a number. Both would fail much later.
 _Validator = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
     jsonschema.Draft202012Validator,
     type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine_many(
@@ -30,7 +30,7 @@ _Validator = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
 )
 
 
-# On the command line, Snakemake takes these words of YAML and Python for text.
+# Snakemake reads these words of YAML and Python as text on the command line.
 _WORDS = {"true": True, "false": False, "null": None, "None": None}
 
 
@@ -91,7 +91,7 @@ def _check_encoding(name: str, description: str) -> None:
 def _check_cache(cache: str, description: str) -> None:
     protocol, is_address, _ = cache.partition("://")
     if is_address:
-        from fsspec import available_protocols  # takes a fifth of a second; most runs skip it
+        from fsspec import available_protocols  # takes 0.2 s, which most runs save
 
         if protocol not in available_protocols():
             raise UserError(

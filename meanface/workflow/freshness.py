@@ -1,10 +1,10 @@
-"""Whose results these are, and whether they are made of what this run wants.
+"""Check that existing results are made of the sources and settings of this run.
 
 Snakemake's own records can be missing (a new checkout, results in storage, a killed controller) or
-ignored (`--rerun-triggers mtime`). So the truth is in the files. The JSON file of each source and
-the summary say what they were made of, as `made_of`. A file made of something else is removed when
-a run starts, and Snakemake makes it again, whatever else it looks at. The outcomes of shards need
-no such check: their paths name the engine and the contents.
+ignored (`--rerun-triggers mtime`). So the files themselves hold the truth. The JSON file of each
+source, and the summary, say in `made_of` what they were made of. At the start of a run, a file made
+of something else is removed, and Snakemake makes this file again. The outcomes of shards need no
+such check, because their paths name the engine and the contents.
 """
 
 import os
@@ -21,7 +21,7 @@ from meanface.files.json_files import read_json
 SUMMARY = "summary.json"
 _MERGED = ("mean.npy", "embeddings.npy", "faces.csv", "faces.parquet", "failures.csv")
 
-# What a run makes, and what another set of photos must not leave behind.
+# The files and folders of a run. A run on other photos removes all of them.
 _MADE = (
     "accuracy",
     "contents",
@@ -41,9 +41,9 @@ _MADE = (
 class Wanted:
     """What a run makes its results of.
 
-    `sources` gives for each source, and `summary` for merge, what their JSON files must say that
-    they were made of. A run with `replace` may replace the results of other photos; those of the
-    bundled `sample` (a path) may always be replaced.
+    `sources` (by source) and `summary` (for merge) hold the `made_of` that their JSON files must
+    have. A run with `replace` may replace the results of other photos. Any run may replace the
+    results of the bundled `sample` (a path).
     """
 
     sources: Mapping[str, Mapping[str, Any]]
@@ -58,7 +58,7 @@ class Wanted:
 
 
 class Results(Protocol):
-    """The files of a run, by their paths below its folder of results."""
+    """The files of a run, by their paths below the folder of results."""
 
     name: str
     """The folder or address, for people."""
@@ -73,7 +73,7 @@ class Results(Protocol):
         """Remove a file or folder, if it is there."""
 
     def outdate(self, path: str) -> None:
-        """Have a file look older than what it was made of, if it is there."""
+        """Make an existing file look older than its inputs."""
 
 
 class LocalResults:
@@ -104,15 +104,15 @@ class LocalResults:
             target.unlink(missing_ok=True)
 
     def outdate(self, path: str) -> None:
-        """Have a file look older than what it was made of, if it is there."""
+        """Make an existing file look older than its inputs."""
         with suppress(FileNotFoundError):
             os.utime(self._folder / path, (1, 1))
 
 
 def prepare(results: Results, wanted: Wanted) -> None:
-    """Remove what was made of something else than a run wants.
+    """Remove results that were made of other sources or settings than those of this run.
 
-    Raises UserError where these are the results of other photos, which the run may not replace.
+    Raises UserError if the results are of other photos, and the run may not replace them.
     """
     summary = results.read(SUMMARY) or {}
     merged: Mapping[str, Any] = summary.get("sources", {})
@@ -149,7 +149,7 @@ def _made_of(record: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def _check_same_photos(known: Iterable[str], wanted: Wanted, name: str) -> None:
-    """Raise UserError where photos other than the sample's have results that would be replaced."""
+    """Raise UserError if the run would replace results of photos other than the sample."""
     own = [source for source in known if source != wanted.sample]
     others = [source for source in own if source not in wanted.photos]
     if others:

@@ -1,4 +1,4 @@
-"""Handlers of Snakemake's log: photos done so far, why jobs failed, a run with nothing to do."""
+"""Handlers of Snakemake's log: a start, progress, failed jobs, a run with nothing to do."""
 
 import logging
 import sys
@@ -21,18 +21,18 @@ from meanface.workflow.progress import Progress
 class StartHandler(logging.Handler):
     """Removes outdated and altered results when a run starts, before Snakemake looks at them.
 
-    Only a real run logs its start: no lint, no report.
+    Only a real run logs a start. Linting and making a report do not.
     """
 
     def __init__(self, results: Results, wanted: Wanted, records: Path | None, seen: Path) -> None:
-        """Look at `results`, and at the files on `records` where these are on disk."""
+        """Prepare to check `results` and, if there are `records`, the files in these records."""
         super().__init__()
         self.name = results.name
         self._results, self._wanted = results, wanted
         self._records, self._seen = records, seen
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Look at the results where the record tells of a start."""
+        """Check the results if the record logs the start of a run."""
         if getattr(record, "event", None) != LogEvent.WORKFLOW_STARTED:
             return
         try:
@@ -48,9 +48,9 @@ class StartHandler(logging.Handler):
 
 
 class MessageHandler(logging.Handler):
-    """Calls functions when Snakemake logs that there is nothing to do, or that its report is made.
+    """Calls a function when Snakemake logs that nothing is to do, or that the report is made.
 
-    Snakemake itself calls no handler of the workflow then.
+    In these cases Snakemake calls no handler of the workflow.
     """
 
     def __init__(
@@ -73,10 +73,10 @@ class MessageHandler(logging.Handler):
 
 
 class ProgressHandler(logging.Handler):
-    """Counts the photos of encode jobs as these finish. Logger plugins know of jobs alone.
+    """Counts the photos of finished encode jobs. Logger plugins count jobs only.
 
-    `rule` is the name of the rule encode in this run; `photos_of` gives the number of photos that a
-    job has to encode, by its wildcards.
+    `rule` is the name of the rule encode in this run. `photos_of` takes the wildcards of a job, and
+    gives the number of photos that the job has to encode.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class ProgressHandler(logging.Handler):
         self._bar: Any = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Begin with the first encode job; add the photos of each one that finished."""
+        """Start at the first encode job; add the photos of each finished encode job."""
         try:
             event = getattr(record, "event", None)
             if event == LogEvent.JOB_INFO and getattr(record, "rule_name", None) == self._rule:
@@ -103,7 +103,7 @@ class ProgressHandler(logging.Handler):
             self.handleError(record)
 
     def _start(self) -> None:
-        """Count the photos of the run: all its jobs are known when the first one is logged."""
+        """Count the photos of the run. All jobs are known when the first job is logged."""
         if self._progress is None:
             jobs = internals.jobs_to_run(self._workflow, self._rule)
             self._jobs = {job.jobid: job for job in jobs}
@@ -123,7 +123,7 @@ class ProgressHandler(logging.Handler):
         self._show(progress, progress.text(monotonic() - self._began))
 
     def _show(self, progress: Progress, text: str) -> None:
-        """Show one more bar of the rich logger; without that logger, a line of the log."""
+        """Update a bar of the rich logger or, without this logger, write a line to the log."""
         if self._bars is None:
             internals.say(text)
             return
@@ -133,19 +133,19 @@ class ProgressHandler(logging.Handler):
 
 
 class FailureHandler(logging.Handler):
-    """Keeps the jobs that failed, each with its logs, until they are done after all."""
+    """Keeps the failed jobs with their logs. A job that succeeds in a retry is dropped."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
         self.name = name
-        # By the number of the job: its rule or group, its own logs and what the cluster kept.
+        # By job number: the rule or group, and the logs of the job and of the cluster.
         self._failed: dict[int, tuple[str, tuple[str, ...]]] = {}
 
     def emit(self, record: Any) -> None:  # noqa: ANN401 - Snakemake adds attributes by event
         """Keep a job that failed, with its logs; forget a job that finished."""
         try:
             event = getattr(record, "event", None)
-            # A group's jobs are logged once more, one by one and indented.
+            # The jobs of a group are logged again one by one, indented.
             if event == LogEvent.JOB_ERROR and not record.indent:
                 self._failed[record.jobid] = record.rule_name, tuple(record.log)
             elif event == LogEvent.GROUP_ERROR:
@@ -159,14 +159,14 @@ class FailureHandler(logging.Handler):
             self.handleError(record)
 
     def reasons(self) -> dict[str, str]:
-        """Give each reason for which jobs failed, with the first log that has the details."""
+        """Give each reason why jobs failed, with the first log that has the details."""
         reasons: dict[str, str] = {}
         for name, logs in dict.fromkeys(self._failed.values()):
-            # A job whose log could not be written, as on a full disk, has printed its reason.
+            # If a job cannot write its log (a full disk), the job prints the reason.
             written = [log for log in logs if Path(log).exists() and Path(log).stat().st_size]
             found = {log: reason_in(Path(log)) for log in written}
             told = {log: reason for log, reason in found.items() if reason}
-            # A killed job could not say why. The log of the cluster comes last.
+            # A killed job gives no reason. The log of the cluster comes last.
             ended = dict.fromkeys(written[-1:], f"{name} was ended")
             for log, reason in (told or ended).items():
                 reasons.setdefault(reason, log)

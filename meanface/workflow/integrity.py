@@ -1,8 +1,8 @@
-"""What jobs made, on record: a file that was altered since is found, and made again.
+"""Record the digests of what jobs make, and find files that were altered since.
 
-A job's record, JSON, holds the sha256 of each of its files. So that a run that begins need not read
-them all, the size and times that they had when they were last looked at are kept as well (`seen`):
-only files that have others by now are read. No change of a file's content keeps its ctime.
+The record of a job (JSON) holds the sha256 of each file that the job made. Reading all files at the
+start of every run would take long. So `seen` keeps the size and times of each file, and only files
+with another size or time are read. Every change of a file's content changes its ctime.
 """
 
 import json
@@ -23,20 +23,19 @@ State: TypeAlias = list[int]
 
 @contextmanager
 def recorded(record: Path, files: Iterable[str]) -> Iterator[None]:
-    """Write the sha256 of what the block makes, `files`, to `record` when it succeeds."""
-    record.unlink(missing_ok=True)  # what it says of earlier files is no longer true
+    """Write the sha256 of `files`, which the block makes, to `record` if the block succeeds."""
+    record.unlink(missing_ok=True)  # the record of earlier files is no longer true
     yield
     _write(record, {file: file_digest(Path(file)) for file in files})
 
 
 def remove_altered(records: Path, seen: Path) -> list[str]:
-    """Remove the files that are not what the records below the folder `records` say; give them.
+    """Remove files that differ from their records in the folder `records`; give their names.
 
-    A removed file is one that is missing: Snakemake makes it again where it is needed. Where the
-    clock was set back, files from the future get the time of now, since nothing can be newer than
-    they are.
+    Snakemake makes a removed file again when the file is needed. If the clock was set back, files
+    from the future get the present time, because no new file would be newer.
 
-    Raises UserError where a file can be neither read nor removed.
+    Raises UserError if a file cannot be read or cannot be removed.
     """
     known, now = _read(seen), time.time_ns()
     altered, states = [], {}
@@ -62,7 +61,7 @@ def remove_altered(records: Path, seen: Path) -> list[str]:
 
 
 def note_states(records: Path, seen: Path) -> None:
-    """Keep the states of all files on record, as they are after a run."""
+    """Write the present states of all recorded files to `seen`, after a run."""
     _keep(seen, {file: _state(file) for file, _ in _recorded(records)})
 
 
@@ -73,12 +72,12 @@ def check_digest(file: Path, sha256: str) -> None:
 
 
 def _recorded(records: Path) -> Iterator[tuple[str, str]]:
-    """All files on record, with their sha256."""
+    """Yield all recorded files with their sha256."""
     for folder, _, names in os.walk(records):
         for name in names:
             if name.endswith(".json"):
                 content = _read(Path(folder, name))
-                # Another workflow may keep JSON of its own there.
+                # Another workflow may keep other JSON files in this folder.
                 if all(
                     isinstance(sha256, str) and len(sha256) == 64 for sha256 in content.values()
                 ):
@@ -86,7 +85,7 @@ def _recorded(records: Path) -> Iterator[tuple[str, str]]:
 
 
 def _state(file: str) -> State | None:
-    """Give a file's state, None where there is no such file."""
+    """Give the state of a file; None if there is no such file."""
     try:
         status = Path(file).stat()
     except OSError:
@@ -95,7 +94,7 @@ def _state(file: str) -> State | None:
 
 
 def _read(source: Path) -> dict[str, Any]:
-    """Read what _write wrote; nothing where that is missing or damaged."""
+    """Read what _write wrote; an empty dict if the file is missing or damaged."""
     with suppress(OSError, ValueError):
         content = json.loads(source.read_bytes())
         if isinstance(content, dict):
@@ -104,7 +103,7 @@ def _read(source: Path) -> dict[str, Any]:
 
 
 def _keep(seen: Path, states: dict[str, State | None]) -> None:
-    with suppress(OSError):  # a full disk: the next run reads more, and whatever fails tells
+    with suppress(OSError):  # on a full disk, the next run just reads more files
         _write(seen, states)
 
 

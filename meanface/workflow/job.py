@@ -1,4 +1,4 @@
-"""What every job does around its work."""
+"""Surrounds the work of every job: log, records, the end with Snakemake."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from meanface.workflow.logs import log_to
 
 @contextmanager
 def job(log: str, made: Iterable[str]) -> Iterator[None]:
-    """Log to the file `log` as log_to does; beside it, record the digests of what was `made`."""
+    """Log to the file `log`, and record the digests of the files `made` beside the log."""
     end_with_parent()
     with log_to(log), recorded(Path(log).with_suffix(".json"), made):
         yield

@@ -1,9 +1,10 @@
 """Looks after the Jobs that Snakemake submits to Kubernetes.
 
-The executor of snakemake-executor-plugin-kubernetes 0.5.1 submits Jobs well. But where a pod failed
-it asks for the log of a container that never was, and the whole run ends. Where the API server is
-away for a moment, it forgets jobs. And it leaves Jobs behind. So the class here submits as the
-plugin does, and does all the rest itself. Import this module only where the plugin is installed.
+The executor of snakemake-executor-plugin-kubernetes 0.5.1 submits Jobs well, but has three faults:
+if a pod fails, it asks for the log of a container that never existed, which ends the whole run; if
+the API server is away for a moment, it forgets jobs; and it leaves Jobs behind. So this class
+submits as the plugin does, and does the rest itself. Import this module only if the plugin is
+installed.
 """
 
 import json
@@ -26,11 +27,11 @@ from meanface.workflow.pods import CONTAINER, Ended, explained, how_it_ended, wh
 Given = TypeVar("Given")
 
 SECONDS_TO_ANSWER = (10, 60)
-"""To connect, and to answer. The package `kubernetes` would wait for ever."""
+"""Timeouts to connect, and to answer. The package `kubernetes` would wait for ever."""
 SECONDS_TO_CREATE = 60
-"""For how long something is created or removed again and again, while the API server is away."""
+"""While the API server is away, creating or removing something is retried this long."""
 SECONDS_OF_SILENCE = 600
-"""After so many seconds without an answer about a job, the run ends."""
+"""The run ends after this many seconds without an answer about a job."""
 
 _REFUSED = (401, 403)
 
@@ -56,7 +57,7 @@ def one_line(error: Exception) -> str:
 
 
 def is_away(error: BaseException) -> bool:
-    """Tell whether the API server may do a little later what it did not do now."""
+    """Tell whether a retry may succeed: the API server is away or overloaded."""
     if isinstance(error, ApiException):
         return bool(error.status == 429 or error.status >= 500)
     return isinstance(error, HTTPError)
@@ -69,13 +70,13 @@ def _say_away(attempt: RetryCallState) -> None:
 
 
 class KubernetesExecutor(Executor):  # type: ignore[misc]
-    """Looks after submitted Jobs: asks again, says why a pod failed, leaves nothing behind."""
+    """Looks after submitted Jobs: retries requests, says why a pod failed, removes its Jobs."""
 
     def __post_init__(self) -> None:
-        """Open the API; WorkflowError where it cannot be used."""
+        """Open the API. Raises WorkflowError if the API cannot be used."""
         self.submitted: set[str] = set()
         self.said: set[str] = set()
-        # Since when there was no answer about a Job, by its name.
+        # By Job name: the time since when the API server has not answered.
         self.silent: dict[str, float] = {}
         try:
             super().__post_init__()
@@ -86,7 +87,7 @@ class KubernetesExecutor(Executor):  # type: ignore[misc]
         """Create the Secret with the environment of the pods: the plugin's first request."""
         for api in (self.kubeapi, self.batchapi):
             api.api_client = BoundedClient()
-        # Snakemake would leave the Secret of a run with nothing to do behind.
+        # Snakemake would not remove the Secret of a run that has nothing to do.
         if internals.has_jobs(self.workflow):
             self._kubernetes_retry(super().register_secret)
 
@@ -100,8 +101,8 @@ class KubernetesExecutor(Executor):  # type: ignore[misc]
             )
 
     def run_job(self, job: Any) -> None:  # noqa: ANN401
-        """Submit a Job. WorkflowError where the API server refuses it or is away."""
-        # Before the Job is submitted: a run may be stopped while the API server answers.
+        """Submit a Job. Raises WorkflowError if the API server refuses the Job or is away."""
+        # Noted before submitting, because a run may be stopped while the API server answers.
         name = f"snakejob-{get_uuid(f'{self.run_namespace}-{job.jobid}-{job.attempt}')}"
         self.submitted.add(name)
         try:
@@ -121,13 +122,13 @@ class KubernetesExecutor(Executor):  # type: ignore[misc]
         try:
             return call()
         except ApiException as error:
-            # It is there: its name is of this run alone, so the answer to the last try was lost.
+            # 409: the object exists. Only this run uses the name, so an earlier answer was lost.
             if error.status != 409:
                 raise
             return None
 
     async def check_active_jobs(self, active_jobs: Sequence[Any]) -> AsyncGenerator[Any, None]:
-        """Report the Jobs that ended, and give those that have not."""
+        """Report the Jobs that ended, and yield the Jobs that have not ended."""
         for job_info in active_jobs:
             name = job_info.external_jobid
             async with self.status_rate_limiter:
@@ -157,15 +158,15 @@ class KubernetesExecutor(Executor):  # type: ignore[misc]
         super().shutdown()
 
     def say(self, text: str) -> None:
-        """Warn, once of each thing."""
+        """Log a warning, each text only once."""
         if text not in self.said:
             self.said.add(text)
             self.logger.warning(text)
 
     def _answer(self, name: str) -> Ended | None:
-        """Ask how a Job ended; None while it has not, or while the API server does not answer.
+        """Ask how a Job ended; None if it has not ended, or if the API server does not answer.
 
-        Raises WorkflowError, which ends the run, where the API server refuses to tell or has not
+        Raises WorkflowError, which ends the run, if the API server refuses an answer or has not
         answered for SECONDS_OF_SILENCE.
         """
         try:
@@ -182,7 +183,7 @@ class KubernetesExecutor(Executor):  # type: ignore[misc]
         return ended
 
     def _how_it_ended(self, name: str) -> Ended | None:
-        """Ask how a Job ended; None while it has not. Raises ApiException, HTTPError."""
+        """Ask how a Job ended; None if it has not ended. Raises ApiException, HTTPError."""
         try:
             job = self.batchapi.read_namespaced_job_status(name, self.namespace)
         except ApiException as error:

@@ -1,4 +1,4 @@
-"""Logging of one job: details to its log file, and one line that tells why it failed."""
+"""Logging of one job: details in its log file, and one line that says why the job failed."""
 
 import logging
 import os
@@ -10,19 +10,19 @@ from pathlib import Path
 
 from meanface.errors import UserError
 
-# What log_to writes to a log file, and what it prints: that is in what a cluster keeps of a job.
+# A reason that log_to wrote to the log file, or printed. A cluster keeps what a job prints.
 _REASON = re.compile(r"^(?:.* ERROR )?meanface: (.+?)(?: \(details in .*\))?$", re.M)
-# What SLURM adds to that where it ends a job.
+# A line that SLURM adds to the printed text when SLURM ends a job.
 _ENDED = re.compile(r"^slurmstepd: error: (.+)$", re.M)
 
 
 @contextmanager
 def log_to(path: str) -> Iterator[None]:
-    """Send logging to the file `path`; where the job fails, end the process with status 1.
+    """Send logging to the file `path`. If the job fails, end the process with status 1.
 
-    The stack trace of what no user can put right goes to the log file, then the reason in one
-    line. That is printed as well, unless MEANFACE_QUIET is set and the log file took it: then
-    whoever started the job finds it with `reason_in`.
+    The log file gets the reason in one line, after the stack trace of an error that is no
+    UserError. The reason is also printed, unless MEANFACE_QUIET is set and the log file holds the
+    reason: the run then finds the reason with `reason_in`.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(
@@ -34,7 +34,7 @@ def log_to(path: str) -> Iterator[None]:
         force=True,
     )
     logging.captureWarnings(True)
-    logging.raiseExceptions = False  # a log on a full disk is not what to tell of
+    logging.raiseExceptions = False  # a full disk must not hide the reason
     try:
         yield
     except Exception as error:
@@ -50,7 +50,7 @@ def log_to(path: str) -> Iterator[None]:
 
 
 def reason_in(log: Path) -> str | None:
-    """Give the last reason for which a job failed, from its log or what it printed, or None."""
+    """Give the last reason in a log, or in what a job printed; None if there is no reason."""
     try:
         text = log.read_text(encoding="utf-8", errors="replace")
     except OSError:

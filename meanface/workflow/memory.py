@@ -1,15 +1,15 @@
 """The memory of an encode job."""
 
 JOB_MB = 350
-"""Beside the processes that encode: 100 MB for the script, 250 MB for its Snakemake."""
+"""MB beside the processes that encode: 100 for the script, 250 for Snakemake in the job."""
 
 PROCESS_MB = {"cpu": 500, "cuda": 3500}
-"""Of each process that encodes, by device, see engine.isolate.
+"""MB of each process that encodes, by device, see engine.isolate.
 
-CUDA maps 2,000 to 2,500 MB that it hardly uses, and photos are decoded until they have 256 MB.
+CUDA maps 2,000 to 2,500 MB and hardly uses them. Photos are decoded until they fill 256 MB.
 """
 
-_BYTES_PER_PIXEL = 26  # of the largest photo: decoding and turning it
+_BYTES_PER_PIXEL = 26  # to decode and turn the largest photo
 
 
 def encode_mb(threads: int, device: str, max_pixels: int) -> int:

@@ -1,4 +1,4 @@
-"""How a Job of Kubernetes ended, and what its pod waits for: read from what the API server answers.
+"""Read from the API server's answers how a Job ended, and what its pod waits for.
 
 The arguments are objects of the package `kubernetes`: V1JobStatus and V1Pod.
 """
@@ -13,7 +13,7 @@ CONTAINER = "snakemake"
 
 @dataclass(frozen=True)
 class Ended:
-    """How a Job ended: whether well, else why.
+    """How a Job ended: whether it succeeded and, if not, the reason.
 
     `has_log`: the pod's log can be read. `log_explains`: the log says why.
     """
@@ -25,9 +25,9 @@ class Ended:
 
 
 def how_it_ended(job: Any, pod: Any) -> Ended | None:  # noqa: ANN401
-    """Give how a Job ended by its status and its pod, if there is one; None while it has not."""
+    """Tell from a Job's status and pod (may be None) how it ended; None if it has not ended."""
     state = _state(pod)
-    # A container that a cluster adds to the pod may run on after ours.
+    # A cluster may add a container to the pod, which may outlive the container of the job.
     terminated = state.terminated if state else None
     if job.succeeded or (terminated and terminated.exit_code == 0):
         return Ended(True)
@@ -47,7 +47,7 @@ def how_it_ended(job: Any, pod: Any) -> Ended | None:  # noqa: ANN401
 
 
 def what_it_waits_for(pod: Any) -> str:  # noqa: ANN401
-    """Give why a pod does not start, such as a missing image; empty where it will start soon."""
+    """Tell why a pod does not start, such as a missing image; empty if it will start soon."""
     state = _state(pod)
     if state and state.waiting:
         if state.waiting.reason in (None, "ContainerCreating", "PodInitializing"):
@@ -65,13 +65,13 @@ def explained(log: str) -> str:
 
 
 def _state(pod: Any) -> Any:  # noqa: ANN401
-    """Give the state of the container that runs the job; None before there is one."""
+    """Give the state of the container that runs the job; None before this container exists."""
     statuses = (pod.status.container_statuses or []) if pod else []
     return next((one.state for one in statuses if one.name == CONTAINER), None)
 
 
 def _disruption(pod: Any) -> str:  # noqa: ANN401
-    """Give why the cluster ended a pod, such as an eviction; empty where the cluster did not."""
+    """Tell why the cluster ended a pod, such as an eviction; empty if the cluster did not."""
     if pod.status.reason:
         return _joined(pod.status.reason, pod.status.message)
     found = _condition(pod.status.conditions, "DisruptionTarget", "True")
@@ -79,7 +79,7 @@ def _disruption(pod: Any) -> str:  # noqa: ANN401
 
 
 def _reason_of_job(job: Any) -> str:  # noqa: ANN401
-    """Give why a Job failed where that was not its pod's end; else empty."""
+    """Tell why a Job failed for another reason than the end of its pod; else empty."""
     failed = _condition(job.conditions, "Failed", "True")
     if failed is None or failed.reason in (None, "BackoffLimitExceeded"):
         return ""

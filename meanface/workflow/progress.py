@@ -1,4 +1,4 @@
-"""How far a run is with its photos: how many are done, how fast, the time left, the failures."""
+"""The progress of a run: photos done, photos per second, time left, failures."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ class Progress:
     failed: int = 0
 
     def text(self, seconds: float) -> str:
-        """Give one line for people, `seconds` after the first photo was begun."""
+        """Give one line for people, `seconds` after the first encode job started."""
         rate = self.done / seconds if seconds > 0 else 0.0
         parts = [f"{self.done:,} of {self.photos:,} photos"]
         if rate > 0:

@@ -1,4 +1,4 @@
-"""A run as its user sees it: from the start, with its progress, to the summary or the failures."""
+"""What a user sees of a run: the start, the progress, and the summary or the failures."""
 
 import os
 import sys
@@ -27,8 +27,8 @@ class Run:
     """What the workflow does when a run starts, succeeds or fails.
 
     `summary` is the file of merge's summary, `encode` the name of the rule encode in this run.
-    `photos_of` gives the number of photos that one of its jobs has to encode, by its wildcards;
-    `wanted` is what the results are made of.
+    `photos_of` takes the wildcards of an encode job, and gives the number of photos that the job
+    has to encode. `wanted` is what the results are made of.
 
     Snakemake calls `start`, `succeed` and `fail` (onstart, onsuccess, onerror). The process that
     the user started calls `watch`.
@@ -53,7 +53,7 @@ class Run:
         self._progress = ProgressHandler(workflow, encode, photos_of)
 
     def watch(self) -> None:
-        """Have Snakemake's log looked at, from now on."""
+        """Watch Snakemake's log from now on."""
         if internals.is_dry_run(self._workflow):
             return
         messages = MessageHandler(
@@ -68,13 +68,13 @@ class Run:
         internals.add_handler(StartHandler(results, self._wanted, records, self._seen))
 
     def start(self) -> None:
-        """Before the first job: jobs leave it to the end of the run to tell why they failed."""
+        """Before the first job: the end of the run, not each job, prints why jobs failed."""
         os.environ["MEANFACE_QUIET"] = "1"
         internals.look_only_when_a_job_ends(self._workflow)
         internals.end_when_asked(self._workflow)
 
     def succeed(self) -> None:
-        """After a run that succeeded: leave no photo where none is wanted, show the summary."""
+        """After a run that succeeded: remove unwanted photos, show the summary."""
         self._finish()
         self._note_results()
 
@@ -85,9 +85,9 @@ class Run:
         self._note_results()
 
     def _finish(self) -> None:
-        """Leave no photo where none is wanted, and show the summary if there is one.
+        """Remove photos that the configuration does not want, and show the summary.
 
-        There is no summary where less was asked for.
+        A run with other targets may have no summary.
         """
         if not self._config["pictures"]:
             remove_photos(self._results, PICTURES_OF_PHOTOS)
@@ -99,12 +99,12 @@ class Run:
             print(summary_text(read_json(summary), folder, os.environ["MEANFACE_RUN"]))
 
     def _print_report(self) -> None:
-        """Show where the report is, if it is where the summary and `make report` have it."""
+        """Show the path of the report, if it is at the path that `make report` uses."""
         page = (self._results / "report.html").resolve()
         if page.exists():
             print(f"  report  {page}")
 
     def _note_results(self) -> None:
-        """Keep how the results look after a run, so that the next one need not read them."""
+        """Keep the states of the results, so that the next run need not read all results."""
         if not self._in_storage:
             note_states(self._records, self._seen)

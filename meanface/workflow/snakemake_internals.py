@@ -1,10 +1,10 @@
-"""Every use of what Snakemake and its plugins do not document, each with its reason.
+"""Every use of an undocumented part of Snakemake and its plugins, each with its reason.
 
-Versions: Snakemake 9.27.1, snakemake-logger-plugin-rich 0.5.1. Each function names the one in which
-it was last seen to be needed. tests/unit/workflow/test_snakemake_internals.py fails where a new
-version differs, or no longer needs the function.
+Versions: Snakemake 9.27.1, snakemake-logger-plugin-rich 0.5.1. Each function names the version in
+which the function was last seen to be needed. tests/unit/workflow/test_snakemake_internals.py fails
+if a new version differs, or no longer needs the function.
 
-What a run only shows, or only gains speed by, never stops a run: see `cosmetic`.
+A use that only changes the display or the speed of a run never stops the run: see `cosmetic`.
 """
 
 import gc
@@ -25,18 +25,18 @@ Workflow: TypeAlias = Any
 """`snakemake.workflow.Workflow`: the object `workflow` of rule files. Snakemake has no types."""
 
 File: TypeAlias = Any
-"""A file of a rule, as `rules.merge.output.summary`: a path that may stand for one in storage."""
+"""A file of a rule, such as `rules.merge.output.summary`; the file may be in storage."""
 
 NOTHING_TO_BE_DONE = "Nothing to be done (all requested files are present and up to date)."
-"""What Snakemake logs where no job is due. No handler of the workflow is called then. 9.27.1."""
+"""Snakemake logs this if no job is due, and then calls no handler of the workflow. 9.27.1."""
 
 REPORT_CREATED = "Report created."
-"""What Snakemake logs after --report-after-run, which comes after onsuccess. 9.27.1."""
+"""Snakemake logs this after --report-after-run, which comes after onsuccess. 9.27.1."""
 
 
 @contextmanager
 def cosmetic(what: str) -> Iterator[None]:
-    """Log in a line that `what` is missing where the block fails, and go on."""
+    """If the block fails, log in a line that `what` is missing, and continue."""
     try:
         yield
     except Exception as error:  # whatever a new version raises
@@ -47,9 +47,9 @@ def cosmetic(what: str) -> Iterator[None]:
 
 
 def folder(workflow: Workflow) -> Path | None:
-    """Give the folder of the rule file that is being read; None where it is not on disk. 9.27.1.
+    """Give the folder of the rule file that is being read; None if it is not on disk. 9.27.1.
 
-    `workflow.basedir` is the folder of the workflow that imports this one, if there is one, and
+    If another workflow imports this workflow, `workflow.basedir` is the folder of the other.
     `workflow.source_path` gives copies. Files from a code hosting provider are in no folder.
     """
     base = workflow.current_basedir
@@ -57,9 +57,9 @@ def folder(workflow: Workflow) -> Path | None:
 
 
 def is_main_process(workflow: Workflow) -> bool:
-    """Tell the process that the user started from those that run its jobs. 9.27.1.
+    """Tell whether this is the process that the user started, and not a job. 9.27.1.
 
-    Both read the rule files. Only the first one looks at the photos, and shows something.
+    Both read the rule files. Only the process of the user reads the photos and shows messages.
     """
     return bool(workflow.is_main_process)
 
@@ -67,7 +67,7 @@ def is_main_process(workflow: Workflow) -> bool:
 def is_dry_run(workflow: Workflow) -> bool:
     """Tell whether the run only shows what it would do (`--dry-run`). 9.27.1.
 
-    Rule files are read in dry runs too, which must not remove or note anything.
+    A dry run reads the rule files as well, and must not remove or record anything.
     """
     return bool(workflow.output_settings.dryrun)
 
@@ -75,7 +75,7 @@ def is_dry_run(workflow: Workflow) -> bool:
 def deploys_software(workflow: Workflow) -> bool:
     """Tell whether jobs run in an environment or container of their own (`--sdm`). 9.27.1.
 
-    What is not installed here may be installed there.
+    A package that is missing here may be installed there.
     """
     return bool(workflow.deployment_settings.deployment_method)
 
@@ -95,7 +95,8 @@ def is_imported(workflow: Workflow) -> bool:
 def rule_name(rule: Any) -> str:  # noqa: ANN401
     """Give the name that the rule `rules.<name>` has in this run. 9.27.1.
 
-    A workflow that imports this one may give its rules a prefix; log records have that name.
+    A workflow that imports this workflow may add a prefix to rule names. Log records have this
+    longer name.
     """
     return str(rule.rule.name)
 
@@ -103,15 +104,15 @@ def rule_name(rule: Any) -> str:  # noqa: ANN401
 def jobs_to_run(workflow: Workflow, rule: str) -> list[Any]:
     """Give the jobs of a rule that this run has to do. 9.27.1.
 
-    Loggers are told the number of jobs, and not which: the photos in them cannot be counted.
+    Loggers get the number of jobs only, which is not enough to count photos.
     """
     return [job for job in workflow.dag.needrun_jobs() if job.rule.name == rule]
 
 
 def has_jobs(workflow: Workflow) -> bool:
-    """Tell whether there is anything to do. 9.27.1.
+    """Tell whether the run has any job. 9.27.1.
 
-    Snakemake opens an executor before it finds that there is nothing, and does not close it then.
+    Snakemake opens an executor even for a run without jobs, and then does not close the executor.
     """
     return len(workflow.dag) > 0
 
@@ -119,7 +120,7 @@ def has_jobs(workflow: Workflow) -> bool:
 def untracked(value: Any) -> Callable[..., Any]:  # noqa: ANN401
     """Give a function for `params:` whose value may change without a rerun. 9.27.1.
 
-    Snakemake compares params with those of the last run, but for functions of `threads`.
+    Snakemake compares params with those of the last run, except functions of `threads`.
     """
 
     def param(wildcards: object, threads: object) -> Any:  # noqa: ANN401
@@ -134,22 +135,22 @@ def untracked(value: Any) -> Callable[..., Any]:  # noqa: ANN401
 def storage_provider(workflow: Workflow) -> str | None:
     """Give the name of the storage that all files are in (`--default-storage-provider`). 9.27.1.
 
-    None: files are where their paths say. Only a shared storage makes a run one of pods.
+    None: files are at their paths. Only a run with storage may run its jobs in pods.
     """
     provider = workflow.storage_settings.default_storage_provider
     return None if provider is None else str(provider)
 
 
 def storage_prefix(workflow: Workflow) -> str:
-    """Give what addresses of files in storage begin with (`--default-storage-prefix`). 9.27.1."""
+    """Give the prefix of addresses in storage (`--default-storage-prefix`). 9.27.1."""
     return str(workflow.storage_settings.default_storage_prefix)
 
 
 def ask_storage(workflow: Workflow, address: str) -> bool:
-    """Tell whether there is something at an address of the default storage. 9.27.1.
+    """Tell whether the default storage has a file at an address. 9.27.1.
 
-    Snakemake asks for the first time in the middle of planning, and answers wrong credentials with
-    a stack trace. Raises whatever the storage's plugin does.
+    Without this call, Snakemake asks the storage first during planning, and wrong credentials give
+    a stack trace. Raises the errors of the storage's plugin.
     """
     provider = workflow.storage_registry.default_storage_provider
     return bool(provider.object(address).exists())
@@ -161,14 +162,14 @@ def is_in_storage(file: File) -> bool:
 
 
 def exists_in_storage(file: File) -> bool:
-    """Tell whether a rule's file is kept in storage, and is there. 9.27.1."""
+    """Tell whether a rule's file is kept in storage and exists there. 9.27.1."""
     return bool(file.is_storage and file.storage_object.exists())
 
 
 def fetch(file: File) -> None:
-    """Copy a file from storage to where it is expected here. 9.27.1.
+    """Copy a file from storage to its local path. 9.27.1.
 
-    Snakemake fetches inputs of jobs only. The plan and the summary are read beside them.
+    Snakemake fetches only the inputs of jobs. The workflow also reads the plan and the summary.
     """
     file.storage_object.local_path().parent.mkdir(parents=True, exist_ok=True)
     file.storage_object.retrieve_object()
@@ -182,7 +183,7 @@ def address_of(file: File) -> str:
 class StoredResults:
     """Results in the default storage, see `meanface.workflow.freshness`. 9.27.1.
 
-    Snakemake removes nothing from storage that it does not know to be out of date.
+    Snakemake removes a file from storage only if Snakemake's records say that it is out of date.
     """
 
     def __init__(self, workflow: Workflow, folder: str) -> None:
@@ -206,25 +207,25 @@ class StoredResults:
         return content if isinstance(content, dict) else None
 
     def sources(self) -> list[str]:
-        """Give no names: storage is not listed, and the summary names its sources."""
+        """Give no names: storage is not listed. The summary names the sources."""
         return []
 
     def remove(self, path: str) -> None:
-        """Remove a file, if it is there; folders stay, since storage has none."""
+        """Remove a file, if it exists. Storage has no folders to remove."""
         stored = self._provider.object(f"{self.name}/{path}")
         if stored.exists():
             stored.remove()
         stored.local_path().unlink(missing_ok=True)
 
     def outdate(self, path: str) -> None:
-        """Remove a file: nobody can set its time."""
+        """Remove a file, because nobody can set the time of a file in storage."""
         self.remove(path)
 
 
 def leave_inputs_of_targets(workflow: Workflow) -> None:
-    """Have no target, a rule without a script, wait for its inputs here. 9.27.1.
+    """Leave the inputs of targets (rules without a script) in storage. 9.27.1.
 
-    Snakemake does not fetch the inputs of a target from storage, and then misses them.
+    Snakemake does not fetch the inputs of a target, and then misses the local copies.
     """
     for target in (rule for rule in workflow.rules if rule.norun):
         for file in target.input:
@@ -236,10 +237,10 @@ def leave_inputs_of_targets(workflow: Workflow) -> None:
 
 
 def plan_faster() -> None:
-    """Spare a fifth of the time that planning takes for millions of files. 9.27.1.
+    """Save a fifth of the planning time for millions of files. 9.27.1.
 
-    Planning creates millions of long-lived objects: garbage collection took a tenth of its time.
-    Snakemake parses the address of a job's script anew for each job: another tenth.
+    Planning creates millions of long-lived objects. Garbage collection took a tenth of the planning
+    time. Parsing the address of the script again for every job took another tenth.
     """
     gc.set_threshold(100_000)
     with cosmetic("planning without parsing addresses again"):
@@ -253,8 +254,8 @@ def plan_faster() -> None:
 def look_only_when_a_job_ends(workflow: Workflow) -> None:
     """Drop the limit of 100 starts per second, unless the user set another one. 9.27.1.
 
-    The limit makes Snakemake re-evaluate once more, a second after every finished job, which keeps
-    a core busy. `--max-jobs-per-timespan` knows no value for "no limit".
+    The limit makes Snakemake re-evaluate once more, a second after every finished job. This keeps a
+    core busy. `--max-jobs-per-timespan` has no value for "no limit".
     """
     with cosmetic("starting jobs without a limit"):
         limit = workflow.scheduling_settings.max_jobs_per_timespan
@@ -266,10 +267,10 @@ def look_only_when_a_job_ends(workflow: Workflow) -> None:
 
 
 def end_when_asked(workflow: Workflow) -> None:
-    """Have SIGTERM end the run at any moment. 9.27.1.
+    """Make SIGTERM end the run at any moment. 9.27.1.
 
-    Snakemake takes a lock in its signal handler, and waits for ever where its own main thread holds
-    that lock, as the main thread does whenever a job has ended.
+    Snakemake's signal handler takes a lock. The main thread holds the same lock whenever a job has
+    ended, and the handler, which runs in this thread, would then wait for ever.
     """
     with cosmetic("ending at any moment"):
         workflow.scheduler._lock = RLock()
@@ -279,10 +280,10 @@ def end_when_asked(workflow: Workflow) -> None:
 
 
 def add_handler(handler: logging.Handler) -> None:
-    """Have a handler get the records of Snakemake's log. 9.27.1.
+    """Add a handler to Snakemake's log. 9.27.1.
 
-    Plugins are the documented way, but only the command line can choose them. A handler of the same
-    kind and name is replaced: each `use rule ... from` reads the rule files once more.
+    Plugins are the documented way, but only the command line can choose a plugin. A handler of the
+    same kind and name is replaced, because each `use rule ... from` reads the rule files again.
     """
     for other in list(logger.handlers):
         if type(other) is type(handler) and other.name == handler.name:
@@ -296,7 +297,7 @@ def say(text: str) -> None:
 
 
 def rich_bars(workflow: Workflow) -> Any | None:  # noqa: ANN401
-    """Give the `rich.progress.Progress` of `--logger rich`; None without that. Plugin 0.5.1.
+    """Give the `rich.progress.Progress` of `--logger rich`; None without it. Plugin 0.5.1.
 
     The plugin shows a bar for the jobs of each rule. A bar for photos must be one of its bars.
     """
@@ -318,8 +319,8 @@ def has_executor(name: str) -> bool:
 
 
 def replace_executor(name: str, executor: type) -> None:
-    """Have Snakemake use another class for the executor of this name. 9.27.1.
+    """Make Snakemake use another class for the executor of this name. 9.27.1.
 
-    A plugin of our own would need its own settings, image and documentation.
+    A separate plugin would need its own settings, image and documentation.
     """
     ExecutorPluginRegistry().get_plugin(name).executor = executor

@@ -1,4 +1,4 @@
-"""Runs whose files are in storage, as on Kubernetes: what they need, checked before any job."""
+"""Check runs whose files are in storage, as on Kubernetes, before any job starts."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,11 +12,11 @@ from meanface.workflow import snakemake_internals as internals
 def check_storage(workflow: internals.Workflow, config: Mapping[str, Any]) -> None:
     """Check the configuration of a run with storage, and that the storage can be used.
 
-    Raises UserError for what will not do. The storage is asked by the user's process alone.
+    Raises UserError for a wrong setting or unusable storage. Only the user's process asks storage.
     """
     if config["shards"] == "auto":
         raise UserError("config: shards: write a number; pods can't look at the photos")
-    # A path is the same for all pods only on a volume that they share.
+    # All pods see the same path only on a shared volume.
     on_volume = internals.storage_provider(workflow) == "fs"
     cache = config["cache"]
     if cache and "://" not in cache and not (on_volume and Path(cache).is_absolute()):
@@ -28,7 +28,7 @@ def check_storage(workflow: internals.Workflow, config: Mapping[str, Any]) -> No
     prefix = internals.storage_prefix(workflow)
     try:
         internals.ask_storage(workflow, f"{prefix.rstrip('/')}/results/summary.json")
-    except Exception as error:  # each plugin has its own
+    except Exception as error:  # each plugin raises its own errors
         reason = " ".join(str(error).split())
         raise UserError(
             f"{prefix}: cannot be used; check the address and the credentials: {reason}"
@@ -36,9 +36,9 @@ def check_storage(workflow: internals.Workflow, config: Mapping[str, Any]) -> No
 
 
 def use_our_executor() -> None:
-    """Have our executor look after the Jobs of Kubernetes, where its plugin is installed."""
+    """Use our executor for Kubernetes if the plugin of Kubernetes is installed."""
     if internals.has_executor("kubernetes"):
-        # Imported only here: the plugin is an extra, and takes a second to import.
+        # Imported here, because the plugin is optional and takes a second to import.
         from meanface.workflow.kubernetes_executor import KubernetesExecutor
 
         internals.replace_executor("kubernetes", KubernetesExecutor)

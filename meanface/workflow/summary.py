@@ -1,4 +1,4 @@
-"""The summary of a run: summary.json for programs, a few lines for people."""
+"""Turns summary.json into the lines that a run shows at its end."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +8,7 @@ from typing import Any
 def summary_text(summary: Mapping[str, Any], results: Path | str, run: str) -> str:
     """Give the lines shown at the end of a run; `results` is the folder or address of its files.
 
-    What went wrong with the cache is told at the end of the `run` in which it did.
+    Trouble with the cache is shown only at the end of the `run` in which it happened.
     """
     skipped = sum(count for kind, count in summary["skipped"].items() if kind != "directory")
     lines = [
