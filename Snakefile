@@ -22,6 +22,7 @@ from meanface.workflow.run import Run
 
 # Not workflow.basedir, because another workflow may import this one.
 HERE = internals.folder(workflow)
+IS_IMPORTED = internals.is_imported(workflow)
 
 # Snakemake passes Python's path to a shell without quotes, and replaces braces in a path.
 for path, unfit in (
@@ -45,7 +46,7 @@ configfile: f"{HERE}/config/config.yaml"
 
 
 # A workflow that imports this workflow has its own report.
-if not internals.is_imported(workflow):
+if not IS_IMPORTED:
 
     report: "report/workflow.rst"
 

@@ -314,7 +314,12 @@ def encode_here(folder: Path) -> None:
         )
         sha256 = {name: file_digest(path) for name, path in made.items()}
         report = ShardReport(
-            **asdict(counts), seconds=1.0, run="", cache_trouble=None, sha256=sha256
+            **asdict(counts),
+            seconds=1.0,
+            run="",
+            cache_trouble=None,
+            sha256=sha256,
+            fingerprint=fingerprint,
         )
         write_report(Path(f"{target}.json"), report)
 

@@ -29,7 +29,7 @@ with job(snakemake.log[0], snakemake.output):
         memory=process_bytes(resources.mem_mb, snakemake.threads),
         processes=snakemake.threads,
     )
-    # Not params.fingerprint: with --sdm conda, jobs have other versions than Snakemake itself.
+    # With --sdm conda, jobs have other versions than Snakemake itself, which made the key.
     fingerprint = params.engine.fingerprint()
     address = resources.get("cache")
     cache = Cache(address, fingerprint) if address else None
@@ -53,6 +53,7 @@ with job(snakemake.log[0], snakemake.output):
         cache_trouble=cache.trouble if cache else None,
         # merge verifies these digests.
         sha256={name: file_digest(Path(made[name])) for name in ("embeddings", "outcomes")},
+        fingerprint=fingerprint,
     )
     logging.info("%s", report)
     write_report(Path(made.counts), report)

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from meanface.engine.settings import versions
+from meanface.errors import UserError
 from meanface.files.digest import file_digest
 from meanface.files.json_files import read_json, write_json
 from meanface.results.cache import Cache
@@ -20,6 +21,11 @@ with job(snakemake.log[0], snakemake.output):
     given, made = snakemake.input, snakemake.output
     fingerprint = snakemake.params.engine.fingerprint()  # of the versions that jobs have
     reports = [read_report(Path(report)) for report in given.counts]
+    for file, report in zip(given.counts, reports, strict=True):
+        if report.fingerprint != fingerprint:
+            raise UserError(
+                f"{file} is of an engine of other versions than merge has; delete it to encode anew"
+            )
     for name in ("embeddings", "outcomes"):
         for file, report in zip(given[name], reports, strict=True):
             check_digest(Path(file), report.sha256[name])

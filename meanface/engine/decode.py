@@ -100,11 +100,15 @@ def _mended(data: bytes, max_pixels: int) -> NDArray[np.uint8] | None:
             return _decode(other, "full", max_pixels)
         if kind == "JPEG" and not has_all_scans(data):
             return None
-        first, *others = (
-            _decode(other, "full", max_pixels) for other in with_other_endings(data, kind)
-        )
-        return first if all(np.array_equal(first, other) for other in others) else None
-    except (PhotoError, ValueError):  # ValueError: no endings to try
+        first: NDArray[np.uint8] | None = None
+        for other in with_other_endings(data, kind):
+            pixels = _decode(other, "full", max_pixels)
+            if first is None:
+                first = pixels
+            elif not np.array_equal(first, pixels):
+                return None
+        return first
+    except PhotoError:
         return None
 
 

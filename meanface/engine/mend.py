@@ -37,12 +37,17 @@ def without_broken_parts(data: bytes, kind: str) -> bytes | None:
 
 
 def _png_chunks(data: bytes) -> Iterator[bytes]:
-    """Yield the chunks of the pixels, those that tell the orientation if sound, and an end."""
+    """Yield the chunks of the pixels, those that tell the orientation if sound, and an end.
+
+    If a chunk is cut short, there is no end.
+    """
     at = len(_PNG)
     while at + 12 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, at)
         chunk = data[at : at + 12 + length]
         at += 12 + length
+        if at > len(data):
+            return  # pixels may be missing
         # A capital letter first: no decoder may pass over it. tRNS: the transparency.
         if kind[:1].isupper() or kind == b"tRNS" or (kind in _KEPT and _is_sound(chunk)):
             yield chunk

@@ -17,6 +17,7 @@ import re
 import zipfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import fsspec
@@ -35,6 +36,9 @@ ENGINES = 4
 
 RUNS, LEAST = 4, 100_000
 """A cache has room for RUNS times the contents of the last run, and for LEAST contents at least."""
+
+STRAY = timedelta(days=7)
+"""How long a cache keeps a file that no index names."""
 
 # Failures that may not happen again on another machine or at another time.
 _PASSING = frozenset({"crashed", "error", "out_of_memory", "timeout"})
@@ -88,7 +92,8 @@ class Cache:
         packed = io.BytesIO()
         np.savez(packed, names=index.names, starts=index.starts, where=index.where)
         self._write(self._index, packed.getvalue())
-        self._remove_all_but({self._index, *map(self._path, index.names.tolist())})
+        dropped = {*earlier.names.tolist()} - {*index.names.tolist()} if earlier else set()
+        self._remove(set(map(self._path, dropped)), {self._index, *map(self._path, index.names)})
 
     def _path(self, name: str) -> str:
         return f"{self._folder}/{name}.zip"
@@ -137,16 +142,24 @@ class Cache:
         except Exception as error:  # the results do not depend on it
             self._note(f"{path} cannot be written", error)
 
-    def _remove_all_but(self, kept: Collection[str]) -> None:
+    def _remove(self, dropped: Collection[str], kept: Collection[str]) -> None:
+        """Remove dropped files, old files that no index names, and engines used long ago.
+
+        A young file may be another run's, which writes its index when it ends.
+        """
         try:
             for path in self._files.ls(self._folder, detail=False):
-                if path not in kept:
+                if path in dropped or (path not in kept and self._age(path) > STRAY):
                     self._files.rm_file(path)
             engines = filter(_is_engine, self._files.ls(self._root, detail=False))
             for path in sorted(engines, key=self._last_used, reverse=True)[ENGINES:]:
                 self._files.rm(path, recursive=True)
         except Exception as error:  # what is left over takes room and does no harm
             self._note(f"{self._root} cannot be tidied", error)
+
+    def _age(self, path: str) -> timedelta:
+        modified: datetime = self._files.modified(path)
+        return datetime.now(UTC) - (modified if modified.tzinfo else modified.astimezone(UTC))
 
     def _note(self, what: str, error: Exception) -> None:
         log.warning("cache: %s", what, exc_info=True)

@@ -1,4 +1,4 @@
-"""What an encode job reports of its shard: results/encoded/<shard>.json, which merge reads."""
+"""The report of an encode job, results/encoded/<shard>.<key>.json, which merge reads."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,13 +29,14 @@ class ShardReport(ShardCounts):
 
     `seconds` is the time of the whole job, `run` identifies the run that it belonged to,
     `cache_trouble` says in a line what went wrong with the cache. `sha256` (hexadecimal) has the
-    digests of the files "embeddings" and "outcomes".
+    digests of the files "embeddings" and "outcomes". `fingerprint` is that of the engine.
     """
 
     seconds: float
     run: str
     cache_trouble: str | None
     sha256: dict[str, str]
+    fingerprint: str
 
 
 def write_report(target: Path, report: ShardReport) -> None:

@@ -127,8 +127,11 @@ def _found(photos: str, folders: Sequence[Path]) -> Path | None:
     try:
         paths = [folder / Path(photos).expanduser() for folder in folders]
         path = next((path for path in paths if path.exists() or Folder.of(path)), None)
+        results = (folders[0] / "results").resolve()
+        if path and path.resolve().is_relative_to(results):
+            raise UserError(f"config: photos: {path} is below {results}; move it out of there")
         if path and (folder := Folder.of(path)):
-            _check_folder(folder, (folders[0] / "results").resolve())
+            _check_folder(folder, results)
         elif path and re.search("[{}]", str(path)):
             raise UserError(f"config: photos: rename {path}: braces are Snakemake's wildcards")
     except (OSError, ValueError, RuntimeError) as error:  # a path too long, an unknown user

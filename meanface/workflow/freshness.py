@@ -1,15 +1,14 @@
-"""Check that existing results are made of the sources and settings of this run.
+"""Whose results these are, and whether they are made of what this run wants.
 
 Snakemake's own records can be missing (a new checkout, results in storage, a killed controller) or
-ignored (`--rerun-triggers mtime`). So the files themselves hold the truth. The JSON file of each
-source, and the summary, say in `made_of` what they were made of. At the start of a run, a file made
-of something else is removed, and Snakemake makes this file again. The outcomes of shards need no
-such check, because their paths name the engine and the contents.
+ignored (`--rerun-triggers mtime`). So the truth is in the files. The JSON file of each source and
+the summary say what they were made of, as `made_of`. If that is not what a run wants, Snakemake has
+to make the results again, whatever else it looks at. The outcomes of shards need no such check:
+their paths name the engine and the contents.
 """
 
 import os
-import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,33 +16,19 @@ from typing import Any, Protocol
 
 from meanface.errors import UserError
 from meanface.files.json_files import read_json
+from meanface.workflow.integrity import recorded_files
 
 SUMMARY = "summary.json"
-_MERGED = ("mean.npy", "embeddings.npy", "faces.csv", "faces.parquet", "failures.csv")
-
-# The files and folders of a run. A run on other photos removes all of them.
-_MADE = (
-    "accuracy",
-    "contents",
-    "download",
-    "encoded",
-    "parts",
-    "pictures",
-    "plan",
-    "shards",
-    "sources",
-    "report.html",
-    SUMMARY,
-)
+MERGED = (SUMMARY, "mean.npy", "embeddings.npy", "faces.csv", "faces.parquet", "failures.csv")
 
 
 @dataclass(frozen=True)
 class Wanted:
     """What a run makes its results of.
 
-    `sources` (by source) and `summary` (for merge) hold the `made_of` that their JSON files must
-    have. A run with `replace` may replace the results of other photos. Any run may replace the
-    results of the bundled `sample` (a path).
+    `sources` gives for each source, and `summary` for merge, what their JSON files must say that
+    they were made of. A run with `replace` may replace the results of other photos. The results of
+    the bundled `sample` (a path) may always be replaced.
     """
 
     sources: Mapping[str, Mapping[str, Any]]
@@ -58,7 +43,7 @@ class Wanted:
 
 
 class Results(Protocol):
-    """The files of a run, by their paths below the folder of results."""
+    """The files of a run, by their paths below its folder of results."""
 
     name: str
     """The folder or address, for people."""
@@ -67,21 +52,24 @@ class Results(Protocol):
         """Read a JSON object; None where there is none that can be read."""
 
     def sources(self) -> list[str]:
-        """Give the names of the sources whose JSON files there are."""
+        """Give the names of the sources whose JSON files are known."""
 
     def remove(self, path: str) -> None:
-        """Remove a file or folder, if it is there."""
+        """Remove a file, if it is there."""
 
     def outdate(self, path: str) -> None:
-        """Make an existing file look older than its inputs."""
+        """Have Snakemake make a file again."""
+
+    def clear(self) -> None:
+        """Remove what jobs made of earlier photos."""
 
 
 class LocalResults:
-    """Results in a folder."""
+    """Results in a folder, with the records of what jobs made (see integrity)."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, records: Path) -> None:
         self.name = str(folder)
-        self._folder = folder
+        self._folder, self._records = folder, records
 
     def read(self, path: str) -> dict[str, Any] | None:
         """Read a JSON object; None where there is none that can be read."""
@@ -92,70 +80,91 @@ class LocalResults:
         return content if isinstance(content, dict) else None
 
     def sources(self) -> list[str]:
-        """Give the names of the sources whose JSON files there are."""
+        """Give the names of the sources whose JSON files are there."""
         return sorted(file.stem for file in self._folder.glob("sources/*.json"))
 
     def remove(self, path: str) -> None:
-        """Remove a file or folder, if it is there."""
-        target = self._folder / path
-        if target.is_dir():
-            shutil.rmtree(target)
-        else:
-            target.unlink(missing_ok=True)
+        """Remove a file, if it is there."""
+        (self._folder / path).unlink(missing_ok=True)
 
     def outdate(self, path: str) -> None:
-        """Make an existing file look older than its inputs."""
+        """Have a file look older than what it is made of."""
         with suppress(FileNotFoundError):
             os.utime(self._folder / path, (1, 1))
 
-
-def prepare(results: Results, wanted: Wanted) -> None:
-    """Remove results that were made of other sources or settings than those of this run.
-
-    Raises UserError if the results are of other photos, and the run may not replace them.
-    """
-    summary = results.read(SUMMARY) or {}
-    merged: Mapping[str, Any] = summary.get("sources", {})
-    names = {*results.sources(), *wanted.sources}
-    found = {name: results.read(f"sources/{name}.json") for name in sorted(names)}
-    records = [record for record in (*merged.values(), *found.values()) if record]
-    photos = dict.fromkeys(_made_of(record)["photos"] for record in records if _made_of(record))
-    if any(source not in wanted.photos for source in photos):
-        if not wanted.replace:
-            _check_same_photos(photos, wanted, results.name)
-        for made in _MADE:
-            results.remove(made)
-        return
-    outdated = {
-        name: record
-        for name, record in found.items()
-        if _made_of(record) != wanted.sources.get(name, {})
-    }
-    for name, record in outdated.items():
-        results.remove(f"sources/{name}.json")
-        now = wanted.sources.get(name, {})
-        if record and _made_of(record).get("checksum") != now.get("checksum"):
-            results.remove(f"download/{name}")
-    if outdated or _made_of(summary) != wanted.summary:
-        # Snakemake makes a missing file again only if the files made of it are missing or older.
-        results.remove(SUMMARY)
-        for merged_file in _MERGED:
-            results.outdate(merged_file)
+    def clear(self) -> None:
+        """Remove the files that jobs made, but for models, and the report."""
+        models = self._folder / "models"
+        for file in map(Path, recorded_files(self._records)):
+            if file.is_relative_to(self._folder) and not file.is_relative_to(models):
+                file.unlink(missing_ok=True)
+        self.remove("report.html")
 
 
-def _made_of(record: dict[str, Any] | None) -> dict[str, Any]:
-    made_of = (record or {}).get("made_of")
-    return made_of if isinstance(made_of, dict) and made_of else {}
-
-
-def _check_same_photos(known: Iterable[str], wanted: Wanted, name: str) -> None:
-    """Raise UserError if the run would replace results of photos other than the sample."""
-    own = [source for source in known if source != wanted.sample]
+def check_photos(results: Results, wanted: Wanted) -> None:
+    """Raise UserError where these are results of other photos that the run may not replace."""
+    own = [source for source in _photos(results, wanted) if source != wanted.sample]
     others = [source for source in own if source not in wanted.photos]
-    if others:
+    if others and not wanted.replace:
         config = own[0] if len(own) == 1 else f"'[{', '.join(own)}]'"
         raise UserError(
-            f"{name} holds the results of {', '.join(others)}, which a run of "
+            f"{results.name} holds the results of {', '.join(others)}, which a run of "
             f"{', '.join(wanted.photos)} would replace; to continue with those, use "
             f"`--config photos={config}`, name another folder by --directory, or add replace=true"
         )
+
+
+def remove_outdated(results: Results, wanted: Wanted) -> None:
+    """Have Snakemake make again what was made of something else than a run wants.
+
+    Results of other photos are removed. The summary stays until merge writes a new one, because it
+    says whose results these are.
+    """
+    if any(source not in wanted.photos for source in _photos(results, wanted)):
+        results.clear()
+    records = _sources(results, wanted)
+    outdated = [
+        name for name, record in records.items() if _made_of(record) != wanted.sources.get(name, {})
+    ]
+    for name in outdated:
+        results.remove(f"sources/{name}.json")
+    if outdated or _made_of(results.read(SUMMARY)) != wanted.summary:
+        # Snakemake makes a missing file again only if the files made of it are missing or older.
+        for file in MERGED:
+            results.outdate(file)
+
+
+def _sources(results: Results, wanted: Wanted) -> dict[str, dict[str, Any] | None]:
+    """Read the JSON files of all sources; None where a file is missing or damaged."""
+    names = {*results.sources(), *wanted.sources}
+    return {name: results.read(f"sources/{name}.json") for name in sorted(names)}
+
+
+def _photos(results: Results, wanted: Wanted) -> list[str]:
+    """Give the sources whose results there are, by what the summary and their own files say."""
+    summary = results.read(SUMMARY) or {}
+    merged = summary.get("sources")
+    records = [*(merged.values() if isinstance(merged, dict) else ())]
+    records += _sources(results, wanted).values()
+    photos = [_made_of(record).get("photos") for record in records]
+    if not any(photos) and summary:
+        photos = _photos_of_old_summary(summary)
+    return list(dict.fromkeys(str(source) for source in photos if source))
+
+
+def _photos_of_old_summary(summary: Mapping[str, Any]) -> list[Any]:
+    """Give the photos in a summary of a version that did not write `made_of`."""
+    config = summary.get("config")
+    given = config.get("photos") if isinstance(config, dict) else None
+    photos = given if isinstance(given, list) else [given]
+    places = [one.get("photos") if isinstance(one, dict) else one for one in photos]
+    return [
+        place if "://" in place else str(Path(place).expanduser().resolve())
+        for place in map(str, filter(None, places))
+        if place != "sample/sample.tar.gz"
+    ]
+
+
+def _made_of(record: object) -> dict[str, Any]:
+    made_of = record.get("made_of") if isinstance(record, dict) else None
+    return made_of if isinstance(made_of, dict) else {}

@@ -12,7 +12,7 @@ from snakemake_interface_logger_plugins.common import LogEvent
 from meanface.errors import UserError
 from meanface.files.json_files import read_json
 from meanface.workflow import snakemake_internals as internals
-from meanface.workflow.freshness import Results, Wanted, prepare
+from meanface.workflow.freshness import Results, Wanted, check_photos, remove_outdated
 from meanface.workflow.integrity import remove_altered
 from meanface.workflow.logs import reason_in
 from meanface.workflow.progress import Progress
@@ -33,13 +33,16 @@ class StartHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Check the results if the record logs the start of a run."""
-        if getattr(record, "event", None) != LogEvent.WORKFLOW_STARTED:
+        if getattr(record, "event", None) != LogEvent.WORKFLOW_STARTED or internals.is_locked():
             return
         try:
-            prepare(self._results, self._wanted)
+            check_photos(self._results, self._wanted)
             altered = remove_altered(self._records, self._seen) if self._records else []
+            remove_outdated(self._results, self._wanted)
         except UserError as error:
             sys.exit(f"meanface: {error}")
+        except OSError as error:
+            sys.exit(f"meanface: {error.filename}: cannot be removed: {error.strerror}")
         for file in altered:
             print(
                 f"meanface: {file} was altered since it was made, and is removed to be made again",

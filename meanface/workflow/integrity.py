@@ -39,7 +39,7 @@ def remove_altered(records: Path, seen: Path) -> list[str]:
     """
     known, now = _read(seen), time.time_ns()
     altered, states = [], {}
-    for file, sha256 in _recorded(records):
+    for file, sha256 in recorded_files(records).items():
         state = _state(file)
         if state is None:
             continue
@@ -62,7 +62,7 @@ def remove_altered(records: Path, seen: Path) -> list[str]:
 
 def note_states(records: Path, seen: Path) -> None:
     """Write the present states of all recorded files to `seen`, after a run."""
-    _keep(seen, {file: _state(file) for file, _ in _recorded(records)})
+    _keep(seen, {file: _state(file) for file, _ in recorded_files(records).items()})
 
 
 def check_digest(file: Path, sha256: str) -> None:
@@ -71,8 +71,12 @@ def check_digest(file: Path, sha256: str) -> None:
         raise UserError(f"{file} was altered since it was made; delete it to have it made again")
 
 
+def recorded_files(records: Path) -> dict[str, str]:
+    """Give all files in the records below the folder `records`, with their sha256."""
+    return dict(_recorded(records))
+
+
 def _recorded(records: Path) -> Iterator[tuple[str, str]]:
-    """Yield all recorded files with their sha256."""
     for folder, _, names in os.walk(records):
         for name in names:
             if name.endswith(".json"):

@@ -61,7 +61,7 @@ class Run:
         )
         for handler in (self._progress, self._failures, messages):
             internals.add_handler(handler)
-        results: Results = LocalResults(self._results)
+        results: Results = LocalResults(self._results, self._records)
         if self._in_storage:
             results = internals.StoredResults(self._workflow, str(self._results))
         records = None if self._in_storage else self._records

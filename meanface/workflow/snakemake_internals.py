@@ -64,6 +64,14 @@ def is_main_process(workflow: Workflow) -> bool:
     return bool(workflow.is_main_process)
 
 
+def is_locked() -> bool:
+    """Tell whether another run has locked the working directory. 9.27.1.
+
+    Snakemake logs the start of a run before it finds that the directory is locked.
+    """
+    return any(Path(".snakemake/locks").glob("*"))
+
+
 def is_dry_run(workflow: Workflow) -> bool:
     """Tell whether the run only shows what it would do (`--dry-run`). 9.27.1.
 
@@ -207,19 +215,23 @@ class StoredResults:
         return content if isinstance(content, dict) else None
 
     def sources(self) -> list[str]:
-        """Give no names: storage is not listed. The summary names the sources."""
+        """Give no names: storage is not listed, and the summary names its sources."""
         return []
 
     def remove(self, path: str) -> None:
-        """Remove a file, if it exists. Storage has no folders to remove."""
+        """Remove a file, if it is there."""
         stored = self._provider.object(f"{self.name}/{path}")
         if stored.exists():
             stored.remove()
         stored.local_path().unlink(missing_ok=True)
 
     def outdate(self, path: str) -> None:
-        """Remove a file, because nobody can set the time of a file in storage."""
-        self.remove(path)
+        """Remove a file, since nobody can set its time. The summary stays."""
+        if path != "summary.json":
+            self.remove(path)
+
+    def clear(self) -> None:
+        """Leave what is there to be overwritten: storage is not listed."""
 
 
 def leave_inputs_of_targets(workflow: Workflow) -> None:

@@ -179,7 +179,8 @@ def test_several_sources_each_on_its_own(
     assert (changed.jobs["acquire"], changed.jobs["shard"]) == (1, 1)
     assert new_photos(changed) == 0
 
-    alone = again(**STUB)
+    # A source less is another set of photos.
+    alone = again(**STUB, replace="true")
     assert new_photos(alone) == 0
     assert json.loads((alone.results / "summary.json").read_text())["photos"] == 6
 

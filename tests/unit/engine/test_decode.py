@@ -324,3 +324,18 @@ def test_a_bomb_is_refused_before_it_is_decoded() -> None:
     header = b"IHDR" + side + side + bytes([8, 2, 0, 0, 0])
     start = b"\x89PNG\r\n\x1a\n" + (13).to_bytes(4) + header + zlib.crc32(header).to_bytes(4)
     assert reason(start + saved(Image.fromarray(gradient()), "PNG")[33:], most=10**8) == "too_large"
+
+
+@pytest.mark.parametrize("level", [0, 9])
+def test_a_png_that_lacks_pixels_is_truncated_wherever_it_is_cut(level: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 60, 3), dtype=np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG", compress_level=level)
+    data = stream.getvalue()
+    for cut in range(1, 200):
+        try:
+            found = decode(data[:-cut], "full", 10**6)
+        except PhotoError as error:
+            assert error.reason == "truncated"
+        else:
+            assert np.array_equal(found, pixels), f"{cut} bytes less"

@@ -431,3 +431,13 @@ def test_a_run_on_all_of_them(tmp_path: Path, sample_photos: Path) -> None:
     plain = embeddings[faces["path"].tolist().index("plain.jpg")]
     far = dict(zip(faces["path"], np.linalg.norm(embeddings - plain, axis=1), strict=True))
     assert {path: distance for path, distance in far.items() if distance > 0.3} == {}
+
+
+def test_a_jpeg_whose_end_is_erased_is_truncated_in_no_time() -> None:
+    """With 0xFF, as a card of flash memory erases; a quadratic search would take hours."""
+    stream = io.BytesIO()
+    Image.fromarray(np.full((64, 64, 3), 90, np.uint8)).save(stream, "JPEG")
+    start = stream.getvalue()[:-40]
+    with pytest.raises(PhotoError) as raised:
+        decode(start + b"\xff" * 5_000_000, "full", 10**6)
+    assert raised.value.reason == "truncated"

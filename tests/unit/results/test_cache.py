@@ -107,6 +107,19 @@ def test_what_a_later_file_has_as_well_is_removed(cache: Cache, tmp_path: Path) 
     assert [path.name for path in files_in(tmp_path / "cache")] == ["index.npz", "t.zip"]
 
 
+def test_a_run_that_ends_leaves_what_another_run_has_kept_so_far(
+    cache: Cache, tmp_path: Path
+) -> None:
+    keep(cache, tmp_path, "other", ["a", "b"])
+    keep(cache, tmp_path, "old", ["c"])
+    (old,) = (tmp_path / "cache").rglob("old.zip")
+    os.utime(old, (1, 1))
+    keep(cache, tmp_path, "mine", ["no_face"])
+    cache.tidy({"mine": [content("no_face")]})
+    assert recalled(cache, "other", ["a", "b"]) == {"a", "b"}
+    assert not old.exists()
+
+
 def test_photos_of_other_runs_stay_until_there_is_no_room(
     cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,6 +27,7 @@ EARLIER = ShardReport(
     run="earlier",
     cache_trouble="the bucket was not there, in the run before",
     sha256={},
+    fingerprint="0",
 )
 NOW = ShardReport(
     contents=3,
@@ -40,6 +41,7 @@ NOW = ShardReport(
     run="now",
     cache_trouble=None,
     sha256={},
+    fingerprint="0",
 )
 SOURCES = [{"photos": 6, "directory": 2}, {"photos": 3, "directory": 1, "link": 4}]
 

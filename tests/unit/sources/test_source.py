@@ -129,3 +129,12 @@ def test_other_schemes_are_refused(folders: list[Path]) -> None:
     for photos in ("ftp://localhost/x.tgz", "s3://bucket/x.tgz", "file:///x.tgz"):
         message = refusal(folders, photos=photos, sha256=SHA256)
         assert message == f"config: photos: {photos!r}; write a URL with http:// or https://"
+
+
+def test_photos_below_the_results_are_refused(folders: list[Path]) -> None:
+    """A run may remove what is there."""
+    inside = folders[0] / "results/download/photos"
+    inside.mkdir(parents=True)
+    (inside / "mine.zip").touch()
+    for photos in (inside, inside / "mine.zip"):
+        assert "move it out of there" in refusal(folders, photos=str(photos))

@@ -7,7 +7,8 @@ import pytest
 
 from meanface.errors import UserError
 from meanface.files.json_files import write_json
-from meanface.workflow.freshness import LocalResults, Wanted, prepare
+from meanface.workflow.freshness import LocalResults, Wanted, check_photos, remove_outdated
+from meanface.workflow.integrity import recorded
 
 SAMPLE = "/meanface/sample/sample.tar.gz"
 MERGED: dict[str, Any] = {"fingerprint": "0", "deduplicate": False}
@@ -25,14 +26,23 @@ def wanted(*photos: str, replace: bool = False, **changed: object) -> Wanted:
 def results_of(folder: Path, *photos: str) -> LocalResults:
     """What a run of these photos leaves."""
     records = {Path(one).name: {"made_of": made_of(one)} for one in photos}
-    for name in ("sources", "download/a", "shards", "encoded", "pictures", "logs", "cache"):
+    for name in ("download/a", "shards", "sources", "encoded", "pictures", "logs", "cache"):
         (folder / name).mkdir(parents=True)
         (folder / name / "file").touch()
     for name, record in records.items():
         write_json(folder / f"sources/{name}.json", record)
     write_json(folder / "summary.json", {"made_of": MERGED, "sources": records})
     (folder / "mean.npy").touch()
-    return LocalResults(folder)
+    made = ("shards/file", "encoded/file", "pictures/file", "mean.npy", "summary.json")
+    with recorded(folder / "logs/job.json", [str(folder / name) for name in made]):
+        pass
+    (folder / "pictures/poster.txt").touch()
+    return LocalResults(folder, folder / "logs")
+
+
+def prepare(results: LocalResults, wanted: Wanted) -> None:
+    check_photos(results, wanted)
+    remove_outdated(results, wanted)
 
 
 def left(folder: Path) -> set[str]:
@@ -48,8 +58,8 @@ def test_what_is_made_of_the_same_stays(tmp_path: Path, known: list[str], given:
     results = results_of(tmp_path, *known)
     before = left(tmp_path)
     prepare(results, wanted(*given))
-    of_more = set() if known == given else {"summary.json"}
-    assert left(tmp_path) == before - of_more
+    assert left(tmp_path) == before
+    assert ((tmp_path / "mean.npy").stat().st_mtime == 1) == (known != given)
 
 
 @pytest.mark.parametrize(
@@ -61,14 +71,14 @@ def test_what_is_made_of_the_same_stays(tmp_path: Path, known: list[str], given:
         ([SAMPLE, "/b"], ["/c"], "--config photos=/b`"),
     ],
 )
-@pytest.mark.parametrize("lost", [None, "summary.json", "sources"])
+@pytest.mark.parametrize("lost", [None, "summary.json", "sources/*.json"])
 def test_no_run_replaces_the_results_of_other_photos(
     tmp_path: Path, known: list[str], given: list[str], told: str, lost: str | None
 ) -> None:
     """Whichever of the two that tell it is left."""
     results = results_of(tmp_path, *known)
-    if lost:
-        results.remove(lost)
+    for file in tmp_path.glob(lost or "nothing"):
+        file.unlink()
     before = left(tmp_path)
     with pytest.raises(UserError) as raised:
         prepare(results, wanted(*given))
@@ -83,41 +93,76 @@ def test_no_run_replaces_the_results_of_other_photos(
 def test_results_that_may_be_replaced_are_removed(
     tmp_path: Path, known: str, replace: bool
 ) -> None:
-    """The cache stays."""
-    prepare(results_of(tmp_path, known), wanted("/a", replace=replace))
-    assert left(tmp_path) == {"cache/file", "logs/file", "mean.npy"}
+    """What jobs made of them; the cache and files of others stay."""
+    results = results_of(tmp_path, known)
+    prepare(results, wanted("/a", replace=replace))
+    kept = {"cache/file", "pictures/poster.txt", "download/a/file", "sources/file"}
+    assert left(tmp_path) == kept | {"logs/job.json", "logs/file"}
 
 
-@pytest.mark.parametrize(
-    ("changed", "gone"),
-    [
-        ({"state": "2 3"}, {"sources/a.json"}),
-        ({"shards": 8}, {"sources/a.json"}),
-        ({"checksum": ["md5", "0"]}, {"sources/a.json", "download/a/file"}),
-    ],
-)
-def test_a_source_that_changed_is_made_again(
-    tmp_path: Path, changed: dict[str, Any], gone: set[str]
-) -> None:
+def test_a_folder_of_results_may_be_a_link(tmp_path: Path) -> None:
+    results = results_of(tmp_path / "results", "/b")
+    (tmp_path / "results/shards").rename(tmp_path / "elsewhere")
+    (tmp_path / "results/shards").symlink_to(tmp_path / "elsewhere")
+    prepare(results, wanted("/a", replace=True))
+    assert (tmp_path / "results/shards").is_symlink()
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+@pytest.mark.parametrize("changed", [{"state": "2 3"}, {"shards": 8}, {"checksum": ["md5", "0"]}])
+def test_a_source_that_changed_is_made_again(tmp_path: Path, changed: dict[str, Any]) -> None:
     results = results_of(tmp_path, "/a")
     before = left(tmp_path)
     prepare(results, wanted("/a", **changed))
-    assert left(tmp_path) == before - gone - {"summary.json"}
-    assert (tmp_path / "mean.npy").stat().st_mtime == 1, "older than what it is made of"
+    assert left(tmp_path) == before - {"sources/a.json"}
+    for name in ("mean.npy", "summary.json"):
+        assert (tmp_path / name).stat().st_mtime == 1, "older than what it is made of"
+
+
+def test_a_run_that_stops_at_once_does_not_forget_whose_results_there_are(tmp_path: Path) -> None:
+    results = results_of(tmp_path, "/a")
+    prepare(results, wanted("/a", state="2 3"))
+    with pytest.raises(UserError, match="holds the results of /a"):
+        prepare(results, wanted(SAMPLE))
+
+
+@pytest.mark.parametrize(
+    ("photos", "refused"),
+    [
+        ("/a", False),
+        ("/b", True),
+        (["/b", {"photos": "/a"}], True),
+        ("sample/sample.tar.gz", False),
+    ],
+)
+def test_results_of_a_version_that_did_not_say_what_they_are_of(
+    tmp_path: Path, photos: object, refused: bool
+) -> None:
+    write_json(tmp_path / "summary.json", {"config": {"photos": photos}, "sources": {"a": {}}})
+    results = LocalResults(tmp_path, tmp_path / "logs")
+    if refused:
+        with pytest.raises(UserError, match="holds the results of /b"):
+            check_photos(results, wanted("/a"))
+    else:
+        check_photos(results, wanted("/a"))
 
 
 def test_a_summary_of_another_engine_is_made_again(tmp_path: Path) -> None:
     results = results_of(tmp_path, "/a")
     before = left(tmp_path)
     prepare(results, Wanted({"a": made_of("/a")}, MERGED | {"fingerprint": "1"}, SAMPLE, False))
-    assert left(tmp_path) == before - {"summary.json"}
+    assert left(tmp_path) == before
+    assert (tmp_path / "mean.npy").stat().st_mtime == 1
 
 
-@pytest.mark.parametrize("damage", ["", "[]", "{", '{"made_of": 3}', '{"sources": {}}'])
+@pytest.mark.parametrize(
+    "damage", ["", "[]", "{", '{"made_of": 3}', '{"sources": {"a": 1}}', '{"sources": 1}']
+)
 def test_a_damaged_file_is_made_again(tmp_path: Path, damage: str) -> None:
     results = results_of(tmp_path, "/a")
     for name in ("sources/a.json", "summary.json"):
         (tmp_path / name).write_text(damage)
     prepare(results, wanted("/a"))
-    assert not left(tmp_path) & {"summary.json", "sources/a.json"}
+    assert "sources/a.json" not in left(tmp_path)
+    assert (tmp_path / "summary.json").stat().st_mtime == 1
     assert "mean.npy" in left(tmp_path)

@@ -136,7 +136,10 @@ def test_altered_results_go_when_a_run_starts(
     (results / "logs/theirs.json").write_text(json.dumps({str(theirs): 3}))
     altered.write_text("other")
     handler = StartHandler(
-        LocalResults(results), NOTHING_WANTED, results / "logs", tmp_path / "seen.json"
+        LocalResults(results, results / "logs"),
+        NOTHING_WANTED,
+        results / "logs",
+        tmp_path / "seen.json",
     )
     handler.emit(record(LogEvent.RUN_INFO))
     assert altered.exists(), "before the run starts"
