@@ -33,10 +33,12 @@ class StartHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Check the results if the record logs the start of a run."""
-        if getattr(record, "event", None) != LogEvent.WORKFLOW_STARTED or internals.is_locked():
+        if getattr(record, "event", None) != LogEvent.WORKFLOW_STARTED:
             return
         try:
             check_photos(self._results, self._wanted)
+            if internals.is_locked():  # another run may be at work: Snakemake itself will tell
+                return
             altered = remove_altered(self._records, self._seen) if self._records else []
             remove_outdated(self._results, self._wanted)
         except UserError as error:

@@ -42,6 +42,7 @@ def failed_job(jobid: int, rule: str, *logs: Path, indent: bool = False) -> Any:
 
 
 def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     return path
 
@@ -148,6 +149,25 @@ def test_altered_results_go_when_a_run_starts(
     assert theirs.exists()
     assert not altered.exists()
     assert capsys.readouterr().err.startswith(f"meanface: {altered} was altered since it was made")
+
+
+def test_a_folder_that_another_run_has_locked_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Snakemake refuses this run later, as test_faults.py shows for a run that was killed."""
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / ".snakemake/locks/0.input.lock", "")
+    altered = write(tmp_path / "results/faces.csv", "other")
+    (tmp_path / "results/logs").mkdir()
+    record_file = tmp_path / "results/logs/merge.json"
+    record_file.write_text(json.dumps({str(altered): "0" * 64}))
+    results = LocalResults(tmp_path / "results", tmp_path / "results/logs")
+    handler = StartHandler(
+        results, NOTHING_WANTED, tmp_path / "results/logs", tmp_path / "seen.json"
+    )
+    handler.emit(record(LogEvent.WORKFLOW_STARTED))
+    assert altered.exists()
+    assert altered.stat().st_mtime != 1
 
 
 # --- progress -------------------------------------------------------------------------------------
