@@ -147,7 +147,8 @@ def test_what_was_altered_is_found_and_made_again(
     ]
     assert {path.suffix for path in made} >= {".tar", ".csv", ".npy", ".npz", ".json"}
     altered = [path for path in made if path.stat().st_size]
-    timed = {"summary.json", *(f"photos-000{number}.json" for number in (0, 1))}
+    reports = (outcome(finished / "results", f"photos-000{n}", "json") for n in (0, 1))
+    timed = {"summary.json", *(report.name for report in reports)}
     for alter in (flip, cut):
         before = {path: path.read_bytes() for path in altered}
         for path in altered:

@@ -208,7 +208,7 @@ def test_the_page_shows_the_run_in_a_browser(
 
 def test_a_failed_job_is_shown_with_its_reason(own_records: None, tmp_path: Path) -> None:
     archive = tmp_path / "photos.tgz"
-    archive.write_text("no archive")
+    archive.write_bytes((ROOT / "sample/sample.tar.gz").read_bytes()[:5000])
     run = snakemake(tmp_path / "run", "--logger", "snkmt", "--until", "shard", photos=archive)
     assert run.code == 1
     with monitor(free_port()) as (page, _):
