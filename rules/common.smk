@@ -38,7 +38,11 @@ def number_of_shards():
 
 
 try:
-    if IS_MAIN and not IS_IMPORTED and Path(sys.argv[0]).stem in ("snakemake", "__main__"):
+    if (
+        IS_MAIN
+        and not IS_IMPORTED
+        and Path(sys.argv[0]).stem in ("snakemake", "__main__")
+    ):
         check_command_line(sys.argv[1:], Path("results"))
     config = with_defaults(config, SCHEMA)
     check_config(config, SCHEMA)

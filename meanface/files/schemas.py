@@ -43,3 +43,47 @@ IDENTITIES: Schema = {"identity": str, "photos": int, "spread": float, "distance
 # results/accuracy/roc.csv, pictures/settling.csv
 ROC: Schema = {"threshold": float, "false_positive_rate": float, "true_positive_rate": float}
 SETTLING: Schema = {"faces": int, "distance": float, "chance": float}
+
+MEANINGS: Mapping[str, tuple[Schema, Mapping[str, str]]] = {
+    "faces.csv": (
+        FACES,
+        {
+            "path": "the photo",
+            "identity": "the person: the name of the photo's folder, empty for a photo in no folder"
+            " of its source",
+            "faces": "faces that the detector saw in the photo; with `hog: quick` and"
+            " `face: central`, bystanders may be left out",
+            "left": "the left edge of the face's box",
+            "top": "the top edge of the box",
+            "right": "the right edge of the box",
+            "bottom": "the bottom edge of the box",
+            "score": "how certain the detector is; HOG and CNN score on different scales",
+            "detector": "the detector that found the face, such as `hog@0`",
+            "shard": "the shard that holds the photo; the names of its logs in"
+            " `results/logs/encode/` begin with the shard",
+            "distance": "the distance of the embedding to the mean",
+            "duplicate_of": "the first photo with the same content, empty if there is none",
+        },
+    ),
+    "failures.csv": (
+        FAILURES,
+        {
+            "path": "the photo",
+            "reason": "why the photo failed; the [README](../../README.md#why-a-photo-failed)"
+            " lists the reasons",
+            "detail": "the details for a person to read",
+            "shard": "the shard that holds the photo",
+        },
+    ),
+    "identities.csv": (
+        IDENTITIES,
+        {
+            "identity": "the person; empty for photos in no folder",
+            "photos": "rows of `faces.csv` that count for this person",
+            "spread": "the root mean square of the distances of the person's embeddings to the"
+            " person's mean, 0 for one photo",
+            "distance": "the distance of the person's mean to the mean of all embeddings",
+        },
+    ),
+}
+"""The tables for users: their columns, and what each column means, for the documentation."""

@@ -4,6 +4,7 @@ python -m meanface.workflow.reference        # from the root of the repository
 """
 
 import json
+import re
 import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,9 +13,11 @@ from typing import Any
 import yaml
 
 from meanface.files.atomic import replacing
+from meanface.files.schemas import MEANINGS
 from meanface.workflow.config import read_schema
 
 SCHEMA = Path("config/config.schema.yaml")
+OUTPUTS = Path("docs/reference/outputs.md")
 WRITTEN_BY = "Written from config/config.schema.yaml by `python -m meanface.workflow.reference`."
 
 
@@ -55,6 +58,26 @@ def config_page(schema: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+_TYPES = {str: "text", int: "integer", float: "number"}
+
+
+def outputs_page(page: str) -> str:
+    """Give the page of outputs with the tables of columns as the schemas have them.
+
+    A table stands below the heading of its file, `## faces.csv`.
+    """
+    for file, (schema, meanings) in MEANINGS.items():
+        rows = [
+            f"| `{name}` | {_TYPES[kind]} | {meanings[name]} |" for name, kind in schema.items()
+        ]
+        table = "\n".join(["| column | type | meaning |", "|---|---|---|", *rows])
+        pattern = rf"(## {re.escape(file)}\n[^|]*)(?:\|[^\n]*\n)+"
+        page, found = re.subn(pattern, lambda match, new=table: f"{match[1]}{new}\n", page)  # type: ignore[misc]
+        if found != 1:
+            raise ValueError(f"the page has {found} tables below a heading {file}")
+    return page
+
+
 def _markdown(explanation: str) -> Iterator[str]:
     """Yield lines in which an indented line is code and any other line a paragraph."""
     is_code = False
@@ -87,11 +110,12 @@ def _value(default: object) -> str:
 
 
 def main() -> None:
-    """Write both files below the working directory."""
+    """Write the files below the working directory."""
     schema = read_schema(SCHEMA)
     for target, text in (
         (Path("config/config.yaml"), config_file(schema)),
         (Path("docs/reference/config.md"), config_page(schema)),
+        (OUTPUTS, outputs_page(OUTPUTS.read_text(encoding="utf-8"))),
     ):
         target.parent.mkdir(parents=True, exist_ok=True)
         with replacing(target) as part:

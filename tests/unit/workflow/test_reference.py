@@ -1,10 +1,11 @@
-"""The files written from the schema of the configuration."""
+"""What is written from the schemas of the configuration and of the tables."""
 
 import pytest
 import yaml
 
+from meanface.files.schemas import FACES, MEANINGS
 from meanface.workflow.config import check_config, read_schema, with_defaults
-from meanface.workflow.reference import SCHEMA, config_file, config_page
+from meanface.workflow.reference import OUTPUTS, SCHEMA, config_file, config_page, outputs_page
 from tests.runs import ROOT
 
 RULES = read_schema(ROOT / SCHEMA)
@@ -21,6 +22,17 @@ RULES = read_schema(ROOT / SCHEMA)
 def test_the_files_are_as_the_schema_has_them(file: str, text: str) -> None:
     """Else: python -m meanface.workflow.reference."""
     assert (ROOT / file).read_text(encoding="utf-8") == text
+
+
+def test_the_tables_of_columns_are_as_the_schemas_have_them() -> None:
+    """Else: python -m meanface.workflow.reference."""
+    page = (ROOT / OUTPUTS).read_text(encoding="utf-8")
+    assert outputs_page(page) == page
+    for name in FACES:
+        assert f"| `{name}` |" in page
+    assert f"| `detector` | text | {MEANINGS['faces.csv'][1]['detector']} |" in page
+    with pytest.raises(ValueError, match="0 tables below a heading"):
+        outputs_page(page.replace("## failures.csv", "## others.csv"))
 
 
 def test_the_file_gives_the_defaults_of_every_key() -> None:
