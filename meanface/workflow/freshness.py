@@ -19,7 +19,10 @@ from meanface.files.json_files import read_json
 from meanface.workflow.integrity import recorded_files
 
 SUMMARY = "summary.json"
-MERGED = (SUMMARY, "mean.npy", "embeddings.npy", "faces.csv", "faces.parquet", "failures.csv")
+MERGED = (SUMMARY, "mean.npy", "embeddings.npy", "faces.csv", "failures.csv")
+COPY = "faces.parquet"
+"""The result that is only a copy of another one."""
+PLAN = ("plan/shards.csv", "plan/duplicates.csv")
 
 
 @dataclass(frozen=True)
@@ -128,10 +131,15 @@ def remove_outdated(results: Results, wanted: Wanted) -> None:
     ]
     for name in outdated:
         results.remove(f"sources/{name}.json")
+    if outdated:
+        # With an old plan in place, Snakemake would merge by it while it makes the new one.
+        for file in PLAN:
+            results.remove(file)
     if outdated or _made_of(results.read(SUMMARY)) != wanted.summary:
         # Snakemake makes a missing file again only if the files made of it are missing or older.
         for file in MERGED:
             results.outdate(file)
+        results.remove(COPY)
 
 
 def _sources(results: Results, wanted: Wanted) -> dict[str, dict[str, Any] | None]:
