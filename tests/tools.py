@@ -22,6 +22,8 @@ TOOLS = {
     "chromium": (has("chromium"), "apt-get install chromium"),
     "gpu": (has_gpu, "an NVIDIA GPU with its driver, and meanface[gpu] for onnxruntime"),
     "rsync": (has("rsync"), "apt-get install rsync"),
+    "unzip": (has("unzip"), "apt-get install unzip"),
+    "zip": (has("zip"), "apt-get install zip"),
     "slurm": (lambda: not missing_programs(), "python tests/cluster/slurm_cluster.py --install"),
 }
 """For each tool: whether it is there, and how to get it."""

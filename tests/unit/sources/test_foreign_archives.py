@@ -81,6 +81,7 @@ def test_backslashes_of_windows_separate_folders(system: int, tmp_path: Path) ->
     assert skipped == {"directory": 1}
 
 
+@pytest.mark.needs("unzip")
 def test_backslashes_are_read_as_unzip_reads_them(tmp_path: Path) -> None:
     members = [
         Zipped(b"a\\1.jpg", b"windows", DOS),
@@ -123,6 +124,7 @@ def unicode_path(name: str, raw: bytes, version: int = 1) -> bytes:
     return struct.pack("<HHB", 0x5455, 1, 0) + struct.pack("<HH", 0x7075, len(content)) + content
 
 
+@pytest.mark.needs("unzip")
 @pytest.mark.parametrize("system", [DOS, UNIX])
 def test_the_unicode_path_field_names_a_member(system: int, tmp_path: Path) -> None:
     raw = JAPANESE.encode("cp932")

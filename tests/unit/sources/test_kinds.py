@@ -98,6 +98,7 @@ def test_a_member_too_large_to_be_read_may_have_any_method(tmp_path: Path) -> No
     ]
 
 
+@pytest.mark.needs("zip")
 def test_the_parts_of_a_split_zip_are_told_to_be_joined(tmp_path: Path) -> None:
     # zip 3.0 itself joins no member that lies in more than two parts.
     files = {f"{number}.jpg": os.urandom(40_000) for number in range(5)}
