@@ -54,7 +54,7 @@ def run_pool(folder: Path, scratch: Path, cores: int) -> Measured:
 
 
 def run_workflow(way: str, archive: Path, scratch: Path, cores: int, *arguments: str) -> Measured:
-    """Run the workflow. The workers' time is that of the encode jobs, with their start."""
+    """Run the workflow. The workers' time is the time of the encode jobs, start included."""
     command = [sys.executable, "-m", "snakemake", f"--cores={cores}", "--directory", str(scratch)]
     command += ["--snakefile", str(ROOT / "Snakefile"), *arguments]
     seconds = _timed([*command, "--config", f"photos={archive}"])

@@ -240,13 +240,13 @@ def _scale(image: Image.Image) -> tuple[int, bool]:
 
 
 def _orientation(image: Image.Image) -> object:
-    # ImageOps.exif_transpose would do, but it also writes the EXIF data anew, which fails on many
-    # that can be read.
+    # Not ImageOps.exif_transpose, which also writes the EXIF data again. Pillow can read many EXIF
+    # data that it fails to write.
     try:
         return image.getexif().get(ExifTags.Base.Orientation)
     except MemoryError:
         raise
-    except Exception:  # damaged EXIF data tell nothing, and are no reason to lose the photo
+    except Exception:  # damaged EXIF data must not lose the photo
         return None
 
 

@@ -1,6 +1,6 @@
 """dlib's 68 landmarks of a face, by a cascade of regression trees.
 
-The algorithm is that of V. Kazemi and J. Sullivan, "One Millisecond Face Alignment with an Ensemble
+The algorithm comes from V. Kazemi and J. Sullivan, "One Millisecond Face Alignment with an Ensemble
 of Regression Trees", CVPR 2014. Steps and numbers, and so the landmarks, are those of dlib 20's
 `shape_predictor` (image_processing/shape_predictor.h). dlib parses 100 MB of numbers in every
 process. Here `export` parses them once, and `Landmarks` maps the result into memory, which all

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 Type: TypeAlias = type[str] | type[int] | type[float]
 Schema: TypeAlias = Mapping[str, Type]
-"""The type of each column by its name; the order is that of the columns."""
+"""Maps each column to its type, in the order of the columns."""
 
 # What the engine tells of one face, and of a photo without an embedding.
 FACE: Schema = {

@@ -3,8 +3,8 @@
 A cache is a folder or any other address that fsspec knows (`s3://bucket/cache`). Each engine has a
 folder in the cache, named by its fingerprint:
 
-* A zip file per shard, with the two files that encode writes. Its name is that of the shard's
-  contents, see plan.name_of. So a file never changes while another job reads it.
+* A zip file per shard, with the two files that encode writes. The file is named after the
+  shard's contents, see plan.name_of. So a file never changes while another job reads it.
 * An index, which finds the outcomes of photos that were in another shard.
 
 A file that is damaged or missing costs only time.
@@ -60,7 +60,7 @@ class Cache:
     def recall(self, name: str, contents: Collection[str]) -> dict[str, Outcome]:
         """Give the known outcomes among `contents` (sha256, hexadecimal), by content.
 
-        `name` is that of the shard's contents, see plan.name_of.
+        `name` is the name of the shard's contents, see plan.name_of.
         """
         wanted = set(contents)
         known = self._read(name, wanted)

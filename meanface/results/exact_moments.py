@@ -17,7 +17,7 @@ class ExactMoments:
     """The exact sums of float32 vectors of `dimensions` numbers and of their products.
 
     Vectors are cut into slices of few bits, which BLAS multiplies and adds without rounding. The
-    results are summed as integers. The method is that of K. Ozaki, T. Ogita, S. Oishi and S. M.
+    results are summed as integers. The method comes from K. Ozaki, T. Ogita, S. Oishi and S. M.
     Rump, "Error-free transformations of matrix multiplication by using fast routines of matrix
     multiplication and its applications", Numerical Algorithms 59 (2012), 95-118.
     """

@@ -29,7 +29,7 @@ class ShardReport(ShardCounts):
 
     `seconds` is the time of the whole job, `run` identifies the run that it belonged to,
     `cache_trouble` says in a line what went wrong with the cache. `sha256` (hexadecimal) has the
-    digests of the files "embeddings" and "outcomes". `fingerprint` is that of the engine.
+    digests of the files "embeddings" and "outcomes". `fingerprint` identifies the engine.
     """
 
     seconds: float
