@@ -2,9 +2,9 @@
 
 Snakemake's own records can be missing (a new checkout, results in storage, a killed controller) or
 ignored (`--rerun-triggers mtime`). So the truth is in the files. The JSON file of each source and
-the summary say what they were made of, as `made_of`. If that is not what a run wants, Snakemake has
-to make the results again, whatever else it looks at. The outcomes of shards need no such check:
-their paths name the engine and the contents.
+the summary say what they were made of, as `made_of`. If a run wants something else, Snakemake has
+to make them again, whatever else it looks at. The outcomes of shards need no such check: their
+paths name the engine and the contents.
 """
 
 import os
@@ -19,10 +19,7 @@ from meanface.files.json_files import read_json
 from meanface.workflow.integrity import recorded_files
 
 SUMMARY = "summary.json"
-MERGED = (SUMMARY, "mean.npy", "embeddings.npy", "faces.csv", "failures.csv")
-COPY = "faces.parquet"
-"""The result that is only a copy of another one."""
-PLAN = ("plan/shards.csv", "plan/duplicates.csv")
+MERGED = (SUMMARY, "mean.npy", "embeddings.npy", "faces.csv", "faces.parquet", "failures.csv")
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,7 @@ class Results(Protocol):
     """The folder or address, for people."""
 
     def read(self, path: str) -> dict[str, Any] | None:
-        """Read a JSON object; None where there is none that can be read."""
+        """Read a JSON object; an empty one if the file is damaged, None if it is missing."""
 
     def sources(self) -> list[str]:
         """Give the names of the sources whose JSON files are known."""
@@ -75,12 +72,14 @@ class LocalResults:
         self._folder, self._records = folder, records
 
     def read(self, path: str) -> dict[str, Any] | None:
-        """Read a JSON object; None where there is none that can be read."""
+        """Read a JSON object; an empty one if the file is damaged, None if it is missing."""
         try:
             content: Any = read_json(self._folder / path)
-        except (OSError, ValueError):
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        return content if isinstance(content, dict) else None
+        except (OSError, ValueError):
+            return {}
+        return content if isinstance(content, dict) else {}
 
     def sources(self) -> list[str]:
         """Give the names of the sources whose JSON files are there."""
@@ -104,60 +103,77 @@ class LocalResults:
         self.remove("report.html")
 
 
-def check_photos(results: Results, wanted: Wanted) -> None:
-    """Raise UserError where these are results of other photos that the run may not replace."""
-    own = [source for source in _photos(results, wanted) if source != wanted.sample]
+@dataclass(frozen=True)
+class Records:
+    """The summary, and the JSON files of the sources by name, as a run finds them at its start.
+
+    A missing file is None, a damaged one is empty.
+    """
+
+    summary: dict[str, Any] | None
+    sources: Mapping[str, dict[str, Any] | None]
+
+    @classmethod
+    def read(cls, results: Results, wanted: Wanted) -> "Records":
+        """Read the files of the known and of the wanted sources."""
+        names = sorted({*results.sources(), *wanted.sources})
+        sources = {name: results.read(f"sources/{name}.json") for name in names}
+        return cls(results.read(SUMMARY), sources)
+
+    @property
+    def photos(self) -> list[str]:
+        """The paths and URLs whose results there are."""
+        summary = self.summary or {}
+        merged = summary.get("sources")
+        records = [*(merged.values() if isinstance(merged, dict) else ()), *self.sources.values()]
+        photos = [_made_of(record).get("photos") for record in records]
+        if not any(photos):
+            photos = _photos_of_old_summary(summary)
+        return list(dict.fromkeys(str(source) for source in photos if source))
+
+
+def check_photos(records: Records, wanted: Wanted, results: str) -> None:
+    """Raise UserError where these are results of other photos that the run may not replace.
+
+    `results` is their folder or address.
+    """
+    own = [source for source in records.photos if source != wanted.sample]
     others = [source for source in own if source not in wanted.photos]
     if others and not wanted.replace:
         config = own[0] if len(own) == 1 else f"'[{', '.join(own)}]'"
         raise UserError(
-            f"{results.name} holds the results of {', '.join(others)}, which a run of "
+            f"{results} holds the results of {', '.join(others)}, which a run of "
             f"{', '.join(wanted.photos)} would replace; to continue with those, use "
             f"`--config photos={config}`, name another folder by --directory, or add replace=true"
         )
 
 
-def remove_outdated(results: Results, wanted: Wanted) -> None:
-    """Have Snakemake make again what was made of something else than a run wants.
+def outdated_sources(records: Records, wanted: Wanted) -> list[str]:
+    """Give the wanted sources that Snakemake must read again: their files say something else.
 
-    Results of other photos are removed. The summary stays until merge writes a new one, because it
-    says whose results these are.
+    Without any results there are none, because Snakemake makes what is missing.
     """
-    if any(source not in wanted.photos for source in _photos(results, wanted)):
-        results.clear()
-    records = _sources(results, wanted)
-    outdated = [
-        name for name, record in records.items() if _made_of(record) != wanted.sources.get(name, {})
+    if all(record is None for record in (records.summary, *records.sources.values())):
+        return []
+    return [
+        name
+        for name, made_of in wanted.sources.items()
+        if _made_of(records.sources[name]) != made_of
     ]
-    for name in outdated:
+
+
+def remove_outdated(results: Results, records: Records, wanted: Wanted) -> None:
+    """Remove results of other photos, and have Snakemake merge again if a run wants it otherwise.
+
+    The summary stays until merge writes a new one, because it says whose results these are.
+    """
+    if any(source not in wanted.photos for source in records.photos):
+        results.clear()
+    for name in records.sources.keys() - wanted.sources.keys():
         results.remove(f"sources/{name}.json")
-    if outdated:
-        # With an old plan in place, Snakemake would merge by it while it makes the new one.
-        for file in PLAN:
-            results.remove(file)
-    if outdated or _made_of(results.read(SUMMARY)) != wanted.summary:
-        # Snakemake makes a missing file again only if the files made of it are missing or older.
+    if _made_of(records.summary) != wanted.summary:
         for file in MERGED:
             results.outdate(file)
-        results.remove(COPY)
-
-
-def _sources(results: Results, wanted: Wanted) -> dict[str, dict[str, Any] | None]:
-    """Read the JSON files of all sources; None where a file is missing or damaged."""
-    names = {*results.sources(), *wanted.sources}
-    return {name: results.read(f"sources/{name}.json") for name in sorted(names)}
-
-
-def _photos(results: Results, wanted: Wanted) -> list[str]:
-    """Give the sources whose results there are, by what the summary and their own files say."""
-    summary = results.read(SUMMARY) or {}
-    merged = summary.get("sources")
-    records = [*(merged.values() if isinstance(merged, dict) else ())]
-    records += _sources(results, wanted).values()
-    photos = [_made_of(record).get("photos") for record in records]
-    if not any(photos) and summary:
-        photos = _photos_of_old_summary(summary)
-    return list(dict.fromkeys(str(source) for source in photos if source))
 
 
 def _photos_of_old_summary(summary: Mapping[str, Any]) -> list[Any]:

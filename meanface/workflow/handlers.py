@@ -12,7 +12,14 @@ from snakemake_interface_logger_plugins.common import LogEvent
 from meanface.errors import UserError
 from meanface.files.json_files import read_json
 from meanface.workflow import snakemake_internals as internals
-from meanface.workflow.freshness import Results, Wanted, check_photos, remove_outdated
+from meanface.workflow.freshness import (
+    Records,
+    Results,
+    Wanted,
+    check_photos,
+    outdated_sources,
+    remove_outdated,
+)
 from meanface.workflow.integrity import remove_altered
 from meanface.workflow.logs import reason_in
 from meanface.workflow.progress import Progress
@@ -24,10 +31,21 @@ class StartHandler(logging.Handler):
     Only a real run logs a start. Linting and making a report do not.
     """
 
-    def __init__(self, results: Results, wanted: Wanted, records: Path | None, seen: Path) -> None:
-        """Prepare to check `results` and, if there are `records`, the files in these records."""
+    def __init__(
+        self,
+        results: Results,
+        wanted: Wanted,
+        records: Path | None,
+        seen: Path,
+        make_again: Callable[[list[str]], None],
+    ) -> None:
+        """Prepare to check `results` and, if there are `records`, the files in these records.
+
+        `make_again` has Snakemake make the JSON files of the named sources again.
+        """
         super().__init__()
         self.name = results.name
+        self._make_again = make_again
         self._results, self._wanted = results, wanted
         self._records, self._seen = records, seen
 
@@ -36,11 +54,13 @@ class StartHandler(logging.Handler):
         if getattr(record, "event", None) != LogEvent.WORKFLOW_STARTED:
             return
         try:
-            check_photos(self._results, self._wanted)
+            known = Records.read(self._results, self._wanted)
+            check_photos(known, self._wanted, self._results.name)
+            self._make_again(outdated_sources(known, self._wanted))
             if internals.is_locked():  # another run may be at work: Snakemake itself will tell
                 return
             altered = remove_altered(self._records, self._seen) if self._records else []
-            remove_outdated(self._results, self._wanted)
+            remove_outdated(self._results, known, self._wanted)
         except UserError as error:
             sys.exit(f"meanface: {error}")
         except OSError as error:

@@ -65,7 +65,9 @@ class Run:
         if self._in_storage:
             results = internals.StoredResults(self._workflow, str(self._results))
         records = None if self._in_storage else self._records
-        internals.add_handler(StartHandler(results, self._wanted, records, self._seen))
+        internals.add_handler(
+            StartHandler(results, self._wanted, records, self._seen, self._make_again)
+        )
 
     def start(self) -> None:
         """Before the first job: the end of the run, not each job, prints why jobs failed."""
@@ -108,3 +110,7 @@ class Run:
         """Keep the states of the results, so that the next run need not read all results."""
         if not self._in_storage:
             note_states(self._records, self._seen)
+
+    def _make_again(self, sources: list[str]) -> None:
+        files = [f"{self._results}/sources/{name}.json" for name in sources]
+        internals.force(self._workflow, files)

@@ -125,6 +125,15 @@ def has_jobs(workflow: Workflow) -> bool:
     return len(workflow.dag) > 0
 
 
+def force(workflow: Workflow, files: list[str]) -> None:
+    """Have a run that starts make files again, as --forcerun does. 9.27.1.
+
+    Snakemake does not make a missing or old file again if the files made of it are younger.
+    """
+    settings = workflow.dag_settings
+    settings.forcerun = frozenset({*settings.forcerun, *files})
+
+
 def untracked(value: Any) -> Callable[..., Any]:  # noqa: ANN401
     """Give a function for `params:` whose value may change without a rerun. 9.27.1.
 
@@ -200,7 +209,7 @@ class StoredResults:
         self._folder = folder
 
     def read(self, path: str) -> dict[str, Any] | None:
-        """Read a JSON object; None where there is none that can be read."""
+        """Read a JSON object; an empty one if the file is damaged, None if it is missing."""
         stored = self._provider.object(f"{self.name}/{path}")
         if not stored.exists():
             return None
@@ -209,10 +218,10 @@ class StoredResults:
         try:
             content: Any = read_json(stored.local_path())
         except ValueError:
-            content = None
+            content = {}
         finally:
             stored.local_path().unlink()
-        return content if isinstance(content, dict) else None
+        return content if isinstance(content, dict) else {}
 
     def sources(self) -> list[str]:
         """Give no names: storage is not listed, and the summary names its sources."""

@@ -98,6 +98,18 @@ def test_a_change_is_seen_without_snakemakes_records(
     assert not run(again, photos, *MTIME, **config).jobs
 
 
+def test_a_single_target_sees_a_change_by_times_alone(tmp_path: Path) -> None:
+    photos = make_photos(tmp_path / "photos")
+    again = tmp_path / "run"
+    run(again, photos)
+    add(photos)
+    shutil.rmtree(again / ".snakemake")
+    changed = run(again, photos, "results/statistics.npz", *MTIME)
+    fresh = run(tmp_path / "fresh", photos)
+    names = ("mean.npy", "faces.csv", "statistics.npz")
+    assert all(bytes_of(changed)[name] == bytes_of(fresh)[name] for name in names)
+
+
 def test_outcomes_of_an_earlier_engine_are_neither_used_nor_left(
     finished: tuple[Path, Path], tmp_path: Path
 ) -> None:

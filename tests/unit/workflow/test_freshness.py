@@ -7,7 +7,14 @@ import pytest
 
 from meanface.errors import UserError
 from meanface.files.json_files import write_json
-from meanface.workflow.freshness import LocalResults, Wanted, check_photos, remove_outdated
+from meanface.workflow.freshness import (
+    LocalResults,
+    Records,
+    Wanted,
+    check_photos,
+    outdated_sources,
+    remove_outdated,
+)
 from meanface.workflow.integrity import recorded
 
 SAMPLE = "/meanface/sample/sample.tar.gz"
@@ -40,9 +47,12 @@ def results_of(folder: Path, *photos: str) -> LocalResults:
     return LocalResults(folder, folder / "logs")
 
 
-def prepare(results: LocalResults, wanted: Wanted) -> None:
-    check_photos(results, wanted)
-    remove_outdated(results, wanted)
+def prepare(results: LocalResults, wanted: Wanted) -> list[str]:
+    """Give the sources that are to be made again."""
+    known = Records.read(results, wanted)
+    check_photos(known, wanted, results.name)
+    remove_outdated(results, known, wanted)
+    return outdated_sources(known, wanted)
 
 
 def left(folder: Path) -> set[str]:
@@ -57,9 +67,9 @@ def left(folder: Path) -> set[str]:
 def test_what_is_made_of_the_same_stays(tmp_path: Path, known: list[str], given: list[str]) -> None:
     results = results_of(tmp_path, *known)
     before = left(tmp_path)
-    prepare(results, wanted(*given))
+    assert prepare(results, wanted(*given)) == [Path(one).name for one in given if one not in known]
     assert left(tmp_path) == before
-    assert ((tmp_path / "mean.npy").stat().st_mtime == 1) == (known != given)
+    assert (tmp_path / "mean.npy").stat().st_mtime != 1
 
 
 @pytest.mark.parametrize(
@@ -109,14 +119,16 @@ def test_a_folder_of_results_may_be_a_link(tmp_path: Path) -> None:
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
+def test_in_a_new_folder_nothing_is_to_be_made_again(tmp_path: Path) -> None:
+    assert prepare(LocalResults(tmp_path, tmp_path / "logs"), wanted("/a")) == []
+
+
 @pytest.mark.parametrize("changed", [{"state": "2 3"}, {"shards": 8}, {"checksum": ["md5", "0"]}])
 def test_a_source_that_changed_is_made_again(tmp_path: Path, changed: dict[str, Any]) -> None:
     results = results_of(tmp_path, "/a")
     before = left(tmp_path)
-    prepare(results, wanted("/a", **changed))
-    assert left(tmp_path) == before - {"sources/a.json"}
-    for name in ("mean.npy", "summary.json"):
-        assert (tmp_path / name).stat().st_mtime == 1, "older than what it is made of"
+    assert prepare(results, wanted("/a", **changed)) == ["a"]
+    assert left(tmp_path) == before
 
 
 def test_a_run_that_stops_at_once_does_not_forget_whose_results_there_are(tmp_path: Path) -> None:
@@ -142,15 +154,16 @@ def test_results_of_a_version_that_did_not_say_what_they_are_of(
     results = LocalResults(tmp_path, tmp_path / "logs")
     if refused:
         with pytest.raises(UserError, match="holds the results of /b"):
-            check_photos(results, wanted("/a"))
+            prepare(results, wanted("/a"))
     else:
-        check_photos(results, wanted("/a"))
+        prepare(results, wanted("/a"))
 
 
 def test_a_summary_of_another_engine_is_made_again(tmp_path: Path) -> None:
     results = results_of(tmp_path, "/a")
     before = left(tmp_path)
-    prepare(results, Wanted({"a": made_of("/a")}, MERGED | {"fingerprint": "1"}, SAMPLE, False))
+    another = Wanted({"a": made_of("/a")}, MERGED | {"fingerprint": "1"}, SAMPLE, False)
+    assert prepare(results, another) == []
     assert left(tmp_path) == before
     assert (tmp_path / "mean.npy").stat().st_mtime == 1
 
@@ -162,7 +175,6 @@ def test_a_damaged_file_is_made_again(tmp_path: Path, damage: str) -> None:
     results = results_of(tmp_path, "/a")
     for name in ("sources/a.json", "summary.json"):
         (tmp_path / name).write_text(damage)
-    prepare(results, wanted("/a"))
-    assert "sources/a.json" not in left(tmp_path)
-    assert (tmp_path / "summary.json").stat().st_mtime == 1
+    assert prepare(results, wanted("/a")) == ["a"]
+    assert (tmp_path / "summary.json").stat().st_mtime == 1, "older than what it is made of"
     assert "mean.npy" in left(tmp_path)

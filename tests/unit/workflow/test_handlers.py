@@ -141,6 +141,7 @@ def test_altered_results_go_when_a_run_starts(
         NOTHING_WANTED,
         results / "logs",
         tmp_path / "seen.json",
+        lambda sources: None,
     )
     handler.emit(record(LogEvent.RUN_INFO))
     assert altered.exists(), "before the run starts"
@@ -162,8 +163,9 @@ def test_a_folder_that_another_run_has_locked_is_left_alone(
     record_file = tmp_path / "results/logs/merge.json"
     record_file.write_text(json.dumps({str(altered): "0" * 64}))
     results = LocalResults(tmp_path / "results", tmp_path / "results/logs")
+    seen = tmp_path / "seen.json"
     handler = StartHandler(
-        results, NOTHING_WANTED, tmp_path / "results/logs", tmp_path / "seen.json"
+        results, NOTHING_WANTED, tmp_path / "results/logs", seen, lambda sources: None
     )
     handler.emit(record(LogEvent.WORKFLOW_STARTED))
     assert altered.exists()
