@@ -19,8 +19,18 @@ IS_MAIN = internals.is_main_process(workflow)
 
 @cache
 def state_of_source(name):
+    """Give size and state of a local source; None for a URL."""
     path = SOURCES[name].path
     return path and state_of(path, config["ignore"])
+
+
+def size_of_source(name):
+    """Give the size alone in jobs, which need no state; listing a folder takes time."""
+    path = SOURCES[name].path
+    if IS_MAIN or not path:
+        state = state_of_source(name)
+        return state and state.size
+    return size_of(path, config["ignore"])
 
 
 def number_of_shards():
@@ -30,10 +40,7 @@ def number_of_shards():
     """
     if config["shards"] != "auto":
         return config["shards"]
-    ignore = config["ignore"]
-    sizes = [
-        source.path and size_of(source.path, ignore) for source in SOURCES.values()
-    ]
+    sizes = [size_of_source(name) for name in SOURCES]
     return max(16 if size is None else shards_for(size) for size in sizes)
 
 

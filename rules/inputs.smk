@@ -53,10 +53,10 @@ def part_of(wildcards):
 
 def made_of(name):
     """Give what a source's shards are made of; see meanface.workflow.freshness."""
-    source = SOURCES[name]
+    source, state = SOURCES[name], state_of_source(name)
     return {
         "photos": str(source.path.resolve()) if source.path else source.urls[0],
-        "state": state_of_source(name),
+        "state": state and state.text,
         "checksum": source.checksum
         and [source.checksum.algorithm, source.checksum.digest],
         "prefix": source.prefix,

@@ -8,7 +8,7 @@ from meanface.errors import UserError
 from meanface.files.digest import file_digest
 from meanface.sources.checksum import Checksum, verify
 from meanface.sources.folder import Folder
-from meanface.sources.listing import folder_listing_digest
+from meanface.sources.listing import folder_listing
 
 SKEW = 60  # seconds that the clock of a file server may be ahead
 
@@ -30,7 +30,7 @@ def describe(
         if Folder.of(path):
             if checksum is not None:
                 raise UserError(f"{path}: a folder has no checksum, leave {checksum.algorithm} out")
-            return {"kind": "folder", "name": name, "listing": folder_listing_digest(path, ignore)}
+            return {"kind": "folder", "name": name, "listing": folder_listing(path, ignore).digest}
         if not path.is_file():
             raise UserError(f"{path}: no such archive or folder, correct photos in the config")
         if path.stat().st_mtime > time.time() + SKEW:

@@ -44,12 +44,16 @@ class Ignore:
             )
         except (ValueError, re.error) as error:
             raise UserError(f"config: ignore: {error}; write patterns as in .gitignore") from error
+        # The other patterns of ALWAYS are of folders.
+        self._only_hidden_files = all(pattern.rstrip().endswith("/") for pattern in patterns)
         self._takes_in_again = any(pattern.lstrip().startswith("!") for pattern in patterns)
         self._folder_matches = lru_cache(maxsize=1 << 12)(self.matches)
 
     def matches(self, path: str) -> bool:
         """Tell whether a path outside ignored folders is ignored. A folder's path ends with '/'."""
         is_file = not path.endswith("/") and not self._takes_in_again
+        if is_file and self._only_hidden_files and path[path.rfind("/") + 1] != ".":
+            return False  # a third of the time that a large folder takes
         spec = self._of_files if is_file else self._spec  # 1 µs instead of 12 µs
         return spec.match_file(path.replace("\n", " "))  # the patterns' * stops at a line end
 

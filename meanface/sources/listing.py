@@ -4,6 +4,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from meanface.errors import UserError
@@ -11,17 +12,30 @@ from meanface.sources.folder import Folder
 from meanface.sources.ignore import Ignore
 
 
-def folder_listing_digest(place: Path, ignore: Sequence[str] = ()) -> str:
-    """Return the sha256 (hex) of path, size, modification time and mode of every file that counts.
+@dataclass(frozen=True)
+class Listing:
+    """The files of a folder that count: their bytes, and what changes when one of them changes.
+
+    `digest` is the sha256 (hex) of path, size, modification time and mode of every file.
+    """
+
+    size: int
+    digest: str
+
+
+def folder_listing(place: Path, ignore: Sequence[str] = ()) -> Listing:
+    """List a folder, in one pass.
 
     `place` is a folder or a pattern in a folder, see Folder. `ignore` holds patterns, see Ignore.
     No content is read, and no link is followed. The mode is included because a file may become
     readable. Raises UserError for a folder that cannot be listed.
     """
     digest = hashlib.sha256()
-    for path, status in sorted(_listing(place, ignore)):
-        digest.update(b"%b\0%d\0%d\0%o\0" % (path, *status))  # no path holds a NUL
-    return digest.hexdigest()
+    total = 0
+    for path, (size, mtime_ns, mode) in sorted(_listing(place, ignore)):
+        digest.update(b"%b\0%d\0%d\0%o\0" % (path, size, mtime_ns, mode))  # no path holds a NUL
+        total += size
+    return Listing(total, digest.hexdigest())
 
 
 def _listing(place: Path, ignore: Sequence[str]) -> Iterator[tuple[bytes, tuple[int, int, int]]]:

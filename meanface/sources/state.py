@@ -1,20 +1,30 @@
 """The state of a local source, which changes when the source changes."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from meanface.sources.folder import Folder
-from meanface.sources.listing import folder_listing_digest
+from meanface.sources.listing import folder_listing
 
 
-def state_of(path: Path, ignore: Sequence[str] = ()) -> str:
-    """Give a text that changes when the folder or archive at `path` changes.
+@dataclass(frozen=True)
+class State:
+    """The bytes of a source, and a text that changes when the source changes."""
+
+    size: int
+    text: str
+
+
+def state_of(path: Path, ignore: Sequence[str] = ()) -> State:
+    """Give the state of the folder or archive at `path`, in one pass over a folder.
 
     `path` may be a pattern in a folder; `ignore` holds the patterns of ignored files. Archives need
     a state as well, because Snakemake does not notice an archive that an older file replaced.
     Raises OSError for a missing archive, UserError for a folder that cannot be listed.
     """
     if Folder.of(path):
-        return folder_listing_digest(path, ignore)
+        listing = folder_listing(path, ignore)
+        return State(listing.size, listing.digest)
     status = path.stat()
-    return f"{status.st_size} {status.st_mtime_ns}"
+    return State(status.st_size, f"{status.st_size} {status.st_mtime_ns}")

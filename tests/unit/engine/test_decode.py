@@ -11,6 +11,7 @@ from PIL import Image, TiffImagePlugin
 
 from meanface.engine.decode import PhotoError, decode
 from meanface.sources.formats import is_photo
+from tests.unit.engine.exif_turns import TURNS
 
 MANY = 10**6
 
@@ -36,25 +37,12 @@ def test_lossless_formats_give_their_pixels(kind: str, how: str) -> None:
     assert np.array_equal(pixels, gradient())
 
 
-# EXIF 2.32, tag 0x0112: what has to be done to the stored pixels to see the photo upright.
-UPRIGHT = {
-    1: lambda p: p,
-    2: lambda p: p[:, ::-1],
-    3: lambda p: p[::-1, ::-1],
-    4: lambda p: p[::-1],
-    5: lambda p: p.transpose(1, 0, 2),
-    6: lambda p: np.rot90(p, -1),
-    7: lambda p: np.rot90(p, 2).transpose(1, 0, 2),
-    8: lambda p: np.rot90(p, 1),
-}
-
-
-@pytest.mark.parametrize("orientation", UPRIGHT)
+@pytest.mark.parametrize("orientation", TURNS)
 def test_exif_orientation_is_applied_unless_plain(orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = saved(Image.fromarray(gradient()), "PNG", exif=exif)
-    assert np.array_equal(decode(data, "full", MANY), UPRIGHT[orientation](gradient()))
+    assert np.array_equal(decode(data, "full", MANY), TURNS[orientation](gradient()))
     assert np.array_equal(decode(data, "plain", MANY), gradient())
 
 

@@ -22,6 +22,7 @@ from PIL import Image, ImageFile
 from meanface.engine.decode import PhotoError, decode
 from meanface.sources.formats import readable_formats
 from tests.runs import ROOT, snakemake
+from tests.unit.engine.exif_turns import TURNS
 
 # Pillow tells in the log what it finds odd.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -268,17 +269,6 @@ def test_damage_anywhere_is_read_or_refused(kind: str, how: str) -> None:
 
 
 # --- EXIF ---------------------------------------------------------------------------------------
-
-TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
-    1: lambda p: p,
-    2: lambda p: p[:, ::-1],
-    3: lambda p: p[::-1, ::-1],
-    4: lambda p: p[::-1],
-    5: lambda p: p.transpose(1, 0, 2),
-    6: lambda p: np.rot90(p, -1),
-    7: lambda p: np.rot90(p, 2).transpose(1, 0, 2),
-    8: lambda p: np.rot90(p, 1),
-}
 
 
 def is_turned(pixels: np.ndarray, orientation: int) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from meanface.errors import UserError
 from meanface.sources.acquire import describe
 from meanface.sources.checksum import Checksum
-from meanface.sources.listing import folder_listing_digest
+from meanface.sources.listing import folder_listing
 
 PHOTOS = hashlib.shake_256(b"photos").digest(300_000)
 OTHER = hashlib.shake_256(b"other").digest(len(PHOTOS))
@@ -58,7 +58,7 @@ def test_describe_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     folder.mkdir()
     (folder / "a.jpg").write_bytes(b"a")
     told = describe(folder, None)
-    assert told == {"kind": "folder", "name": "party", "listing": folder_listing_digest(folder)}
+    assert told == {"kind": "folder", "name": "party", "listing": folder_listing(folder).digest}
     monkeypatch.chdir(folder)
     assert describe(Path(), None) == told
 

@@ -19,7 +19,7 @@ from meanface.shards.split import split
 from meanface.sources.acquire import describe
 from meanface.sources.archive import read_members
 from meanface.sources.ignore import Ignore
-from meanface.sources.listing import folder_listing_digest, size_of
+from meanface.sources.listing import folder_listing, size_of
 from tests.runs import ROOT
 
 PHOTOS = {"Hopper/1.jpg": b"1", "Collins/2.jpg": b"2"}
@@ -154,14 +154,14 @@ def test_a_pattern_that_is_none_is_named(pattern: str) -> None:
 
 def test_changes_in_ignored_folders_change_nothing(tmp_path: Path) -> None:
     folder = fill(tmp_path / "x", PHOTOS | {"old/3.jpg": b"3"})
-    digests = {folder_listing_digest(folder, ["old/"])}
+    digests = {folder_listing(folder, ["old/"]).digest}
     size = size_of(folder, ["old/"])
     fill(folder, dict.fromkeys([*IGNORED, "old/4.jpg"], b"x"))
-    digests.add(folder_listing_digest(folder, ["old/"]))
+    digests.add(folder_listing(folder, ["old/"]).digest)
     digests.add(str(describe(folder, None, ["old/"])["listing"]))
     assert len(digests) == 1
     assert size == size_of(folder, ["old/"]) == 2
-    assert folder_listing_digest(folder) not in digests
+    assert folder_listing(folder).digest not in digests
 
 
 def as_user_without_privileges(code: str, *arguments: str | Path) -> str:
@@ -329,9 +329,9 @@ def test_a_pattern_names_files_and_folders(
         write_tar(tmp_path / "x" / name, {"1.jpg": b"1"})
     place = tmp_path / "x" / pattern
     assert paths_in(place, tmp_path)[0] == expected
-    before = folder_listing_digest(place)
+    before = folder_listing(place).digest
     fill(tmp_path / "x", {"notes.md": b"", "other.md/x": b""})
-    assert (folder_listing_digest(place) == before) == (pattern != "*")
+    assert (folder_listing(place).digest == before) == (pattern != "*")
     assert describe(place, None)["kind"] == "folder"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from meanface.errors import UserError
-from meanface.sources.listing import folder_listing_digest, size_of
+from meanface.sources.listing import folder_listing, size_of
 from tests.runs import nest_folders
 
 
@@ -26,26 +26,26 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_listing_is_the_same_for_the_same_files(folder: Path, tmp_path: Path) -> None:
-    digest = folder_listing_digest(folder)
-    assert folder_listing_digest(folder) == digest
+    digest = folder_listing(folder).digest
+    assert folder_listing(folder).digest == digest
     moved = tmp_path / "moved"
     moved.mkdir()
     for path in sorted(folder.iterdir(), reverse=True):
         path.rename(moved / path.name)
-    assert folder_listing_digest(moved) == digest
+    assert folder_listing(moved).digest == digest
 
 
 def test_listing_by_hand(folder: Path) -> None:
     entries = [b"a/1.jpg", b"b.jpg", b"caf\xe9\n.jpg"]
     expected = b"".join(name + b"\0" + b"1\0" + b"1000000000\0" + b"100644\0" for name in entries)
-    assert folder_listing_digest(folder) == hashlib.sha256(expected).hexdigest()
+    assert folder_listing(folder).digest == hashlib.sha256(expected).hexdigest()
 
 
 def test_listing_sees_every_change(folder: Path) -> None:
-    seen = [folder_listing_digest(folder)]
+    seen = [folder_listing(folder).digest]
 
     def changed() -> None:
-        seen.append(folder_listing_digest(folder))
+        seen.append(folder_listing(folder).digest)
         assert len(set(seen)) == len(seen)
 
     os.utime(folder / "b.jpg", ns=(0, 1_000_000_001))
@@ -67,7 +67,7 @@ def test_listing_sees_every_change(folder: Path) -> None:
 def test_listing_of_no_folder(folder: Path) -> None:
     for name in ("absent", "b.jpg"):
         with pytest.raises(UserError, match=name):
-            folder_listing_digest(folder / name)
+            folder_listing(folder / name)
 
 
 def test_listing_does_not_follow_links(folder: Path, tmp_path: Path) -> None:
@@ -76,11 +76,11 @@ def test_listing_does_not_follow_links(folder: Path, tmp_path: Path) -> None:
     (folder / "loop").symlink_to(folder)
     (folder / "out").symlink_to(outside)
     (folder / "dangling.jpg").symlink_to("nowhere")
-    digest = folder_listing_digest(folder)
+    digest = folder_listing(folder).digest
     (outside / "new.jpg").touch()
-    assert folder_listing_digest(folder) == digest
+    assert folder_listing(folder).digest == digest
     (folder / "out").unlink()
-    assert folder_listing_digest(folder) != digest
+    assert folder_listing(folder).digest != digest
 
 
 def test_listing_of_a_deep_folder(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_listing_of_a_deep_folder(tmp_path: Path) -> None:
     subprocess.run(["mkdir", "-p", deep], check=True)
     (deep / "a.jpg").write_bytes(b"12345")
     try:
-        assert len(folder_listing_digest(tmp_path / "photos")) == 64
+        assert len(folder_listing(tmp_path / "photos").digest) == 64
         assert size_of(tmp_path / "photos") == 5
     finally:  # shutil would give up
         subprocess.run(["rm", "-rf", tmp_path / "photos"], check=True)
@@ -96,6 +96,6 @@ def test_listing_of_a_deep_folder(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path) -> None:
     nest_folders(tmp_path)
-    for look in (folder_listing_digest, size_of):
+    for look in (folder_listing, size_of):
         with pytest.raises(UserError, match=f"{tmp_path}/ddd.*: cannot be listed: File name too"):
             look(tmp_path)
