@@ -18,12 +18,11 @@ import numpy as np
 import onnx
 import yaml
 
-from meanface.engine.chips import PADDING, SIZE
+from meanface.engine.chips import PADDING, SIZE, open_landmarks
 from meanface.engine.decode import decode
 from meanface.engine.encoder import DlibEncoder, OnnxEncoder
 from meanface.engine.export import export
 from meanface.engine.ladder import Ladder
-from meanface.engine.landmarks import Landmarks
 from meanface.engine.session import open_session
 from meanface.engine.settings import EngineSettings
 
@@ -72,7 +71,7 @@ def measure(archive: Path, count: int) -> None:
         models = {name.split(".")[0]: Path(folder, name) for name in settings.models}
         for name, model in models.items():
             export(name, model)
-        ladder, landmarks = Ladder(settings, models), Landmarks(models["landmarks"])
+        ladder, landmarks = Ladder(settings, models), open_landmarks(settings, models)
         encoder = OnnxEncoder(open_session(models["encoder"], settings.device))
         encoder_work = multiply_adds(models["encoder"], {"n": 1})
         cnn_work = multiply_adds(models["cnn"], {"n": 1})

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TypeAlias
 
 import dlib
-import face_recognition_models
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,22 +21,21 @@ Cut: TypeAlias = Callable[[Sequence[tuple[NDArray[np.uint8], Face]]], list[NDArr
 
 
 def open_cut(settings: EngineSettings, models: Mapping[str, Path]) -> Cut:
-    """Open the landmarks of `settings`; `models` gives the exported file of the 68."""
-    landmarks = _open_landmarks(settings, models)
+    """Open the landmarks of `settings`; `models` gives their exported file."""
+    landmarks = open_landmarks(settings, models)
     return lambda photos: [
         dlib.get_face_chip(pixels, points, SIZE, PADDING)
         for (pixels, _), points in zip(photos, landmarks(photos), strict=True)
     ]
 
 
-def _open_landmarks(
+def open_landmarks(
     settings: EngineSettings, models: Mapping[str, Path]
 ) -> Callable[[Sequence[tuple[NDArray[np.uint8], Face]]], list[dlib.full_object_detection]]:
+    """Open the landmarks of `settings`, which find the points of a face in each photo."""
     if settings.landmarks == 68:
-        return Landmarks(models["landmarks"])
-    predictor = dlib.shape_predictor(
-        face_recognition_models.pose_predictor_five_point_model_location()
-    )
+        return Landmarks(models["landmarks68"])
+    predictor = dlib.shape_predictor(str(models["landmarks5"]))
     return lambda photos: [
         predictor(pixels, dlib.rectangle(face.left, face.top, face.right, face.bottom))
         for pixels, face in photos

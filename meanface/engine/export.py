@@ -33,7 +33,8 @@ def export(model: str, target: Path) -> None:
       (levels, 4), its shape, and "pads" (levels, 8), the zeros before and after the level in the
       pyramid; "rows" (2,), the first row to score and the row after the last.
     * hog: what `dlib.fhog_object_detector` reads. front: the same with one of its five filters.
-    * landmarks: what `meanface.engine.landmarks` reads, .npy of 68 MB.
+    * landmarks5: what `dlib.shape_predictor` reads, the published file of 9 MB.
+    * landmarks68: what `meanface.engine.landmarks` reads, .npy of 68 MB.
 
     Raises UserError where a weight file is not the published one.
     """
@@ -56,7 +57,12 @@ def _export_front(target: Path) -> None:
 
 
 def _export_landmarks(target: Path) -> None:
-    save_array(target, read_landmarks(read_weights("landmarks")))
+    save_array(target, read_landmarks(read_weights("landmarks68")))
+
+
+def _export_weights(model: str, target: Path) -> None:
+    with replacing(target) as part:
+        part.write_bytes(read_weights(model))
 
 
 def _export_network(model: str, build: Callable[[Reader], onnx.ModelProto], target: Path) -> None:
@@ -72,5 +78,6 @@ _EXPORTS: dict[str, Callable[[Path], None]] = {
     "cnn_cuda": partial(_export_network, "cnn", partial(detector_graph, makes_pyramids=True)),
     "hog": _export_hog,
     "front": _export_front,
-    "landmarks": _export_landmarks,
+    "landmarks5": partial(_export_weights, "landmarks5"),
+    "landmarks68": _export_landmarks,
 }

@@ -65,7 +65,8 @@ class EngineSettings:
             "cnn_cuda.onnx": "cnn" in kinds and self.device == "cuda",
             "hog.svm": "hog" in kinds,
             "front.svm": "hog" in kinds and self.middle_settles,
-            "landmarks.npy": self.landmarks == 68,
+            "landmarks5.dat": self.landmarks == 5,
+            "landmarks68.npy": self.landmarks == 68,
         }
         return [model for model, is_needed in needed.items() if is_needed]
 
@@ -78,6 +79,16 @@ class EngineSettings:
         """Give the sha256 (hex) of these settings and the versions of what computes with them."""
         content = asdict(self) | {"versions": versions()}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def licence_note(config: Mapping[str, Any]) -> str | None:
+    """Say in a line what the licence of the weights of `config` excludes; None if nothing."""
+    if config["landmarks"] == 5 or config["encoder"] == "stub":
+        return None
+    return (
+        "landmarks: 68 uses weights that were trained on iBUG 300-W, whose licence excludes "
+        "commercial use; see docs/models.md"
+    )
 
 
 def versions() -> dict[str, str]:

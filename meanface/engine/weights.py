@@ -16,7 +16,11 @@ WEIGHTS = {
         Path(face_recognition_models.cnn_face_detector_model_location()),
         "4cb19393e2fbaf2b1609a9319ad5386618c886a6234ec1b971f3e87c85d87fe6",
     ),
-    "landmarks": (
+    "landmarks5": (
+        Path(face_recognition_models.pose_predictor_five_point_model_location()),
+        "c4b1e9804792707d3a405c2c16a80a20269e6675021f64a41d30fffafbc41888",
+    ),
+    "landmarks68": (
         Path(face_recognition_models.pose_predictor_model_location()),
         "fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f",
     ),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from meanface.engine.settings import licence_note
 from meanface.files.json_files import read_json
 from meanface.workflow import snakemake_internals as internals
 from meanface.workflow.cleanup import remove_photos
@@ -70,8 +71,13 @@ class Run:
         )
 
     def start(self) -> None:
-        """Before the first job: the end of the run, not each job, prints why jobs failed."""
+        """Before the first job: say what the weights may not be used for.
+
+        The end of the run, not each job, prints why jobs failed.
+        """
         os.environ["MEANFACE_QUIET"] = "1"
+        if note := licence_note(self._config):
+            print(f"meanface: {note}", file=sys.stderr)
         internals.look_only_when_a_job_ends(self._workflow)
         internals.end_when_asked(self._workflow)
 

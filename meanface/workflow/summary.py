@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from meanface.engine.settings import licence_note
+
 
 def summary_text(summary: Mapping[str, Any], results: Path | str, run: str) -> str:
     """Give the lines shown at the end of a run; `results` is the folder or address of its files.
@@ -23,6 +25,8 @@ def summary_text(summary: Mapping[str, Any], results: Path | str, run: str) -> s
     if summary["photos_per_second"]:  # else all outcomes came from the cache
         speed = f"{summary['photos_per_second']:,.1f} photos per second and worker"
         lines.insert(3, ("speed", speed))
+    if note := licence_note(summary["config"]):
+        lines.append(("licence", note))
     if summary.get("run") == run and summary["cache_trouble"]:
         lines.append(("cache", summary["cache_trouble"]))
     report = Path(results, "report.html")

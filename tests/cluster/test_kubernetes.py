@@ -27,7 +27,7 @@ from tests.runs import ROOT, Run, snakemake
 SAMPLE = ROOT / "sample/sample.tar.gz"
 MERGED = "results/mean.npy"  # a target that spares the statistics
 RESULTS = ("mean.npy", "embeddings.npy", "faces.csv", "failures.csv")
-FAST: dict[str, Any] = {"detectors": ["hog@0"], "landmarks": 5, "shards": 2}
+FAST: dict[str, Any] = {"detectors": ["hog@0"], "shards": 2}
 
 
 @pytest.fixture(scope="module")

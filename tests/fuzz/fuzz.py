@@ -435,23 +435,23 @@ def check_landmarks(data: bytes, folder: Path) -> None:
 
     path = folder / "landmarks.dat"
     path.write_bytes(data)
-    kept = WEIGHTS["landmarks"]
-    WEIGHTS["landmarks"] = (path, kept[1])
+    kept = WEIGHTS["landmarks68"]
+    WEIGHTS["landmarks68"] = (path, kept[1])
     try:
-        export("landmarks", folder / "landmarks.npy")
+        export("landmarks68", folder / "landmarks68.npy")
     except UserError as error:
         assert str(path) in str(error)
     else:
         raise AssertionError("exported what is not the published weights")
     finally:
-        WEIGHTS["landmarks"] = kept
+        WEIGHTS["landmarks68"] = kept
     assert list(folder.iterdir()) == [path]
 
 
 def landmark_files() -> Target:
     from meanface.engine.weights import WEIGHTS
 
-    with WEIGHTS["landmarks"][0].open("rb") as stream:
+    with WEIGHTS["landmarks68"][0].open("rb") as stream:
         return Target([stream.read(1 << 20)], check_landmarks)
 
 

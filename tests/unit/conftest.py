@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the models of the default settings, which need all of them."""
+    """A folder with the models of the default settings and the 68 landmarks."""
     from meanface.engine.export import export
     from tests.unit.engines import settings
 
     folder = tmp_path_factory.mktemp("models")
-    for name in settings().models:
+    for name in {*settings().models, *settings(landmarks=68).models}:
         export(Path(name).stem, folder / name)
     return folder
 

@@ -48,7 +48,7 @@ NASTY = {
 }
 
 
-FAST = {"shards": 2, "detectors": "[hog@0]", "hog": "full", "landmarks": 5}
+FAST = {"shards": 2, "detectors": "[hog@0]", "hog": "full"}
 
 
 def report(directory: Path, photos: Path, **config: object) -> Run:

@@ -77,6 +77,19 @@ def test_the_end_of_a_run_says_what_came_out(sample_run: Run) -> None:
     assert str(sample_run.results) in sample_run.output
 
 
+def test_weights_that_exclude_commercial_use_are_used_and_named_only_when_asked_for(
+    sample_run: Run, sample_photos: Path, tmp_path: Path
+) -> None:
+    assert "licence" not in sample_run.output
+    assert not list(sample_run.results.glob("models/landmarks68*"))
+    photos = sample_photos / "Grace_Hopper"
+    run = snakemake(tmp_path / "run", photos=photos, landmarks=68, shards=1, **FAST)
+    assert run.code == 0, run.output
+    told = re.findall(r"^(.*)landmarks: 68 uses .* excludes commercial use", run.output, re.M)
+    assert sorted(told) == [" licence  ", "meanface: "]
+    assert not list(run.results.glob("models/landmarks5*"))
+
+
 def test_nothing_changed_runs_nothing(sample_run: Run) -> None:
     again = snakemake(sample_run.results.parent)
     assert again.code == 0, again.output

@@ -12,7 +12,7 @@ from meanface.errors import UserError
 from tests.runs import ROOT
 
 
-@pytest.mark.parametrize("model", ["encoder", "cnn", "cnn_cuda", "hog", "front"])
+@pytest.mark.parametrize("model", ["encoder", "cnn", "cnn_cuda", "hog", "front", "landmarks5"])
 def test_export_writes_the_same_bytes_again_and_nothing_else(model: str, tmp_path: Path) -> None:
     for name in ("a.onnx", "b.onnx"):
         export(model, tmp_path / name)
@@ -32,10 +32,12 @@ def test_export_refuses_other_weights(tmp_path: Path, monkeypatch: pytest.Monkey
     assert {path.name for path in tmp_path.iterdir()} == {"changed.dat"}
 
 
-@pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_every_model_that_the_settings_ask_for_can_be_exported(device: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("device", "points"), [("cpu", 5), ("cuda", 68)])
+def test_every_model_that_the_settings_ask_for_can_be_exported(
+    device: str, points: int, tmp_path: Path
+) -> None:
     config = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
-    wanted = {"hog": "quick", "landmarks": 68, "device": device}
+    wanted = {"hog": "quick", "landmarks": points, "device": device}
     for model in EngineSettings.of(config | wanted).models:
         export(Path(model).stem, tmp_path / model)
         assert (tmp_path / model).stat().st_size

@@ -56,7 +56,7 @@ FAULTS = {
 
 def settings(**overrides: object) -> EngineSettings:
     """An engine that opens fast."""
-    few = {"device": "cpu", "detectors": ["hog@0"], "hog": "full", "landmarks": 5}
+    few = {"device": "cpu", "detectors": ["hog@0"], "hog": "full"}
     return EngineSettings.of(DEFAULTS | few | overrides)
 
 

@@ -26,8 +26,8 @@ Image8 = NDArray[np.uint8]
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("models") / "landmarks.npy"
-    export("landmarks", path)
+    path = tmp_path_factory.mktemp("models") / "landmarks68.npy"
+    export("landmarks68", path)
     return path
 
 
@@ -182,14 +182,14 @@ def test_threads_share_it(find: Landmarks) -> None:
 
 
 def test_export_writes_the_same_bytes_again_and_nothing_else(model: Path, tmp_path: Path) -> None:
-    export("landmarks", tmp_path / "again.npy")
+    export("landmarks68", tmp_path / "again.npy")
     assert (tmp_path / "again.npy").read_bytes() == model.read_bytes()
     assert {path.name for path in tmp_path.iterdir()} == {"again.npy"}
 
 
 def test_export_refuses_other_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = Path(face_recognition_models.pose_predictor_five_point_model_location())
-    monkeypatch.setitem(WEIGHTS, "landmarks", (other, WEIGHTS["landmarks"][1]))
+    monkeypatch.setitem(WEIGHTS, "landmarks68", (other, WEIGHTS["landmarks68"][1]))
     with pytest.raises(UserError, match=r"5_face_landmarks\.dat.*reinstall"):
-        export("landmarks", tmp_path / "landmarks.npy")
+        export("landmarks68", tmp_path / "landmarks68.npy")
     assert list(tmp_path.iterdir()) == []

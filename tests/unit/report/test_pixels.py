@@ -60,15 +60,17 @@ def test_photos_are_read_by_name_from_their_shards(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def landmarks(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    target = tmp_path_factory.mktemp("models") / "landmarks.npy"
-    export("landmarks", target)
-    return target
+def landmarks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("models")
+    models = {name: folder / name for name in ("landmarks5", "landmarks68")}
+    for name, target in models.items():
+        export(name, target)
+    return models
 
 
 @pytest.mark.parametrize("points", [5, 68])
 def test_the_mean_face_is_the_average_of_dlibs_chips(
-    tmp_path: Path, landmarks: Path, points: int
+    tmp_path: Path, landmarks: dict[str, Path], points: int
 ) -> None:
     astronaut = skimage.data.astronaut()
     photos = {
@@ -92,7 +94,7 @@ def test_the_mean_face_is_the_average_of_dlibs_chips(
         [np.array([0, 1, 2]), np.array([0, 2]), np.array([1])],
         {"0000": tar},
         settings(landmarks=points),
-        {"landmarks": landmarks},
+        landmarks,
     )
     a, b, c = (chips[name] for name in photos)
     for image, average in ((everybody, (a + b + c) / 3), (two, (a + c) / 2), (one, b)):
