@@ -4,7 +4,6 @@
 rule merge:
     input:
         unpack(outcomes),
-        contents=CONTENTS,
         skipped=expand(
             (
                 "results/shards/{source}-0.json"

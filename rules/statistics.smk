@@ -4,7 +4,7 @@
 rule statistics:
     input:
         embeddings="results/embeddings.npy",
-        faces="results/faces.csv",
+        faces="results/faces.parquet",
         mean="results/mean.npy",
     output:
         statistics="results/statistics.npz",

@@ -9,10 +9,12 @@ from meanface.errors import UserError
 from meanface.files.digest import file_digest
 from meanface.files.json_files import read_json, write_json
 from meanface.results.cache import Cache
-from meanface.results.merge import ShardFiles, merge
+from meanface.results.joined import ShardFiles
+from meanface.results.merge import merge
+from meanface.results.outcomes import read_contents
 from meanface.results.shard_report import read_report
 from meanface.results.summary import summarise
-from meanface.shards.plan import contents_by_shard, name_of
+from meanface.shards.plan import name_of
 from meanface.workflow.cleanup import remove_other_outcomes
 from meanface.workflow.integrity import check_digest
 from meanface.workflow.job import job
@@ -46,8 +48,8 @@ with job(snakemake.log[0], snakemake.output):
     cache_trouble = None
     if address := snakemake.resources.get("cache"):
         cache = Cache(address, fingerprint)
-        planned = contents_by_shard([Path(table) for table in given.contents])
-        cache.tidy({name_of(contents): contents for contents in planned})
+        encoded = (read_contents(Path(table)) for table in given.outcomes)
+        cache.tidy((name_of(contents), contents) for contents in encoded if contents)
         cache_trouble = cache.trouble
     numbers = summarise(
         counts,

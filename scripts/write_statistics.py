@@ -9,7 +9,7 @@ from meanface.workflow.job import job
 
 with job(snakemake.log[0], snakemake.output):
     given, made = snakemake.input, snakemake.output
-    persons = write_statistics(
+    faces, persons = write_statistics(
         Path(given.embeddings),
         Path(given.faces),
         Path(given.mean),
@@ -19,4 +19,4 @@ with job(snakemake.log[0], snakemake.output):
         identity_means=Path(made.identity_means),
         mean_by_identity=Path(made.mean_by_identity),
     )
-    logging.info("%d embeddings of %d identities", persons.photos.sum(), len(persons.names))
+    logging.info("%d embeddings of %d identities", faces, persons)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 _BATCH = 1 << 14  # rows that are Python objects at a time
-_TABLES = 256  # tables joined at a time: each takes 10 kB beside its content
+_ROWS, _TABLES = 1 << 17, 256  # joined at a time; a table takes 10 kB beside its content
 
 
 def write_table(target: Path, schema: Schema, rows: Iterable[Sequence[object]]) -> None:
@@ -85,10 +85,13 @@ def read_table(source: Path, schema: Schema, columns: list[str] | None = None) -
     )
 
 
-def read_tables(sources: Sequence[Path], schema: Schema, *, gaps: bool = False) -> "pa.Table":
-    """Read the tables of all shards into one. A last column, `shard`, numbers the tables from 0.
+def read_tables(
+    sources: Sequence[Path], schema: Schema, *, gaps: bool = False
+) -> "Iterator[pa.Table]":
+    """Yield the rows of many tables, those of some files at a time, the first time without rows.
 
-    With `gaps` a number may be missing: null. Raises AccountingError that names a damaged table.
+    A last column, `number`, numbers the files from 0. With `gaps` a number may be missing: null.
+    Raises AccountingError that names a damaged table.
     """
     import pyarrow as pa
     from pyarrow import csv
@@ -102,8 +105,9 @@ def read_tables(sources: Sequence[Path], schema: Schema, *, gaps: bool = False) 
         csv.ConvertOptions(column_types=types, strings_can_be_null=False, null_values=[""] * gaps),
     )
     header = f"{','.join(schema)}\n".encode()
-    joined = [pa.schema([*types.items(), ("shard", pa.int64())]).empty_table()]
+    yield pa.schema([*types.items(), ("number", pa.int64())]).empty_table()
     tables: list[pa.Table] = []
+    held = 0
     for number, source in enumerate(sources):
         content = source.read_bytes()
         if content == header:
@@ -114,8 +118,10 @@ def read_tables(sources: Sequence[Path], schema: Schema, *, gaps: bool = False) 
                 raise ValueError(_other_columns(schema))
         except (pa.ArrowException, ValueError) as error:
             raise AccountingError(f"{source} is damaged: {error}") from error
-        tables.append(table.append_column("shard", pa.repeat(number, len(table))))
-        if len(tables) == _TABLES:
-            joined.append(pa.concat_tables(tables).combine_chunks())
-            tables.clear()
-    return pa.concat_tables([*joined, *tables])
+        tables.append(table.append_column("number", pa.repeat(number, len(table))))
+        held += len(table)
+        if held > _ROWS or len(tables) == _TABLES:
+            yield pa.concat_tables(tables)
+            tables, held = [], 0
+    if tables:
+        yield pa.concat_tables(tables)

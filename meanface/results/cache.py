@@ -15,7 +15,7 @@ import logging
 import posixpath
 import re
 import zipfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -78,8 +78,8 @@ class Cache:
                 archive.write(path, member)
         self._write(self._path(name), packed.getvalue())
 
-    def tidy(self, shards: Mapping[str, Sequence[str]]) -> None:
-        """Write the index of `shards`, the contents of each by its name, and remove old files.
+    def tidy(self, shards: Iterable[tuple[str, Sequence[str]]]) -> None:
+        """Write the index of `shards`, the name and the contents of each; remove old files.
 
         Files of other runs stay while the cache has room: for RUNS times the contents of `shards`,
         and for LEAST contents at least. The files used longest ago are removed first. The ENGINES
@@ -184,11 +184,14 @@ class _Index:
     where: NDArray[np.uint32]
 
     @classmethod
-    def of(cls, shards: Mapping[str, Sequence[str]]) -> "_Index":
-        names = list(shards)
-        starts = [_start(content) for name in names for content in shards[name]]
-        where = np.repeat(np.arange(len(names)), [len(shards[name]) for name in names])
-        return cls._sorted(names, np.array(starts, np.uint64), where)
+    def of(cls, shards: Iterable[tuple[str, Sequence[str]]]) -> "_Index":
+        names: list[str] = []
+        starts = [np.empty(0, np.uint64)]
+        for name, contents in shards:
+            names.append(name)
+            starts.append(np.array([_start(content) for content in contents], np.uint64))
+        where = np.repeat(np.arange(len(names)), [len(some) for some in starts[1:]])
+        return cls._sorted(names, np.concatenate(starts), where)
 
     @classmethod
     def _sorted(

@@ -1,39 +1,43 @@
 """The merge stage: the outcomes of all shards become the tables, the embeddings and their mean."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from meanface.engine.outcome import DIMENSIONS
 from meanface.errors import AccountingError, UserError
-from meanface.files.arrays import release, save_array
+from meanface.files.arrays import save_array
 from meanface.files.atomic import replacing
-from meanface.files.schemas import FACES, FAILURES, MANIFEST
-from meanface.files.tables import read_tables, rows_of, write_table
-from meanface.results.accounting import check_accounts
+from meanface.files.schemas import FACES, FAILURES
+from meanface.files.scratch import Scratch, scratch
+from meanface.files.tables import write_table
 from meanface.results.exact_sum import ExactSum
-from meanface.results.outcomes import read_tables_of_outcomes
+from meanface.results.gather import Piece, gather
+from meanface.results.joined import ShardFiles, join_shards
 from meanface.results.statistics import distances
 from meanface.shards.manifest import identity_of
 
-_HELD = 1 << 14  # rows written before their pages are freed: each row touches a page of 4 KiB
+_ROWS = 1 << 16  # rows in memory at a time
+_ROW_GROUP = 1 << 20  # rows; the size that pyarrow writes by default
+_PARQUET = pa.Schema.from_pandas(
+    pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in FACES.items()}),
+    preserve_index=False,
+)
 
-
-@dataclass(frozen=True)
-class ShardFiles:
-    """The files of one shard: what the stages shard and encode wrote."""
-
-    manifest: Path
-    embeddings: Path
-    outcomes: Path
+_FAILURES = "SELECT path, reason, detail, shard FROM failed ORDER BY path"
+_COUNT_FAILURES = """
+    SELECT reason, count(*) FROM failed GROUP BY reason ORDER BY count(*) DESC, min(path)
+"""
+_COUNT_DUPLICATES = """
+    SELECT (SELECT count(*) FROM photos WHERE sha256 <> '') - (SELECT count(*) FROM contents)
+"""
 
 
 @dataclass(frozen=True)
@@ -68,116 +72,37 @@ def merge(
     Rows are sorted by path. Row i of `embeddings` belongs to row i of `faces`. `parquet` is a copy
     of `faces`. The mean is summed exactly, and so has the same bits for any number and order of
     shards. With `deduplicate`, each content counts once in the mean. `prefixed`: paths begin with
-    the name of their source, which is no person.
+    the name of their source, which is no person. Merging takes a gigabyte of memory for any number
+    of photos.
 
     Raises AccountingError where a photo is lost or counted twice, and UserError where there is no
     embedding at all. Then no result is written.
     """
-    photos = (
-        read_tables([shard.manifest for shard in shards], MANIFEST).combine_chunks().to_pandas()
-    )
-    found, failed = read_tables_of_outcomes([shard.outcomes for shard in shards])
-    unread = (photos["sha256"] == "").to_numpy()
-    names = _number_contents(photos, found, failed)
-    _check_outcomes(shards, photos, unread, found, failed, names)
-    del names
-    in_shard = np.bincount(found.pop("shard"), minlength=len(shards))
-    stems = pd.array([shard.manifest.stem for shard in shards], dtype="str")
-    photos["shard"] = stems.take(photos["shard"].to_numpy())
-    duplicates = int(photos.loc[~unread, "content"].duplicated().sum())
-    failure_table = _failures(photos, unread, failed)
-    by_reason = _counts(failure_table["reason"])
-    if found.empty:
-        reasons = ", ".join(f"{reason} {count}" for reason, count in by_reason.items())
-        raise UserError(f"no photo could be encoded, so there is no mean; failed: {reasons}")
-    table = _faces(photos, found, prefixed)
-    del photos, found
-    rows = table.pop("row").to_numpy()
-    total = _write_embeddings(embeddings, shards, in_shard, rows, deduplicate)
-    save_array(mean, total.mean())
-    merged = np.load(embeddings, mmap_mode="r", allow_pickle=False)
-    table.insert(
-        list(FACES).index("distance"), "distance", distances(merged, total.mean()).round(6)
-    )
-    write_table(faces, FACES, rows_of(table))
-    with replacing(parquet) as part:
-        pq.write_table(pa.Table.from_pandas(table, preserve_index=False), part, compression="zstd")
-    write_table(failures, FAILURES, rows_of(failure_table))
-    encoded = table["path"].nunique()
-    return Counts(
-        photos=encoded + len(failure_table),
-        encoded=encoded,
-        failed=len(failure_table),
-        faces=len(table),
-        duplicates=duplicates,
-        failed_by_reason=by_reason,
-        faces_by_detector=_counts(table["detector"]),
-    )
-
-
-def _number_contents(*tables: pd.DataFrame) -> "pd.Index[str]":
-    """Replace each `sha256` by a number, `content`. Give the sha256 of each number."""
-    hashes = pd.concat([table.pop("sha256") for table in tables])
-    numbers, unique = pd.factorize(hashes)
-    names: pd.Index[str] = unique
-    ends = np.cumsum([len(table) for table in tables])[:-1]
-    for table, theirs in zip(tables, np.split(numbers, ends), strict=True):
-        table["content"] = theirs
-    return names
-
-
-def _check_outcomes(
-    shards: Sequence[ShardFiles],
-    photos: pd.DataFrame,
-    unread: NDArray[np.bool_],
-    found: pd.DataFrame,
-    failed: pd.DataFrame,
-    names: "pd.Index[str]",
-) -> None:
-    """Check that every content has one outcome, in the first shard that holds the content."""
-    if (twice := photos.loc[photos["path"].duplicated(), "path"]).size:
-        raise AccountingError(f"{twice.iloc[0]!r} is in two shards")
-    key = ["shard", "content"]
-    expected = photos.loc[~unread, key].drop_duplicates("content")
-    given = pd.concat([found[key].drop_duplicates(), failed[key]])
-    if np.array_equal(expected.sort_values(key), given.sort_values(key)):
-        return
-    paths = dict(zip(names[photos["content"]], photos["path"], strict=True))
-    for number, shard in enumerate(shards):
-        planned, encoded, others = (
-            names[table.loc[table["shard"] == number, "content"]]
-            for table in (expected, found, failed)
+    with scratch(embeddings) as tables:
+        in_shard = join_shards(tables, shards)
+        by_reason = dict(tables.rows(_COUNT_FAILURES))
+        count = tables.number("SELECT count(*) FROM sorted")
+        if not count:
+            reasons = ", ".join(f"{reason} {number}" for reason, number in by_reason.items())
+            raise UserError(f"no photo could be encoded, so there is no mean; failed: {reasons}")
+        total = ExactSum(DIMENSIONS)
+        pieces = _pieces(tables, shards, in_shard, total, deduplicate)
+        gather(pieces, count, embeddings, tables.folder)
+        save_array(mean, total.mean())
+        by_detector = _write_parquet(parquet, tables, embeddings, total.mean(), prefixed)
+        write_table(faces, FACES, _rows_of(parquet))
+        write_table(failures, FAILURES, tables.tuples(_FAILURES))
+        encoded = tables.number("SELECT count(*) FROM photos SEMI JOIN faces USING (sha256)")
+        failed = sum(by_reason.values())
+        return Counts(
+            photos=encoded + failed,
+            encoded=encoded,
+            failed=failed,
+            faces=count,
+            duplicates=tables.number(_COUNT_DUPLICATES),
+            failed_by_reason=by_reason,
+            faces_by_detector=by_detector,
         )
-        check_accounts(
-            str(shard.outcomes), planned, encoded, others, lambda one: paths.get(one, one)
-        )
-
-
-def _failures(
-    photos: pd.DataFrame, unread: NDArray[np.bool_], failed: pd.DataFrame
-) -> pd.DataFrame:
-    size = photos["size"]
-    detail = size[unread].map("{} bytes, more than max_bytes allows".format)
-    why = "the file could not be read, see the log of its shard job; --forcerun acquire tries again"
-    rows = [
-        photos[~unread].merge(failed.drop(columns="shard"), on="content"),
-        photos[unread & (size > 0)].assign(reason="too_large", detail=detail),
-        photos[unread & (size == 0)].assign(reason="unreadable", detail=why),
-    ]
-    return pd.concat(rows)[list(FAILURES)].sort_values("path", kind="stable")
-
-
-def _faces(photos: pd.DataFrame, found: pd.DataFrame, prefixed: bool) -> pd.DataFrame:
-    """Give the table FACES without `distance`. `row` numbers the embeddings of all shards."""
-    found["row"] = np.arange(len(found))
-    table = photos.drop(columns="size").merge(found, on="content").sort_values(["path", "row"])
-    path = table["path"]
-    content = pd.factorize(table.pop("content"))[0]
-    first_path = path.take(np.unique(content, return_index=True)[1][content])
-    first_path.index = path.index
-    table["duplicate_of"] = first_path.where(first_path != path, "")
-    table["identity"] = path.map(partial(identity_of, prefixed=prefixed)).astype("str")
-    return table[[name for name in FACES if name != "distance"] + ["row"]]
 
 
 def _embeddings_of(shard: ShardFiles, rows: int) -> NDArray[np.float32]:
@@ -192,39 +117,83 @@ def _embeddings_of(shard: ShardFiles, rows: int) -> NDArray[np.float32]:
     return embeddings
 
 
-def _write_embeddings(
-    target: Path,
+def _pieces(
+    tables: Scratch,
     shards: Sequence[ShardFiles],
     in_shard: NDArray[np.int64],
-    rows: NDArray[np.int64],
+    total: ExactSum,
     deduplicate: bool,
-) -> ExactSum:
-    """Write the embeddings in the order of the table of faces; give their sum.
+) -> Iterator[Piece]:
+    """Yield the embeddings of all shards with their positions; add them to `total`.
 
-    Row i is row rows[i] of the embeddings of all shards. Shard i has in_shard[i] rows.
+    Shard i has in_shard[i] embeddings. A face of several photos has several positions. With
+    `deduplicate`, `total` gets the face once.
     """
-    total = ExactSum(DIMENSIONS)
-    position = np.argsort(rows, kind="stable")
-    wanted = rows[position]
-    with replacing(target) as part:
-        merged = open_memmap(part, mode="w+", dtype=np.float32, shape=(len(rows), DIMENSIONS))
-        start = held = 0
-        to_add: list[NDArray[np.float32]] = []
-        for number, shard in enumerate(shards):
-            found = _embeddings_of(shard, in_shard[number])
-            low, high = np.searchsorted(wanted, (start, start + len(found)))
-            written = found[wanted[low:high] - start]
-            merged[position[low:high]] = written
-            to_add.append(found if deduplicate else written)
-            start += len(found)
-            held += len(found) + len(written)
-            if held > _HELD or number + 1 == len(shards):
-                total.add(np.concatenate(to_add))
-                release(merged)
-                to_add, held = [], 0
-        merged.flush()
-    return total
+    ends = np.cumsum(in_shard)
+    batches = tables.batches("SELECT face, rowid AS position FROM sorted ORDER BY face", _ROWS)
+    face = position = np.empty(0, np.int64)
+    for shard, start, end in zip(shards, ends - in_shard, ends, strict=True):
+        embeddings = _embeddings_of(shard, end - start)
+        if deduplicate:
+            total.add(embeddings)
+        while True:
+            if not len(face):
+                batch = next(batches, None)
+                if batch is None:
+                    break
+                face, position = (column.to_numpy() for column in batch.columns)
+            here = int(np.searchsorted(face, end))
+            if not here:
+                break
+            found = embeddings[face[:here] - start]
+            if not deduplicate:
+                total.add(found)
+            yield position[:here], found
+            face, position = face[here:], position[here:]
 
 
-def _counts(column: pd.Series) -> dict[str, int]:
-    return {str(value): int(count) for value, count in column.value_counts().items()}
+def _write_parquet(
+    parquet: Path, tables: Scratch, embeddings: Path, mean: NDArray[np.float64], prefixed: bool
+) -> dict[str, int]:
+    """Write the table of faces. Give the number of faces by detector, the largest first."""
+    by_detector: Counter[str] = Counter()
+    groups = _groups(_faces(tables, embeddings, mean, prefixed))
+    with replacing(parquet) as part, pq.ParquetWriter(part, _PARQUET, compression="zstd") as writer:
+        for group in groups:
+            by_detector.update(group["detector"].to_pylist())
+            writer.write_table(group, row_group_size=_ROW_GROUP)
+    return dict(by_detector.most_common())
+
+
+def _faces(
+    tables: Scratch, embeddings: Path, mean: NDArray[np.float64], prefixed: bool
+) -> Iterator[pa.Table]:
+    """Yield the table FACES, some rows at a time."""
+    vectors = np.load(embeddings, mmap_mode="r", allow_pickle=False)
+    start = 0
+    for batch in tables.batches("FROM sorted", _ROWS):
+        stop = start + len(batch)
+        names = [identity_of(path, prefixed=prefixed) for path in batch["path"].to_pylist()]
+        columns = {name: batch[name] for name in batch.schema.names} | {
+            "identity": pa.array(names),
+            "distance": pa.array(distances(vectors[start:stop], mean).round(6)),
+        }
+        yield pa.table({name: columns[name] for name in FACES}).cast(_PARQUET)
+        start = stop
+
+
+def _groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Join tables to groups of _ROW_GROUP rows, the last one smaller."""
+    held: list[pa.Table] = []
+    for table in tables:
+        held.append(table)
+        if sum(map(len, held)) >= _ROW_GROUP:
+            joined = pa.concat_tables(held)
+            yield joined[:_ROW_GROUP].combine_chunks()
+            held = [joined[_ROW_GROUP:]]
+    yield pa.concat_tables(held).combine_chunks()
+
+
+def _rows_of(parquet: Path) -> Iterator[tuple[object, ...]]:
+    for batch in pq.ParquetFile(parquet).iter_batches(_ROWS):
+        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)

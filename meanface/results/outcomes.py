@@ -19,7 +19,7 @@ from meanface.files.schemas import FACE, FAILURE, OUTCOMES
 from meanface.files.tables import read_rows, read_tables, write_table
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import pyarrow as pa
 
 
 def write_outcomes(outcomes: Mapping[str, Outcome], embeddings: Path, table: Path) -> None:
@@ -71,24 +71,27 @@ def read_outcomes(embeddings: BinaryIO, table: BinaryIO) -> dict[str, Outcome]:
     return outcomes
 
 
-def read_tables_of_outcomes(sources: Sequence[Path]) -> "tuple[pd.DataFrame, pd.DataFrame]":
-    """Read the tables of all shards: the rows of faces, and the rows of failures.
+def read_contents(table: Path) -> list[str]:
+    """Give the contents (sha256, in order) of a table that write_outcomes wrote."""
+    with table.open(encoding="utf-8", newline="") as stream:
+        return list(dict.fromkeys(row[0] for row in read_rows(stream, OUTCOMES, gaps=True)))
 
-    In both, `shard` is the number of a row's table. Raises AccountingError that names a damaged
-    table.
+
+def read_tables_of_outcomes(sources: Sequence[Path]) -> "Iterator[tuple[pa.Table, pa.Table]]":
+    """Yield the rows of many tables, those of some files at a time: faces, and failures.
+
+    In both, `number` numbers the files from 0. Raises AccountingError that names a damaged table.
     """
     import pyarrow.compute as pc  # takes half a second, which encode jobs save
 
-    table = read_tables(sources, OUTCOMES, gaps=True)
-    is_face = pc.equal(table["reason"], "")
-    faces = table.filter(is_face).select(["sha256", *FACE, "shard"])
-    for column in faces.columns:
-        if column.null_count:
-            number = faces.filter(pc.is_null(column))["shard"][0].as_py()
-            raise AccountingError(f"{sources[number]} is damaged: a face lacks a value")
-    failures = table.filter(pc.invert(is_face)).select(["sha256", *FAILURE, "shard"])
-    del table  # frees memory: the two tables are copies
-    return faces.combine_chunks().to_pandas(), failures.combine_chunks().to_pandas()
+    for table in read_tables(sources, OUTCOMES, gaps=True):
+        is_face = pc.equal(table["reason"], "")
+        faces = table.filter(is_face).select(["sha256", *FACE, "number"])
+        for column in faces.columns:
+            if column.null_count:
+                number = faces.filter(pc.is_null(column))["number"][0].as_py()
+                raise AccountingError(f"{sources[number]} is damaged: a face lacks a value")
+        yield faces, table.filter(pc.invert(is_face)).select(["sha256", *FAILURE, "number"])
 
 
 def _rows_of(outcomes: Mapping[str, Outcome]) -> Iterator[tuple[object, ...]]:

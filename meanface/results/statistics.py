@@ -4,26 +4,32 @@ Sums are exact and rounded once, so that the order of rows, shards or cores chan
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from meanface.engine.outcome import DIMENSIONS
 from meanface.errors import AccountingError
 from meanface.files.arrays import release, save_array
 from meanface.files.atomic import replacing
-from meanface.files.schemas import FACES, IDENTITIES
-from meanface.files.tables import read_table, write_table
+from meanface.files.schemas import IDENTITIES
+from meanface.files.scratch import Scratch, scratch
+from meanface.files.tables import write_table
 from meanface.results.exact_moments import CHUNK, ExactMoments
 from meanface.results.exact_sum import ExactSum
 
 # An ExactSum takes milliseconds for any number of rows, math.fsum a time that grows with the rows.
 # From about this number of rows on, ExactSum is faster.
 _MANY = 2**10
+_ROWS = 1 << 16  # rows of a table in memory at a time
 
 
 @dataclass(frozen=True)
@@ -52,27 +58,6 @@ class Statistics:
     def error_of_mean(self) -> float:
         """The standard error of the mean as a distance: the length of `standard_error`."""
         return math.sqrt(np.trace(self.covariance) / self.count)
-
-
-@dataclass(frozen=True)
-class Identities:
-    """k persons, sorted by name (by code point). The name "" has the photos in no folder.
-
-    * `photos`, int64 (k,): the number of a person's embeddings.
-    * `means`, float64 (k, 128): a person's mean, which is the exact sum, rounded once, divided by
-      the number.
-    * `spread`, float64 (k,): the root mean square distance of a person's embeddings to the person's
-      mean; 0 for one photo.
-    * `distance`, float64 (k,): the distance of a person's mean to the mean of all embeddings.
-
-    Distances are Euclidean.
-    """
-
-    names: list[str]
-    photos: NDArray[np.int64]
-    means: NDArray[np.float64]
-    spread: NDArray[np.float64]
-    distance: NDArray[np.float64]
 
 
 def distances(
@@ -123,54 +108,6 @@ def read_statistics(source: Path) -> Statistics:
         return Statistics(**{**arrays, "count": int(arrays["count"])})
 
 
-def identities_of(
-    embeddings: NDArray[np.float32],
-    rows: NDArray[np.int64],
-    identities: "pd.Series[str]",
-    mean: NDArray[np.float64],
-) -> Identities:
-    """Give the persons in some `rows` of embeddings (n, 128).
-
-    identities[i] is the name of the person in row rows[i]. `mean`, float64 (128,), is the mean of
-    all these rows.
-    """
-    codes, names = pd.factorize(identities, sort=True)
-    photos = np.bincount(codes, minlength=len(names))
-    ends = np.cumsum(photos)[:-1]
-    order = np.argsort(codes, kind="stable")
-    means = np.empty((len(names), embeddings.shape[1]))
-    for person, theirs in enumerate(np.split(rows[order], ends)):
-        means[person] = _mean(embeddings, theirs)
-    squares = np.concatenate(
-        [_squared_distances(embeddings[rows[part]], means[codes[part]]) for part in _chunks(order)]
-    )
-    spread = [
-        math.sqrt(math.fsum(theirs.tolist()) / len(theirs)) for theirs in np.split(squares, ends)
-    ]
-    return Identities(
-        names=names.tolist(),
-        photos=photos,
-        means=means,
-        spread=np.array(spread),
-        distance=distances(means, mean),
-    )
-
-
-def _mean(embeddings: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Give the mean of some rows: the exact sum, rounded once, divided by their number."""
-    if len(rows) < _MANY:
-        sums = [math.fsum(column) for column in embeddings[rows].T.tolist()]
-        return np.array(sums) / len(rows) + 0.0  # + 0.0: ExactSum gives no -0.0 either
-    total = ExactSum(embeddings.shape[1])
-    for part in _chunks(rows):
-        total.add(embeddings[part])
-    return total.mean()
-
-
-def _chunks(rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    return (rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK))
-
-
 def write_statistics(
     embeddings: Path,
     faces: Path,
@@ -181,51 +118,168 @@ def write_statistics(
     identities: Path,
     identity_means: Path,
     mean_by_identity: Path,
-) -> Identities:
-    """Write the statistics of the merged `embeddings`. Row i belongs to row i of `faces`.
+) -> tuple[int, int]:
+    """Write the statistics of the merged `embeddings`; give the numbers of faces and persons.
 
-    `deduplicate` leaves out photos whose content an earlier photo has (`duplicate_of`). Results:
+    Row i of `embeddings` belongs to row i of `faces`, a Parquet file. `deduplicate` leaves out
+    photos whose content an earlier photo has (`duplicate_of`). Persons are sorted by name (by code
+    point); the name "" has the photos in no folder. Results:
 
     * `statistics`: .npz, the fields of Statistics.
-    * `identities`: CSV, IDENTITIES, distances rounded to 6 decimals.
-    * `identity_means`: float64 (k, 128); row i belongs to row i of `identities`.
+    * `identities`: CSV, IDENTITIES, a row per person, distances rounded to 6 decimals.
+    * `identity_means`: float64 (k, 128); row i belongs to row i of `identities`. A mean is the
+      exact sum, rounded once, divided by the number.
     * `mean_by_identity`: float64 (128,), the mean of these k rows. Each person counts once.
 
     Raises AccountingError where the three files do not belong together. Then nothing is written.
     """
-    vectors = np.asarray(np.load(embeddings, mmap_mode="r", allow_pickle=False))
-    table = read_table(faces, FACES, ["identity", "duplicate_of"])
-    if vectors.dtype != np.float32 or vectors.shape != (len(table), DIMENSIONS):
-        raise AccountingError(
-            f"{embeddings}: {vectors.dtype} {vectors.shape} for {len(table)} rows of {faces}"
+    vectors = np.load(embeddings, mmap_mode="r", allow_pickle=False)
+    with scratch(statistics) as tables:
+        count = _load(tables, faces, deduplicate)
+        if vectors.dtype != np.float32 or vectors.shape != (count, DIMENSIONS):
+            raise AccountingError(
+                f"{embeddings}: {vectors.dtype} {vectors.shape} for {count} rows of {faces}"
+            )
+        moments = ExactMoments(DIMENSIONS)
+        for batch in tables.batches("SELECT row FROM counted ORDER BY row", CHUNK):
+            moments.add(vectors[batch["row"].to_numpy()])
+            release(vectors)
+        whole = statistics_of(moments)
+        if not np.array_equal(whole.mean, np.load(mean, allow_pickle=False)):
+            raise AccountingError(f"{mean} is not the mean of {whole.count} rows of {embeddings}")
+
+        photos = _column(tables, "SELECT photos FROM persons", "photos")
+        rows = _column(tables, "SELECT row FROM counted", "row")
+        spread = _write_means(identity_means, vectors, rows, photos)
+        means = np.load(identity_means, mmap_mode="r", allow_pickle=False)
+        away = distances(means, whole.mean)
+        with replacing(statistics) as part, part.open("wb") as stream:
+            np.savez(stream, allow_pickle=False, **asdict(whole))
+        persons = tables.tuples("SELECT identity, photos FROM persons")
+        rounded = zip(persons, spread.round(6), away.round(6), strict=True)
+        write_table(identities, IDENTITIES, ((*person, *numbers) for person, *numbers in rounded))
+        save_array(mean_by_identity, _sums(means) / len(means))
+        return whole.count, len(means)
+
+
+def _load(tables: Scratch, faces: Path, deduplicate: bool) -> int:
+    """Make the tables counted and persons, sorted by person. Give the number of faces.
+
+    The table counted has the identity of each row of the embeddings that counts.
+    """
+    start = 0
+    for batch in pq.ParquetFile(faces).iter_batches(_ROWS, columns=["identity", "duplicate_of"]):
+        row = pa.array(np.arange(start, start + len(batch)))
+        start += len(batch)
+        table = pa.table({"identity": batch["identity"], "row": row})
+        if deduplicate:
+            table = table.filter(pc.equal(batch["duplicate_of"], ""))
+        tables.append("faces", table)
+    tables.run("CREATE TABLE counted AS FROM faces ORDER BY identity, row")
+    tables.run(
+        "CREATE TABLE persons AS SELECT identity, count(*) AS photos FROM counted"
+        " GROUP BY identity ORDER BY identity"
+    )
+    return start
+
+
+def _column(tables: Scratch, sql: str, name: str) -> NDArray[np.int64]:
+    """Give the integers of a query as an array on disk."""
+    file = tables.folder / name
+    with file.open("wb") as stream:
+        for batch in tables.batches(sql, _ROWS):
+            stream.write(batch[name].to_numpy().tobytes())
+    return np.memmap(file, np.int64, mode="r")
+
+
+def _write_means(
+    target: Path,
+    vectors: NDArray[np.float32],
+    rows: NDArray[np.int64],
+    photos: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Write the mean of each person; give each person's spread.
+
+    photos[i] is the number of person i's embeddings. `rows` has the embeddings' numbers, person by
+    person.
+    """
+    spread = np.empty(len(photos))
+    with replacing(target) as part:
+        means = open_memmap(part, mode="w+", dtype=np.float64, shape=(len(photos), DIMENSIONS))
+        start = 0
+        for block in _blocks(photos):
+            ends = start + np.cumsum(photos[block])
+            theirs = np.split(rows[start : ends[-1]], ends[:-1] - start)
+            means[block] = [_mean(vectors, some) for some in theirs]
+            spread[block] = _spread(vectors, theirs, means[block])
+            start = ends[-1]
+            release(means)
+            release(vectors)
+        means.flush()
+    return spread
+
+
+def _blocks(photos: NDArray[np.int64]) -> Iterator[slice]:
+    """Yield ranges of persons with up to CHUNK photos together, or one person with more."""
+    ends = np.cumsum(photos)
+    first = 0
+    while first < len(photos):
+        before = ends[first] - photos[first]
+        last = max(first + 1, int(np.searchsorted(ends, before + CHUNK, "right")))
+        yield slice(first, last)
+        first = last
+
+
+def _spread(
+    vectors: NDArray[np.float32], persons: list[NDArray[np.int64]], means: NDArray[np.float64]
+) -> list[float]:
+    """Give the root mean square distance of each person's embeddings to the person's mean."""
+    if len(persons) == 1:
+        squares: list[Iterable[float]] = [_squares(vectors, persons[0], means[0])]
+    else:
+        counts = list(map(len, persons))
+        together = _squared_distances(
+            vectors[np.concatenate(persons)], np.repeat(means, counts, axis=0)
         )
-    if deduplicate:
-        table = table[table["duplicate_of"] == ""]
-    rows = table.index.to_numpy()
-    moments = ExactMoments(DIMENSIONS)
+        squares = [some.tolist() for some in np.split(together, np.cumsum(counts)[:-1])]
+    return [
+        math.sqrt(math.fsum(some) / len(rows)) for some, rows in zip(squares, persons, strict=True)
+    ]
+
+
+def _squares(
+    vectors: NDArray[np.float32], rows: NDArray[np.int64], mean: NDArray[np.float64]
+) -> Iterator[float]:
     for part in _chunks(rows):
-        moments.add(vectors[part])
-    whole = statistics_of(moments)
-    if not np.array_equal(whole.mean, np.load(mean, allow_pickle=False)):
-        raise AccountingError(f"{mean} is not the mean of {whole.count} rows of {embeddings}")
-    persons = identities_of(vectors, rows, table["identity"], whole.mean)
-    # Column by column: a list of all means takes a gigabyte for a few hundred thousand persons.
-    sums = np.array([math.fsum(column.tolist()) for column in persons.means.T])
-
-    with replacing(statistics) as part_file, part_file.open("wb") as stream:
-        np.savez(stream, allow_pickle=False, **asdict(whole))
-    write_table(identities, IDENTITIES, _rows(persons))
-    save_array(identity_means, persons.means)
-    save_array(mean_by_identity, sums / len(persons.names))
-    return persons
+        yield from _squared_distances(vectors[part], mean).tolist()
+        release(vectors)
 
 
-def _rows(persons: Identities) -> Iterator[tuple[str, int, float, float]]:
-    for name, photos, spread, distance in zip(
-        persons.names,
-        persons.photos.tolist(),
-        persons.spread.tolist(),
-        persons.distance.tolist(),
-        strict=True,
-    ):
-        yield name, photos, round(spread, 6), round(distance, 6)
+def _mean(embeddings: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Give the mean of some rows: the exact sum, rounded once, divided by their number."""
+    if len(rows) < _MANY:
+        sums = [math.fsum(column) for column in embeddings[rows].T.tolist()]
+        return np.array(sums) / len(rows) + 0.0  # + 0.0: ExactSum gives no -0.0 either
+    total = ExactSum(embeddings.shape[1])
+    for part in _chunks(rows):
+        total.add(embeddings[part])
+        release(embeddings)
+    return total.mean()
+
+
+def _sums(means: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give the exact sum of each column, rounded once, in constant memory."""
+    return np.array(
+        [
+            math.fsum(chain.from_iterable(part[:, number].tolist() for part in _parts(means)))
+            for number in range(means.shape[1])
+        ]
+    )
+
+
+def _parts(array: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
+    return (array[start : start + CHUNK] for start in range(0, len(array), CHUNK))
+
+
+def _chunks(rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    return (rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK))

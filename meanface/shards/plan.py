@@ -9,8 +9,20 @@ from typing import Any, NamedTuple
 
 from meanface.errors import AccountingError
 from meanface.files.schemas import CONTENTS, PLAN, Schema
+from meanface.files.scratch import Scratch, scratch
 from meanface.files.tables import read_rows, write_table
 from meanface.shards.manifest import read_manifest
+
+# Shards are in the order of their rows. The first shard that holds a content encodes the content.
+_PLANNED = """
+    WITH shards AS (SELECT shard, min(rowid) AS place FROM contents GROUP BY shard),
+    holders AS (
+        SELECT sha256, min(place) AS first FROM contents JOIN shards USING (shard) GROUP BY sha256
+    )
+    SELECT shard, lower(hex(sha256)), place = first
+    FROM contents JOIN shards USING (shard) JOIN holders USING (sha256)
+    ORDER BY place, sha256
+"""
 
 
 def write_contents(manifests: Sequence[Path], target: Path) -> None:
@@ -33,18 +45,21 @@ def plan(tables: Sequence[Path], shards: Path, duplicates: Path) -> int:
     `tables` are from write_contents. The table `shards`, PLAN, has a row per shard with photos: the
     number of contents that the shard encodes, and their name, see name_of. A shard is encoded again
     when this name changes. The table `duplicates`, CONTENTS, has the contents of each shard that an
-    earlier shard encodes. Planning takes 130 bytes of memory per content.
+    earlier shard encodes. Planning takes a gigabyte of memory for any number of contents.
 
     Raises AccountingError where a table is damaged.
     """
     rows: list[tuple[str, int, str]] = []
 
-    def others() -> Iterator[tuple[str, str]]:
-        for shard, contents, known in _planned(tables):
+    def others(database: Scratch) -> Iterator[tuple[str, str]]:
+        for shard, contents, known in _planned(database):
             rows.append((shard, len(contents), name_of(contents)))
             yield from ((shard, content) for content in known)
 
-    write_table(duplicates, CONTENTS, others())
+    with scratch(shards) as database:
+        # In binary, a sha256 takes half the room.
+        database.read("contents", tables, CONTENTS, "shard, unhex(sha256) AS sha256")
+        write_table(duplicates, CONTENTS, others(database))
     write_table(shards, PLAN, rows)
     return sum(count for _, count, _ in rows)
 
@@ -59,11 +74,6 @@ class Planned(NamedTuple):
 def read_plan(shards: Path) -> dict[str, Planned]:
     """Read the table `shards` of a plan, by shard. Raises AccountingError: the table is damaged."""
     return {shard: Planned(contents, name) for shard, contents, name in _read(shards, PLAN)}
-
-
-def contents_by_shard(tables: Sequence[Path]) -> Iterator[list[str]]:
-    """Yield the contents that each shard encodes, for shards with photos, as contents_of does."""
-    return (contents for _, contents, _ in _planned(tables))
 
 
 def contents_of(manifest: Path, duplicates: Path) -> list[str]:
@@ -95,27 +105,14 @@ def outcome_key(fingerprint: str, name: str) -> str:
     return f"{fingerprint[:12]}-{name[:12]}"
 
 
-def _planned(tables: Sequence[Path]) -> Iterator[tuple[str, list[str], list[str]]]:
+def _planned(database: Scratch) -> Iterator[tuple[str, list[str], list[str]]]:
     """Yield each shard, the contents that it encodes, and those that an earlier shard encodes."""
-    before: set[bytes] = set()
-    for table in tables:
-        for shard, rows in groupby(_read(table, CONTENTS), key=itemgetter(0)):
-            found = {_digest(table, content) for _, content in rows}
-            new = found - before
-            known = found - new
-            before |= new
-            yield shard, _in_hex(new), _in_hex(known)
-
-
-def _digest(table: Path, content: str) -> bytes:
-    try:
-        return bytes.fromhex(content)
-    except ValueError as error:
-        raise AccountingError(f"{table} is damaged: {error}") from error
-
-
-def _in_hex(contents: set[bytes]) -> list[str]:
-    return sorted(content.hex() for content in contents)
+    for shard, theirs in groupby(database.tuples(_PLANNED), key=itemgetter(0)):
+        new: list[str] = []
+        known: list[str] = []
+        for _, content, is_new in theirs:
+            (new if is_new else known).append(content)
+        yield shard, new, known
 
 
 def _read(table: Path, schema: Schema) -> Iterator[list[Any]]:

@@ -15,7 +15,8 @@ import pytest
 from numpy.typing import NDArray
 
 from meanface.errors import AccountingError, UserError
-from meanface.results.merge import Counts, ShardFiles, merge
+from meanface.results.joined import ShardFiles
+from meanface.results.merge import Counts, merge
 
 RESULTS = ("mean.npy", "embeddings.npy", "faces.csv", "faces.parquet", "failures.csv")
 FACES = ["path", "identity", "faces", "left", "top", "right", "bottom"]

@@ -14,14 +14,13 @@ import pytest
 from numpy.typing import NDArray
 
 from meanface.errors import AccountingError
-from meanface.files.schemas import FACES, IDENTITIES
-from meanface.files.tables import read_table, write_table
+from meanface.files.schemas import IDENTITIES
+from meanface.files.tables import read_table
 from meanface.results.exact_moments import ExactMoments
 from meanface.results.exact_sum import ExactSum
 from meanface.results.statistics import (
     Statistics,
     distances,
-    identities_of,
     read_statistics,
     statistics_of,
     write_statistics,
@@ -128,7 +127,7 @@ def merged(
 ) -> Merged:
     """Write the files for embeddings and their identities; the mean is that of `counted` rows."""
     folder.mkdir(exist_ok=True, parents=True)
-    files = Merged(folder / "embeddings.npy", folder / "faces.csv", folder / "mean.npy")
+    files = Merged(folder / "embeddings.npy", folder / "faces.parquet", folder / "mean.npy")
     np.save(files.embeddings, vectors, allow_pickle=False)
     rows = [
         (f"{identity}/{row}.jpg", identity, 1, 0.5, duplicate)
@@ -136,7 +135,7 @@ def merged(
             zip(identities, duplicates or [""] * len(vectors), strict=True)
         )
     ]
-    write_table(files.faces, {name: FACES[name] for name in COLUMNS}, rows)
+    pd.DataFrame(rows, columns=COLUMNS).to_parquet(files.faces)
     total = ExactSum(vectors.shape[1])
     total.add(vectors if counted is None else vectors[counted])
     np.save(files.mean, total.mean(), allow_pickle=False)
@@ -228,18 +227,15 @@ def test_the_order_of_rows_changes_no_byte(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("smallest", [0, -40])
-def test_the_order_of_rows_changes_no_bit_of_a_person(smallest: int) -> None:
+def test_the_order_of_rows_changes_no_bit_of_a_person(smallest: int, tmp_path: Path) -> None:
     rng = np.random.default_rng(5)
     # Few numbers of about one size add up without rounding, whatever their order.
     vectors = np.ldexp(random_vectors(3000), rng.integers(smallest, 1, (3000, 128)))
     identities = np.repeat(["one", "many", "few"], [1, 2900, 99])
-    mean = exact_mean(vectors)
-    expected = identities_of(vectors, np.arange(3000), pd.Series(identities), mean)
-    for order in (np.arange(3000)[::-1], rng.permutation(3000)):
-        persons = identities_of(vectors, order, pd.Series(identities[order]), mean)
-        assert persons.names == expected.names == ["few", "many", "one"]
-        for numbers in ("photos", "means", "spread", "distance"):
-            assert np.array_equal(getattr(persons, numbers), getattr(expected, numbers)), numbers
+    expected = written(merged(tmp_path / "in", vectors, identities.tolist()), tmp_path / "out")
+    for number, order in enumerate((np.arange(3000)[::-1], rng.permutation(3000))):
+        files = merged(tmp_path / f"in{number}", vectors[order], identities[order].tolist())
+        assert written(files, tmp_path / f"out{number}") == expected
 
 
 def test_duplicates_are_left_out_where_asked(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from meanface.errors import AccountingError
-from meanface.shards.plan import contents_by_shard, contents_of, plan, read_plan, write_contents
+from meanface.shards.plan import contents_of, plan, read_plan, write_contents
 
 
 def digest(content: str) -> str:
@@ -32,7 +32,6 @@ def planned(folder: Path, *shards: Mapping[str, str]) -> list[list[str]]:
     told = read_plan(table)
     filled = [manifest for manifest in manifests if shards[int(manifest.stem)]]
     assert list(told) == [manifest.stem for manifest in filled]
-    assert list(contents_by_shard(parts)) == [contents[int(shard)] for shard in told]
     for manifest in filled:
         theirs = contents[int(manifest.stem)]
         assert told[manifest.stem].contents == len(theirs)
