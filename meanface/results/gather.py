@@ -20,17 +20,20 @@ from meanface.files.atomic import replacing
 Piece: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float32]]
 """Positions (n,) in the result, and the embeddings (n, 128) that belong there."""
 
-_STRETCH = 1 << 18  # rows of the result that are in memory at a time: 130 MB
+STRETCH = 1 << 18  # rows, 130 MB
 _MOST_FILES = 512  # open at a time; many systems allow a process 1,024
 _RECORD = np.dtype([("position", np.int64), ("embedding", np.float32, (DIMENSIONS,))])
 
 
-def gather(pieces: Iterable[Piece], count: int, target: Path, folder: Path) -> None:
+def gather(
+    pieces: Iterable[Piece], count: int, target: Path, folder: Path, *, stretch: int = STRETCH
+) -> None:
     """Write float32 (count, 128) to `target`, with each embedding at its position.
 
     `pieces` have every position from 0 to count - 1 once. `folder` is for temporary files.
+    `stretch` rows of the result are in memory at a time; more beyond 134 million rows.
     """
-    stretch = max(_STRETCH, -(-count // _MOST_FILES))
+    stretch = max(stretch, -(-count // _MOST_FILES))
     files = [folder / f"embeddings{number}" for number in range(-(-count // stretch))]
     _deal_out(pieces, stretch, files)
     with replacing(target) as part:
@@ -61,5 +64,5 @@ def _by_stretch(
     records["embedding"] = embeddings
     records = records[np.argsort(positions // stretch, kind="stable")]
     numbers, starts = np.unique(records["position"] // stretch, return_index=True)
-    for number, some in zip(numbers.tolist(), np.split(records, starts[1:]), strict=True):
+    for number, some in zip(numbers.tolist(), np.split(records, starts)[1:], strict=True):
         yield number, some.data

@@ -261,6 +261,27 @@ def test_a_photo_with_several_faces_counts_once_and_keeps_their_order(tmp_path: 
     )
 
 
+def test_more_rows_than_are_in_memory_at_a_time(tmp_path: Path) -> None:
+    """70,000 copies of a photo of one shard, among two other photos."""
+    copies = [f"copy of m/{number:05}" for number in range(70_000)]
+    shards = [
+        shard(tmp_path / "in", "0", ["z"]),
+        shard(tmp_path / "in", "1", ["m"], photos=["m", *(name for name in copies)]),
+        shard(tmp_path / "in", "2", ["a"]),
+    ]
+    manifest = pd.read_csv(shards[1].manifest)
+    manifest["sha256"] = content("m")
+    manifest.to_csv(shards[1].manifest, index=False)
+    result = merged(shards, tmp_path / "out")
+    assert result.faces["path"].tolist() == ["a", *copies, "m", "z"]
+    assert result.counts.duplicates == len(copies)
+    rows = [vector("a", 0), *[vector("m", 0)] * 70_001, vector("z", 0)]
+    assert np.array_equal(result.embeddings, rows)
+    exact = [math.fsum(column) / len(rows) for column in np.array(rows, float).T]
+    assert result.mean.tolist() == exact
+    pd.testing.assert_frame_equal(result.parquet, result.faces)
+
+
 def test_empty_shards_change_nothing(tmp_path: Path) -> None:
     full = shard(tmp_path / "in", "1", ["b", "a"], {"c": "no_face"})
     empty = [shard(tmp_path / "in", name) for name in "02"]
