@@ -33,6 +33,7 @@ for path, unfit in (
         sys.exit(f"meanface: move {path}: Snakemake stumbles over {found[0]!r} in it")
 
 internals.plan_faster()
+internals.name_user()
 
 # Identifies this run.
 os.environ.setdefault("MEANFACE_RUN", uuid4().hex)
@@ -99,6 +100,7 @@ RUN = Run(
         str(Path(HERE or "", "sample/sample.tar.gz").resolve()),
         config["replace"],
     ),
+    needs_gpu=ENGINE.needs_gpu,
 )
 if internals.is_main_process(workflow):
     RUN.watch()

@@ -9,9 +9,9 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from meanface.errors import DeviceError, UserError
+from meanface.engine.gpu import CUDA, no_gpu
+from meanface.errors import DeviceError
 
-_CUDA = "CUDAExecutionProvider"
 _CUDA_OPTIONS = {
     "use_tf32": "0",  # TF32 rounds products to 10 bits
     "cudnn_conv_algo_search": "HEURISTIC",  # trying all algorithms takes long, for each photo size
@@ -54,27 +54,20 @@ def open_session(model: Path, device: str) -> onnxruntime.InferenceSession:
     if device == "cpu":
         return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
     reason = "it is installed without CUDA"
-    if _CUDA in onnxruntime.get_available_providers():
+    if CUDA in onnxruntime.get_available_providers():
         try:
             onnxruntime.preload_dlls()  # CUDA as pip installs it lies where no loader looks
             session = onnxruntime.InferenceSession(
                 str(model),
                 options,
-                providers=[(_CUDA, _CUDA_OPTIONS), "CPUExecutionProvider"],
+                providers=[(CUDA, _CUDA_OPTIONS), "CPUExecutionProvider"],
                 enable_fallback=0,  # which would go on with the CPU
             )
         except Exception as error:
             if _OF_CUDA.search(str(error)):
-                raise UserError(_no_gpu(" ".join(str(error).split()))) from error
+                raise no_gpu(" ".join(str(error).split())) from error
             raise
-        if session.get_providers()[0] == _CUDA:
+        if session.get_providers()[0] == CUDA:
             return session
         reason = "its CUDA provider or the driver cannot be loaded"
-    raise UserError(_no_gpu(reason))
-
-
-def _no_gpu(reason: str) -> str:
-    return (
-        f"device: cuda was asked for, but ONNX Runtime can use no GPU here: {reason}; "
-        "see GPU in docs/performance.md, or write device: cpu"
-    )
+    raise no_gpu(reason)

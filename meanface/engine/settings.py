@@ -71,6 +71,11 @@ class EngineSettings:
         return [model for model, is_needed in needed.items() if is_needed]
 
     @property
+    def needs_gpu(self) -> bool:
+        """Whether an encode job fails without a GPU."""
+        return self.device == "cuda" and self.encoder != "stub"
+
+    @property
     def middle_settles(self) -> bool:
         """Whether a face over the photo's middle counts, without a search for other faces."""
         return self.hog == "quick" and self.face == "central"

@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from meanface.engine.gpu import check_gpu
 from meanface.engine.settings import licence_note
+from meanface.errors import UserError
 from meanface.files.json_files import read_json
 from meanface.workflow import snakemake_internals as internals
 from meanface.workflow.cleanup import remove_photos
@@ -29,7 +31,8 @@ class Run:
 
     `summary` is the file of merge's summary, `encode` the name of the rule encode in this run.
     `photos_of` takes the wildcards of an encode job, and gives the number of photos that the job
-    has to encode. `wanted` is what the results are made of.
+    has to encode. `wanted` is what the results are made of. `needs_gpu`: encode jobs fail without
+    a GPU.
 
     Snakemake calls `start`, `succeed` and `fail` (onstart, onsuccess, onerror). The process that
     the user started calls `watch`.
@@ -43,8 +46,10 @@ class Run:
         encode: str,
         photos_of: Callable[[Any], int],
         wanted: Wanted,
+        *,
+        needs_gpu: bool,
     ) -> None:
-        self._wanted = wanted
+        self._wanted, self._encode, self._needs_gpu = wanted, encode, needs_gpu
         self._workflow, self._config, self._summary = workflow, config, summary
         self._in_storage = internals.storage_provider(workflow) is not None
         self._results = Path("results") if self._in_storage else Path(summary).parent
@@ -71,10 +76,19 @@ class Run:
         )
 
     def start(self) -> None:
-        """Before the first job: say what the weights may not be used for.
+        """Before the first job: check the GPU, and say what the weights may not be used for.
 
         The end of the run, not each job, prints why jobs failed.
         """
+        if (
+            self._needs_gpu
+            and internals.runs_jobs_here(self._workflow)
+            and internals.may_run(self._workflow, self._encode)
+        ):
+            try:
+                check_gpu()
+            except UserError as error:
+                sys.exit(f"meanface: {error}")
         os.environ["MEANFACE_QUIET"] = "1"
         if note := licence_note(self._config):
             print(f"meanface: {note}", file=sys.stderr)

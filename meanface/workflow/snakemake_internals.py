@@ -9,9 +9,11 @@ A use that only changes the display or the speed of a run never stops the run: s
 
 import gc
 import logging
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from getpass import getuser
 from pathlib import Path
 from threading import RLock
 from typing import Any, TypeAlias
@@ -88,6 +90,25 @@ def deploys_software(workflow: Workflow) -> bool:
     return bool(workflow.deployment_settings.deployment_method)
 
 
+def runs_jobs_here(workflow: Workflow) -> bool:
+    """Tell whether jobs run on this machine and with its packages; known once a run starts. 9.27.1.
+
+    A cluster has other machines, `--sdm` other packages.
+    """
+    return bool(workflow.local_exec) and not deploys_software(workflow)
+
+
+def name_user() -> None:
+    """Give the user a name, if the system has none for the user's number. 9.27.1.
+
+    Snakemake logs the name of the user, and fails without one. A container may run as any number.
+    """
+    try:
+        getuser()
+    except (KeyError, OSError):  # OSError since Python 3.13
+        os.environ["LOGNAME"] = str(os.getuid())
+
+
 def is_imported(workflow: Workflow) -> bool:
     """Tell whether another workflow imports the rule file that is being read. 9.27.1.
 
@@ -115,6 +136,12 @@ def jobs_to_run(workflow: Workflow, rule: str) -> list[Any]:
     Loggers get the number of jobs only, which is not enough to count photos.
     """
     return [job for job in workflow.dag.needrun_jobs() if job.rule.name == rule]
+
+
+def may_run(workflow: Workflow, rule: str) -> bool:
+    """Tell whether this run has jobs of a rule, or may get them behind a checkpoint. 9.27.1."""
+    jobs = workflow.dag.needrun_jobs()
+    return any(job.rule.name == rule or job.is_checkpoint for job in jobs)
 
 
 def has_jobs(workflow: Workflow) -> bool:

@@ -4,9 +4,12 @@ A test that fails here says that a new version of Snakemake or of a plugin is an
 meanface/workflow/snakemake_internals.py, or delete what is no longer needed.
 """
 
+import getpass
 import inspect
 import json
 import logging
+import os
+import pwd
 import subprocess
 import sys
 import threading
@@ -22,6 +25,7 @@ from snakemake.common import NOTHING_TO_BE_DONE_MSG
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 from snakemake.scheduling.job_scheduler import JobScheduler
+from snakemake.workflow import Workflow
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 from snakemake_interface_storage_plugins.storage_object import (
     StorageObjectBase,
@@ -79,6 +83,8 @@ onstart:
         when="start",
         jobs=len(internals.jobs_to_run(workflow, "make")),
         has_jobs=internals.has_jobs(workflow),
+        may_run=[internals.may_run(workflow, rule) for rule in ("make", "other")],
+        here=internals.runs_jobs_here(workflow),
         was_limited=limiter is not None,
         limited=workflow.scheduler.job_rate_limiter is not None,
         plain_lock=plain,
@@ -137,6 +143,8 @@ def test_what_a_workflow_tells_of_itself(
         "when": "start",
         "jobs": 2,
         "has_jobs": True,
+        "may_run": [True, False],
+        "here": True,
         "was_limited": True,
         "limited": True,
         "plain_lock": True,
@@ -153,6 +161,18 @@ def test_what_a_workflow_tells_of_itself(
     _, facts = run("--dry-run", "--forceall")
     assert at(facts, "read")[0]["dry"]
     assert not at(facts, "start")
+
+
+def test_the_log_of_a_run_needs_the_name_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(_: int) -> None:
+        raise KeyError
+
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    assert "getpass.getuser()" in inspect.getsource(Workflow.info_header.fget)
+    internals.name_user()
+    assert getpass.getuser() == str(os.getuid())
 
 
 def test_params_that_are_functions_of_threads_are_not_compared(

@@ -1,0 +1,57 @@
+"""What a machine may lack: a GPU, a home that can be written, a name for the user."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.runs import snakemake
+
+STUB = {"encoder": "stub", "shards": 1}
+
+
+def test_device_cuda_without_a_gpu_is_one_line_before_any_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # hides a GPU that there may be
+    run = snakemake(tmp_path / "run", device="cuda")
+    assert run.code != 0
+    assert run.output.splitlines()[-1].startswith(
+        "meanface: device: cuda was asked for, but ONNX Runtime can use no GPU here: "
+    )
+    assert not run.jobs
+    assert not run.results.exists()
+
+
+def test_a_run_that_encodes_nothing_needs_no_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    run = snakemake(tmp_path / "run", "--until", "shard", device="cuda", shards=1)
+    assert run.code == 0, run.output
+    assert run.jobs["shard"] == 1
+
+
+@pytest.mark.parametrize("variables", [{"HOME": os.devnull}, {"XDG_CACHE_HOME": os.devnull}])
+def test_a_home_that_cannot_be_written_is_not_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
+) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    # A logger of Snakemake that `make cluster` installs needs a folder of its own.
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    run = snakemake(tmp_path / "run", **STUB)
+    assert run.code == 0, run.output
+    again = snakemake(tmp_path / "run", **STUB)
+    assert (again.code, dict(again.jobs)) == (0, {}), again.output
+
+
+def test_a_user_id_without_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    # Only root could start a run as another user.
+    (tmp_path / "sitecustomize.py").write_text("import pwd\npwd.getpwuid = {}.__getitem__\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    run = snakemake(tmp_path / "run", **STUB)
+    assert run.code == 0, run.output
