@@ -44,8 +44,12 @@ def counted(faces: pd.DataFrame, deduplicate: bool) -> pd.DataFrame:
 def extremes(faces: pd.DataFrame, most: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Give the rows of the faces nearest to the mean, and of those farthest from it.
 
-    Each has at most `most` rows, and half of the faces. A photo that is a duplicate is left out.
+    Each has at most `most` rows, one for a photo and its duplicates, and half of the photos.
     """
     different = faces[faces["duplicate_of"] == ""]
-    few = min(most, -(-len(different) // 2))
-    return different.nsmallest(few, "distance"), different.nlargest(few, "distance")
+    few = min(most, -(-different["path"].nunique() // 2))
+    near, far = (
+        different.sort_values("distance", ascending=ascending, kind="stable")
+        for ascending in (True, False)
+    )
+    return near.drop_duplicates("path").head(few), far.drop_duplicates("path").head(few)

@@ -49,13 +49,28 @@ def test_duplicates_count_unless_the_mean_leaves_them_out() -> None:
     assert counted(faces, deduplicate=True).index.tolist() == [0, 2]
 
 
-def test_the_extremes_are_half_of_the_faces_at_most_and_no_duplicates() -> None:
+def test_the_extremes_are_half_of_the_photos_at_most_and_no_duplicates() -> None:
     distances = [0.5, 0.1, 0.9, 0.1, 0.3, 0.7]
     duplicates = ["", "", "", "b", "", ""]
-    faces = pd.DataFrame({"distance": distances, "duplicate_of": duplicates})
+    faces = pd.DataFrame(
+        {"path": list("abcdef"), "distance": distances, "duplicate_of": duplicates}
+    )
     nearest, farthest = extremes(faces, 2)
     assert nearest.index.tolist() == [1, 4]
     assert farthest.index.tolist() == [2, 5]
     nearest, farthest = extremes(faces, 100)
     assert nearest.index.tolist() == [1, 4, 0]
     assert farthest.index.tolist() == [2, 5, 0]
+
+
+def test_a_photo_with_several_faces_is_one_extreme() -> None:
+    faces = pd.DataFrame(
+        {
+            "path": ["party", "party", "party", "alone", "copy", "copy", "other"],
+            "distance": [0.1, 0.2, 0.9, 0.3, 0.1, 0.9, 0.8],
+            "duplicate_of": ["", "", "", "", "party", "party", ""],
+        }
+    )
+    nearest, farthest = extremes(faces, 12)
+    assert nearest.index.tolist() == [0, 3]
+    assert farthest.index.tolist() == [2, 6]
