@@ -30,6 +30,7 @@ rule plot_mean_face:
     params:
         engine=ENGINE,
         deduplicate=config["deduplicate"],
+        paths=config["paths"],
     message:
         "Averaging faces"
     script:
@@ -57,6 +58,7 @@ rule plot_extremes:
         "../envs/meanface.yaml"
     params:
         engine=ENGINE,
+        paths=config["paths"],
     message:
         "Drawing the faces nearest to the mean and farthest from it"
     script:
@@ -85,6 +87,7 @@ rule plot_failures:
         "../envs/meanface.yaml"
     params:
         engine=ENGINE,
+        paths=config["paths"],
     message:
         "Drawing the photos that failed"
     script:
@@ -194,6 +197,8 @@ rule plot_map:
     localrule: True
     conda:
         "../envs/meanface.yaml"
+    params:
+        paths=config["paths"],
     message:
         "Drawing the map of the embeddings"
     script:
@@ -242,6 +247,8 @@ rule plot_speed:
     localrule: True
     conda:
         "../envs/meanface.yaml"
+    params:
+        paths=config["paths"],
     message:
         "Drawing the photos per second"
     script:
@@ -264,6 +271,8 @@ rule overview:
     localrule: True
     conda:
         "../envs/meanface.yaml"
+    params:
+        paths=config["paths"],
     message:
         "Writing the report's overview"
     script:

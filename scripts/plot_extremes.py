@@ -17,7 +17,7 @@ SIZE = 240  # pixels
 with job(snakemake.log[0], snakemake.output):
     faces = read_table(Path(snakemake.input.faces), FACES)
     nearest, farthest = extremes(faces, MOST)
-    engine = snakemake.params.engine
+    engine, paths = snakemake.params.engine, snakemake.params.paths
     tars = {Path(tar).stem: Path(tar) for tar in snakemake.input.tars}
     chosen = {"nearest": nearest, "farthest": farthest}
     wanted = faces.loc[[*nearest.index, *farthest.index]].drop_duplicates("path")
@@ -34,7 +34,7 @@ with job(snakemake.log[0], snakemake.output):
         f" the farthest {farthest['distance'].iloc[0]:.2f}",
         {
             f"{len(rows)} {name}, with their distance": [
-                Tile(squares[index], [f"{distance:.3f}", *folder_and_name(path)])
+                Tile(squares[index], [f"{distance:.3f}", *(folder_and_name(path) if paths else ())])
                 for index, distance, path in zip(
                     rows.index, rows["distance"], rows["path"], strict=True
                 )
@@ -42,4 +42,4 @@ with job(snakemake.log[0], snakemake.output):
             for name, rows in chosen.items()
         },
     )
-    save(figure, Path(snakemake.output.png), Path(snakemake.output.svg))
+    save(figure, Path(snakemake.output.png), Path(snakemake.output.svg), named=paths)

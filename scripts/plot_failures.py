@@ -20,7 +20,7 @@ DECODED = {"no_face", "small_face", "weak_face"}
 with job(snakemake.log[0], snakemake.output):
     failures = read_table(Path(snakemake.input.failures), FAILURES)
     summary = read_json(Path(snakemake.input.summary))
-    engine = snakemake.params.engine
+    engine, paths = snakemake.params.engine, snakemake.params.paths
     tars = {Path(tar).stem: Path(tar) for tar in snakemake.input.tars}
     if failures.empty:
         figure = new_figure(f"None of the {summary['photos']:,} photos failed", 0.6)
@@ -35,10 +35,14 @@ with job(snakemake.log[0], snakemake.output):
             f"{len(failures):,} of {summary['photos']:,} photos failed; {some} are shown",
             {
                 f"{reason}: {summary['failed_by_reason'][reason]:,}": [
-                    Tile(pictures.get(path), folder_and_name(path), f"{reason}: {detail}")
+                    Tile(
+                        pictures.get(path),
+                        folder_and_name(path) if paths else (),
+                        f"{reason}: {detail}",
+                    )
                     for path, detail in zip(rows["path"], rows["detail"], strict=True)
                 ]
                 for reason, rows in table.groupby("reason")
             },
         )
-    save(figure, Path(snakemake.output.png), Path(snakemake.output.svg))
+    save(figure, Path(snakemake.output.png), Path(snakemake.output.svg), named=paths)

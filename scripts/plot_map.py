@@ -25,7 +25,7 @@ from meanface.report.figures import (
     save,
 )
 from meanface.report.selection import most_frequent
-from meanface.report.text import shown
+from meanface.report.text import called
 from meanface.results.principal_components import principal_components
 from meanface.results.statistics import read_statistics
 from meanface.workflow.job import job
@@ -91,8 +91,7 @@ def chart(points: pd.DataFrame, people: list[str], title: str, labels: list[str]
             shape=shape,
             size=alt.when(alt.datum.person == OTHERS).then(alt.value(12)).otherwise(alt.value(60)),
             tooltip=[
-                alt.Tooltip("path:N"),
-                alt.Tooltip("identity:N"),
+                *(alt.Tooltip(f"{name}:N") for name in ("path", "identity") if name in points),
                 alt.Tooltip("distance:Q", title="distance to the mean", format=".3f"),
             ],
         )
@@ -110,10 +109,14 @@ with job(snakemake.log[0], snakemake.output):
     statistics = read_statistics(Path(snakemake.input.statistics))
     components, shares = principal_components(np.nan_to_num(statistics.covariance))
     people = most_frequent(faces["identity"], len(MARKS)).index
-    names = {person: shown(person, 36) for person in people}
+    paths = snakemake.params.paths
+    names = called(people, 36, paths=paths)
     points = map_points(faces, embeddings, statistics.mean, components, most=MOST, names=names)
 
     title, labels = title_of(points, len(faces), shares), [label_of(i, shares) for i in (0, 1)]
     figure = draw(points, list(names.values()), title, labels)
-    save(figure, Path(snakemake.output.png), Path(snakemake.output.svg))
-    as_page(chart(points, list(names.values()), title, labels), Path(snakemake.output.html))
+    save(figure, Path(snakemake.output.png), Path(snakemake.output.svg), named=paths)
+    if not paths:
+        points = points.drop(columns=["path", "identity"])
+    page = chart(points, list(names.values()), title, labels)
+    as_page(page, Path(snakemake.output.html), named=paths)

@@ -12,7 +12,7 @@ from meanface.files.tables import read_table
 from meanface.report.figures import WIDTH, new_figure, save
 from meanface.report.pixels import mean_faces
 from meanface.report.selection import counted, most_frequent, sample_of
-from meanface.report.text import shown
+from meanface.report.text import called
 from meanface.workflow.job import job
 
 MOST, MOST_OF_ONE = 2000, 200  # faces in an average: more make no visible difference
@@ -30,9 +30,10 @@ def of_all(number: int, total: int, what: str) -> str:
 
 
 def draw(
-    averages: list[NDArray[np.uint8]], used: list[int], total: int, people: pd.Series
+    averages: list[NDArray[np.uint8]], used: list[int], total: int, people: pd.Series, paths: bool
 ) -> Figure:
     """`used` counts the faces in each average, `total` all encoded faces."""
+    names = called(people.index, 20, paths=paths)
     columns = -(-len(people) // 2)
     cell = min(WIDTH / (2 + columns), 1.8)
     figure = new_figure(f"The mean face of {of_all(used[0], total, 'face')}", 2 * cell + 0.9)
@@ -41,7 +42,7 @@ def draw(
     captions = [
         "all people",
         *(
-            f"{shown(name, 20)}\n{of_all(count, photos, 'face')}"
+            f"{names[name]}\n{of_all(count, photos, 'face')}"
             for name, count, photos in zip(people.index, used[1:], people, strict=True)
         ),
     ]
@@ -67,5 +68,6 @@ with job(snakemake.log[0], snakemake.output):
         snakemake.params.engine,
         {Path(model).stem: Path(model) for model in snakemake.input.models},
     )
-    figure = draw(averages, [len(group) for group in groups], len(faces), people)
-    save(figure, Path(snakemake.output.png), Path(snakemake.output.svg))
+    paths = snakemake.params.paths
+    figure = draw(averages, [len(group) for group in groups], len(faces), people, paths)
+    save(figure, Path(snakemake.output.png), Path(snakemake.output.svg), named=paths)

@@ -46,4 +46,7 @@ with job(snakemake.log[0], snakemake.output):
         },
         dtype=float,
     )
-    save(draw(rates), Path(snakemake.output.png), Path(snakemake.output.svg))
+    paths = snakemake.params.paths
+    if not paths:  # the name of a shard begins with that of its source
+        rates.index = [f"{number}" for number in range(1, len(rates) + 1)]
+    save(draw(rates), Path(snakemake.output.png), Path(snakemake.output.svg), named=paths)

@@ -16,6 +16,7 @@ with job(snakemake.log[0], snakemake.output):
         read_statistics(Path(snakemake.input.statistics)),
         read_table(Path(snakemake.input.identities), IDENTITIES, ["identity"])["identity"],
         read_table(Path(snakemake.input.faces), FACES, ["distance"])["distance"],
+        paths=snakemake.params.paths,
     )
     write_json(Path(snakemake.output.numbers), numbers)
     rst_table(numbers, Path(snakemake.output.text))

@@ -15,7 +15,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from meanface.files.atomic import replacing
-from meanface.report.text import shown
+from meanface.report.text import NAMED, shown
 
 if TYPE_CHECKING:
     import altair as alt
@@ -131,10 +131,14 @@ def _draw_tile(axes: Axes, tile: Tile, letters: int) -> None:
     axes.text(0.5, -0.03, lines, fontsize=_SMALL, **below)
 
 
-def save(figure: Figure, png: Path, svg: Path) -> None:
-    """Write a figure as PNG and as SVG. The same figure gives the same bytes."""
+def save(figure: Figure, png: Path, svg: Path, *, named: bool = False) -> None:
+    """Write a figure as PNG and as SVG. The same figure gives the same bytes.
+
+    `named`: the figure shows names, and its files say so, see NAMED.
+    """
     mpl.rcParams["svg.hashsalt"] = "meanface"
-    for target, metadata in {png: None, svg: {"Date": None}}.items():
+    about = {"Description": NAMED} if named else {}
+    for target, metadata in {png: about, svg: about | {"Date": None}}.items():
         with replacing(target) as part:
             figure.savefig(part, format=target.suffix[1:], metadata=metadata, dpi=150)
 
@@ -146,8 +150,13 @@ class _ForScripts(json.JSONEncoder):
         return super().encode(o).replace("<", r"\u003c")
 
 
-def as_page(chart: "alt.Chart", target: Path) -> None:
-    """Write an Altair chart as a page of HTML that needs no network. Texts stay texts."""
+def as_page(chart: "alt.Chart", target: Path, *, named: bool) -> None:
+    """Write an Altair chart as a page of HTML that needs no network. Texts stay texts.
+
+    `named`: as for `save`.
+    """
+    if named:
+        chart = chart.properties(description=NAMED)
     page = chart.to_html(
         inline=True,
         json_kwds={"cls": _ForScripts},

@@ -15,11 +15,13 @@ def overview(
     statistics: Statistics,
     identities: "pd.Series[str]",
     distances: "pd.Series[float]",
+    *,
+    paths: bool,
 ) -> dict[str, object]:
     """Give the numbers of a run by the names under which the report shows them.
 
     `summary` is summary.json, `identities` has each person once, "" for the photos in no folder,
-    `distances` are those of the faces to the mean.
+    `distances` are those of the faces to the mean. Without `paths`, the sources have no name.
     """
     scatter = {}
     if statistics.count > 1:  # a single face has none
@@ -30,8 +32,9 @@ def overview(
         }
     per_second = summary["photos_per_second"]
     speed = {"photos per second and encode job": round(per_second, 1)} if per_second else {}
+    names = ", ".join(source["name"] for source in summary["sources"].values())
     return {
-        "source": ", ".join(source["name"] for source in summary["sources"].values()),
+        **({"source": names} if paths else {}),
         "photos": summary["photos"],
         "encoded": summary["encoded"],
         "failed": summary["failed"],

@@ -1,10 +1,13 @@
 """How the report shows file names and numbers as text."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from meanface.files.atomic import replacing
+
+NAMED = "shows paths, or names of persons or sources"
+"""The description in each file of a figure that does so."""
 
 
 def shown(name: str, most: int = 60) -> str:
@@ -21,6 +24,14 @@ def shown(name: str, most: int = 60) -> str:
     head = (most - 1) // 2
     tail = most - 1 - head
     return f"{printable[:head]}…{printable[len(printable) - tail :]}"
+
+
+def called(people: Iterable[str], most: int, *, paths: bool) -> dict[str, str]:
+    """Give what a figure calls each person: the name as `shown`, or a number without `paths`."""
+    return {
+        person: shown(person, most) if paths else f"person {number}"
+        for number, person in enumerate(people, 1)
+    }
 
 
 def folder_and_name(path: str) -> list[str]:

@@ -1,10 +1,14 @@
-"""Remove files that show photos (`pictures: false`), and outcomes that are out of date."""
+"""Remove files that show photos or names (`pictures`, `paths: false`), and old outcomes."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
+from meanface.report.text import NAMED
+
 # Marks a PNG in Snakemake's report. Only photos are PNG there: figures of numbers are SVG.
 _PNG_IN_REPORT = b'"mime_type": "image/png"'
+# What the overview holds if it names the source. Figures hold NAMED.
+_MARKS = {"overview.json": b'"source": ', "overview.rst": b"* - source\n"}
 
 
 def remove_photos(results: Path, pictures: Iterable[str]) -> None:
@@ -24,6 +28,23 @@ def remove_photos(results: Path, pictures: Iterable[str]) -> None:
         found.append(report)
     for path in found:
         path.unlink()
+
+
+def remove_names(results: Path) -> None:
+    """Remove pictures that show names (`paths: false`), and a report that may be made of them."""
+    pictures = [path for path in (results / "pictures").glob("*.*") if path.is_file()]
+    named = [path for path in pictures if _shows_names(path)]
+    report = results / "report.html"
+    if report.exists():
+        made = report.stat().st_mtime
+        if named or any(path.stat().st_mtime > made for path in pictures):
+            named.append(report)
+    for path in named:
+        path.unlink()
+
+
+def _shows_names(picture: Path) -> bool:
+    return _MARKS.get(picture.name, NAMED.encode()) in picture.read_bytes()
 
 
 def remove_other_outcomes(results: Path, kept: Iterable[Path]) -> None:

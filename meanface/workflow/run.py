@@ -11,7 +11,7 @@ from meanface.engine.settings import licence_note
 from meanface.errors import UserError
 from meanface.files.json_files import read_json
 from meanface.workflow import snakemake_internals as internals
-from meanface.workflow.cleanup import remove_photos
+from meanface.workflow.cleanup import remove_names, remove_photos
 from meanface.workflow.freshness import LocalResults, Results, Wanted
 from meanface.workflow.handlers import (
     FailureHandler,
@@ -113,6 +113,8 @@ class Run:
         """
         if not self._config["pictures"]:
             remove_photos(self._results, PICTURES_OF_PHOTOS)
+        if not self._config["paths"]:
+            remove_names(self._results)
         summary, folder = Path(self._summary), str(self._results.resolve())
         if internals.exists_in_storage(self._summary):
             internals.fetch(self._summary)

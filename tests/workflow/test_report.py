@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import tarfile
+from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -202,6 +203,63 @@ def test_without_pictures_those_of_an_earlier_run_go(
     again = snakemake(run, photos=source, **FAST, pictures=False)
     assert not again.jobs, again.output
     assert holds_pixels(run) == set()
+
+
+# The words of the source's path, and of the paths in it.
+NAMES = re.compile(
+    rb"\bmine\b|Grace|Hopper|Eileen|Collins|alert\(\d|_1\$|<b>|failed/|[.](?:jpg|JPG)\b"
+)
+
+
+def names_in(place: Path) -> set[tuple[str, bytes]]:
+    """The names in a file, or in the files below a folder, and in what they embed: (file, name)."""
+    found = set()
+    for file in filter(Path.is_file, (place, *place.rglob("*"))):
+        content = file.read_bytes()
+        embedded = re.findall(rb"data:[^,\"]*;base64,([A-Za-z0-9+/=]+)", content)
+        for part in (content, *map(b64decode, embedded)):
+            found |= {(file.name, name) for name in NAMES.findall(part)}
+    return found
+
+
+@pytest.fixture(scope="module")
+def nameless(full: Run, source: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """What a plain run with `paths: false` leaves of a run with pictures."""
+    run = tmp_path_factory.mktemp("nameless") / "run"
+    shutil.copytree(full.results.parent, run)
+    return snakemake(run, photos=source, **FAST, paths=False)
+
+
+def test_without_paths_pictures_with_names_go(full: Run, nameless: Run) -> None:
+    assert nameless.code == 0, nameless.output
+    assert not nameless.jobs
+    assert {name for name, _ in names_in(full.results / "pictures")} >= {
+        "extremes.svg",
+        "failures.svg",
+        "map.html",
+        "map.svg",
+        "overview.json",
+        "overview.rst",
+    }
+    assert names_in(nameless.results / "pictures") == set()
+    assert pictures_of(nameless) == OF_NUMBERS - {"map", "speed"}
+    assert not (nameless.results / "report.html").exists()
+
+
+@pytest.mark.parametrize("pictures", [True, False])
+def test_without_paths_pictures_and_report_have_no_name(
+    nameless: Run, source: Path, pictures: bool
+) -> None:
+    done = report(nameless.results.parent, source, paths=False, pictures=pictures)
+    assert pictures_of(done) == (OF_PHOTOS if pictures else set()) | OF_NUMBERS
+    assert names_in(done.results / "pictures") == set()
+    assert names_in(done.results / "report.html") == set()
+    assert "person 1" in (done.results / "pictures/map.html").read_text(encoding="utf-8")
+    again = snakemake(
+        done.results.parent, "pictures", photos=source, **FAST, paths=False, pictures=pictures
+    )
+    assert not again.jobs, again.output
+    assert (done.results / "report.html").exists()
 
 
 @dataclass

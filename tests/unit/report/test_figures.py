@@ -32,7 +32,7 @@ def test_a_figure_has_the_same_bytes_every_time(tmp_path: Path) -> None:
 def test_no_text_of_a_chart_ends_its_script(tmp_path: Path) -> None:
     names = ["</script><script>alert(1)</script>", "<!--<script>", "a&b\\"]
     chart = alt.Chart(pd.DataFrame({"x": [1, 2, 3], "name": names})).mark_point().encode(x="x:Q")
-    as_page(chart, tmp_path / "map.html")
+    as_page(chart, tmp_path / "map.html", named=True)
     page = (tmp_path / "map.html").read_text(encoding="utf-8")
     line = next(line for line in page.splitlines() if "const spec = " in line)
     assert "<" not in line

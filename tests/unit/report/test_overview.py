@@ -31,7 +31,7 @@ def test_the_numbers_of_a_run() -> None:
     distances = pd.Series([0.1, 0.5, 0.25])
     wide = VECTORS.astype(float)
     variances = np.linalg.eigvalsh(np.cov(wide.T))[::-1]
-    assert overview(SUMMARY, statistics(10), people, distances) == {
+    assert overview(SUMMARY, statistics(10), people, distances, paths=True) == {
         "source": "a.zip, b",
         "photos": 12,
         "encoded": 10,
@@ -57,6 +57,6 @@ def test_the_numbers_of_a_run() -> None:
 
 def test_a_single_face_has_no_scatter_and_a_cached_run_no_speed() -> None:
     summary = SUMMARY | {"photos_per_second": None}
-    numbers = overview(summary, statistics(1), pd.Series(["Ann"]), pd.Series([0.0]))
+    numbers = overview(summary, statistics(1), pd.Series(["Ann"]), pd.Series([0.0]), paths=False)
     assert not [name for name in numbers if "error" in name or "per second" in name]
     assert numbers["faces in the mean"] == 1
