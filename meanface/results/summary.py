@@ -8,6 +8,8 @@ from typing import Any
 from meanface.results.merge import Counts
 from meanface.results.shard_report import ShardReport
 
+_ENOUGH = 100
+
 
 def summarise(
     counts: Counts,
@@ -25,12 +27,13 @@ def summarise(
 
     `newly_encoded` contents were encoded by this run, all others are `reused`. `photos_per_second`
     is the speed of one encode job, reading included, over all contents that any run encoded; None
-    where all came from the cache.
+    for fewer than 100, whose speed is that of starting the engine.
     """
     of_this_run = [shard for shard in shards if shard.run == run]
     newly_encoded = sum(shard.newly_encoded for shard in of_this_run)
     ever_encoded = sum(shard.newly_encoded for shard in shards)
-    speed = ever_encoded and ever_encoded / sum(shard.seconds_encoding for shard in shards)
+    seconds = sum(shard.seconds_encoding for shard in shards)
+    speed = round(ever_encoded / seconds, 3) if ever_encoded >= _ENOUGH and seconds else None
     troubles = [*(shard.cache_trouble for shard in of_this_run), cache_trouble]
     skipped: Counter[str] = Counter()
     for source in sources:
@@ -43,5 +46,5 @@ def summarise(
         "cache_trouble": next(filter(None, troubles), None),
         "skipped": dict(skipped),
         "encode_seconds": round(sum(shard.seconds for shard in shards), 3),
-        "photos_per_second": round(speed, 3) or None,
+        "photos_per_second": speed,
     }

@@ -1,33 +1,46 @@
 """Turns summary.json into the lines that a run shows at its end."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from meanface.engine.settings import licence_note
 
+# How large the photos were in which a detector searched, by the end of the detector's name.
+_SIZES = {"@0": "@0: photo not enlarged", "@1": "@1: doubled in size"}
+
 
 def summary_text(summary: Mapping[str, Any], results: Path | str, run: str) -> str:
     """Give the lines shown at the end of a run; `results` is the folder or address of its files.
 
-    Trouble with the cache is shown only at the end of the `run` in which it happened.
+    What is new, how fast it came, and trouble with the cache are shown only at the end of the `run`
+    in which it happened.
     """
     skipped = sum(count for kind, count in summary["skipped"].items() if kind != "directory")
+    found = summary["faces_by_detector"]
+    sizes = [text for end, text in _SIZES.items() if any(name.endswith(end) for name in found)]
     lines = [
         (
             "photos",
             f"{summary['photos']:,}" + (f" ({skipped:,} other files skipped)" * bool(skipped)),
         ),
-        ("encoded", f"{summary['encoded']:,}" + _by(summary["faces_by_detector"])),
+        ("encoded", f"{summary['encoded']:,}" + _by(found, sizes)),
         ("failed", f"{summary['failed']:,}" + _by(summary["failed_by_reason"])),
-        ("results", f"{results}/ (mean.npy, embeddings.npy, faces.csv, failures.csv)"),
     ]
-    if summary["photos_per_second"]:  # else all outcomes came from the cache
-        speed = f"{summary['photos_per_second']:,.1f} photos per second and worker"
-        lines.insert(3, ("speed", speed))
+    if summary["failed"]:
+        lines.append(("", f"why: {results}/failures.csv"))
+    is_new = summary.get("run") == run
+    if is_new:
+        new, reused = summary["newly_encoded"], summary["reused"]
+        alike = "; identical photos count once" * bool(summary["duplicates"])
+        lines.append(("new", f"{new:,}, and {reused:,} reused{alike}"))
+        if summary["photos_per_second"]:
+            speed = f"{summary['photos_per_second']:,.1f} photos per second and worker"
+            lines.append(("speed", speed))
+    lines.append(("results", f"{results}/ (mean.npy, embeddings.npy, faces.csv, failures.csv)"))
     if note := licence_note(summary["config"]):
         lines.append(("licence", note))
-    if summary.get("run") == run and summary["cache_trouble"]:
+    if is_new and summary["cache_trouble"]:
         lines.append(("cache", summary["cache_trouble"]))
     report = Path(results, "report.html")
     if report.exists() and report.stat().st_mtime >= Path(results, "summary.json").stat().st_mtime:
@@ -35,6 +48,7 @@ def summary_text(summary: Mapping[str, Any], results: Path | str, run: str) -> s
     return "\n".join(f"{name:>8}  {value}" for name, value in lines)
 
 
-def _by(counts: Mapping[str, int]) -> str:
+def _by(counts: Mapping[str, int], notes: Sequence[str] = ()) -> str:
     inside = ", ".join(f"{name} {count:,}" for name, count in counts.items())
-    return f" ({inside})" if inside else ""
+    explained = "; " * bool(notes) + ", ".join(notes)
+    return f" ({inside}{explained})" if inside else ""

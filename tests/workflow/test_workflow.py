@@ -74,6 +74,9 @@ def test_the_results_keep_their_contract(sample_run: Run) -> None:
 def test_the_end_of_a_run_says_what_came_out(sample_run: Run) -> None:
     assert "encoded  23" in sample_run.output
     assert "no_face 3" in sample_run.output
+    assert f"why: {sample_run.results.resolve()}/failures.csv\n     new  30, and 0 reused\n" in (
+        sample_run.output
+    )
     assert str(sample_run.results) in sample_run.output
 
 
@@ -358,10 +361,13 @@ def test_an_archive_replaced_by_an_older_file_is_noticed(tmp_path: Path, photos:
 
 
 def test_what_came_from_the_cache_counts_for_no_speed(tmp_path: Path, photos: Path) -> None:
+    for number in range(5, 105):  # fewer have no speed
+        (photos / f"{number}.jpg").write_bytes((photos / "1.jpg").read_bytes() + b"%d" % number)
     of = {"photos": photos, "cache": tmp_path / "cache"} | STUB
     first, second = (snakemake(tmp_path / name, **of) for name in ("first", "second"))
     assert (first.code, second.code) == (0, 0), second.output
-    assert re.search(r"^ +speed  [\d.,]+ photos per second", first.output, re.M)
+    assert re.search(r"^ +new  103, and 0 reused; .*\n +speed  [\d.,]+ photos", first.output, re.M)
+    assert "  new  0, and 103 reused" in second.output
     assert "  speed  " not in second.output
     summary = json.loads((second.results / "summary.json").read_text())
     assert (summary["newly_encoded"], summary["photos_per_second"]) == (0, None)

@@ -16,13 +16,13 @@ COUNTS = Counts(
     faces_by_detector={"hog@0": 8},
 )
 EARLIER = ShardReport(
-    contents=5,
-    encoded=4,
+    contents=95,
+    encoded=94,
     failed=1,
-    faces=5,
+    faces=95,
     reused=1,
-    newly_encoded=4,
-    seconds_encoding=1.5,
+    newly_encoded=94,
+    seconds_encoding=24.5,
     seconds=2.0004,
     run="earlier",
     cache_trouble="the bucket was not there, in the run before",
@@ -30,12 +30,12 @@ EARLIER = ShardReport(
     fingerprint="0",
 )
 NOW = ShardReport(
-    contents=3,
-    encoded=2,
+    contents=7,
+    encoded=6,
     failed=1,
-    faces=2,
+    faces=6,
     reused=1,
-    newly_encoded=2,
+    newly_encoded=6,
     seconds_encoding=0.5,
     seconds=1.25,
     run="now",
@@ -57,12 +57,12 @@ def test_the_numbers_of_a_run_and_of_the_shards_that_an_earlier_run_encoded() ->
         "failed_by_reason": {"no_face": 2},
         "faces_by_detector": {"hog@0": 8},
         "run": "now",
-        "newly_encoded": 2,
-        "reused": 6,
+        "newly_encoded": 6,
+        "reused": 96,
         "cache_trouble": None,
         "skipped": {"directory": 3, "link": 4},
         "encode_seconds": 3.25,
-        "photos_per_second": 3.0,
+        "photos_per_second": 4.0,
     }
 
 
@@ -77,7 +77,15 @@ def test_the_first_trouble_with_the_cache_in_this_run_is_told() -> None:
 
 
 def test_a_run_whose_contents_all_came_from_the_cache_has_no_speed() -> None:
-    cached = replace(NOW, newly_encoded=0, reused=3, seconds_encoding=0.0)
+    cached = replace(NOW, newly_encoded=0, reused=7, seconds_encoding=0.0)
     numbers = summarise(COUNTS, [cached], SOURCES, run="now", cache_trouble=None)
     assert numbers["photos_per_second"] is None
-    assert (numbers["newly_encoded"], numbers["reused"]) == (0, 3)
+    assert (numbers["newly_encoded"], numbers["reused"]) == (0, 7)
+
+
+def test_few_photos_have_no_speed() -> None:
+    """Most of their time is the engine's start."""
+    for new, has_speed in ((1, False), (99, False), (100, True)):
+        shard = replace(NOW, contents=new, newly_encoded=new, reused=0, seconds_encoding=2.0)
+        numbers = summarise(COUNTS, [shard], SOURCES, run="now", cache_trouble=None)
+        assert numbers["photos_per_second"] == (new / 2 if has_speed else None)
