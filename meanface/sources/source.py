@@ -104,7 +104,7 @@ def _source(
     checksum = given[0] if given else None
     if "://" in photos:
         if not photos.startswith(("http://", "https://")):
-            raise UserError(f"config: photos: {photos!r}; write a URL with http:// or https://")
+            raise UserError(f"config: photos: {photos!r}; {_instead_of_url(photos)}")
         try:
             urlsplit(photos)
         except ValueError as error:
@@ -153,12 +153,19 @@ def _check_folder(folder: Folder, results: Path) -> None:
             )
 
 
+def _instead_of_url(url: str) -> str:
+    """Say what to write instead of a URL of another protocol."""
+    if url.startswith("file://"):
+        return f"write the path, {unquote(url.partition('://')[2])}"
+    return "write a URL with http:// or https://"
+
+
 def _hint(photos: str) -> str:
     """Suggest what to write instead of a missing path; "" without a suggestion."""
     if windows := re.match(r"([A-Za-z]):[\\/]*", photos):
         rest = photos[windows.end() :].replace("\\", "/")
         return f"; a Windows path is /mnt/{windows[1].lower()}/{rest} in WSL"
-    if photos.startswith("\\\\"):
+    if photos.startswith(("\\\\", "//")):
         return "; mount the Windows share, and write the path that it has here"
     if photos.startswith("["):
         return "; several are a list, not a text: photos='[one, other]' in single quotes only"

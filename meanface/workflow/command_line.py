@@ -1,8 +1,11 @@
 """Check the command line of Snakemake for options that would not do what the user means."""
 
+import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+
+import yaml
 
 from meanface.errors import UserError
 
@@ -12,7 +15,7 @@ def check_command_line(arguments: Sequence[str], results: Path) -> None:
 
     Raises UserError for
     * a second --config, which would replace the first,
-    * a value that Snakemake would cut at a YAML comment,
+    * a value that YAML reads as something else, such as `a: b` or `party #2`,
     * --report without pictures,
     * --until encode without a plan.
     """
@@ -55,8 +58,16 @@ def _check_config(given: list[list[str]]) -> None:
         )
     for entry in (entry for entries in given for entry in entries):
         key, _, value = entry.partition("=")
-        if " #" in value and value[0] not in "\"'[{":
-            quoted = shlex.quote(f'{key}="{value}"')
+        # Snakemake removes quotes, and takes what is no YAML for text.
+        text = value.strip("'\"").strip()
+        try:
+            read = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 - makes no objects
+        except yaml.YAMLError:
+            read = text
+        is_yaml = text[:1] in ("'", '"', "[", "{")
+        if (text and not is_yaml and read != text) or (key == "photos" and isinstance(read, dict)):
+            quoted = shlex.quote(f"{key}= {json.dumps(text, ensure_ascii=False)} ")
             raise UserError(
-                f"config: {key}: Snakemake would cut the value at ' #'; quote it twice, {quoted}"
+                f"config: {key}: Snakemake would read {text!r} as {read!r}; "
+                f"write it in double quotes between blanks, {quoted}"
             )

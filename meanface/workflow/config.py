@@ -43,11 +43,11 @@ def read_schema(schema: Path) -> dict[str, Any]:
 def with_defaults(config: Mapping[str, Any], schema: Path) -> dict[str, Any]:
     """Complete a configuration with the defaults in the YAML file `schema`.
 
-    The words true, false, null and None become values.
+    The words true, false, null and None become values; as `photos`, they are names of folders.
     """
     defaults = {key: rule["default"] for key, rule in read_schema(schema)["properties"].items()}
     given = {
-        key: _WORDS.get(value, value) if isinstance(value, str) else value
+        key: _WORDS.get(value, value) if isinstance(value, str) and key != "photos" else value
         for key, value in config.items()
     }
     return defaults | given
@@ -71,12 +71,27 @@ def check_config(config: Mapping[str, Any], schema: Path) -> None:
         return
     key = str(error.absolute_path[0])
     description = rules["properties"][key]["description"]
-    if key == "photos" and isinstance(config[key], int | float):
-        raise UserError(
-            f"config: photos: Snakemake read a number, {config[key]}; write ./ before a folder "
-            "that is named like a number, such as photos=./2019"
-        )
+    if key == "photos":
+        raise UserError(_about_photos(config[key], description))
     raise UserError(f"config: {key}: {config[key]!r} will not do; write {description}")
+
+
+def _about_photos(photos: object, description: str) -> str:
+    """Say what to write instead of `photos`, which are neither text nor a list of it."""
+    if photos is None or photos == "":
+        return f"config: photos: there is no value; write {description}"
+    if isinstance(photos, int | float):
+        return (
+            f"config: photos: Snakemake read {photos!r}, not a name; write ./ before a folder "
+            "of such a name, as in photos=./2019"
+        )
+    for one in photos if isinstance(photos, list) else ():
+        if isinstance(one, dict) and "photos" not in one:
+            return (
+                f"config: photos: {one!r} in the list is no path; write a path that has a colon "
+                "and a blank in quotes, photos='[\"a: b\", other]'"
+            )
+    return f"config: photos: {photos!r} will not do; write {description}"
 
 
 def _check_encoding(name: str, description: str) -> None:

@@ -291,6 +291,23 @@ def test_a_wrong_config_is_one_line_before_any_job(
     assert not run.jobs
 
 
+@pytest.mark.parametrize("name", ["./a:b", "yes", "null", "~/a #1", "a: b"])
+def test_a_folder_may_have_any_name(
+    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """What YAML reads otherwise stands in quotes, as the line says that refuses it."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    photos.rename(tmp_path / name.removeprefix("~/"))
+    quoted = f' "{name}/" ' if " " in name else f"{name}/"
+    run = snakemake(tmp_path, "--until", "acquire", photos=quoted)
+    assert run.code == 0, run.output
+    made_of = json.loads((run.results / "sources/photos.json").read_text())["made_of"]
+    assert made_of["photos"] == str(tmp_path / name.removeprefix("~/"))
+    if " " in name:
+        refused = snakemake(tmp_path, photos=name)
+        assert f"between blanks, 'photos= \"{name}\" '" in refused.output.splitlines()[-1]
+
+
 def test_a_folder_that_cannot_be_listed_is_one_line_before_any_job(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     nest_folders(tmp_path / "photos")

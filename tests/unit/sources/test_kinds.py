@@ -165,6 +165,7 @@ def test_a_pipe_is_told_before_any_job(tmp_path: Path) -> None:
         ("D:/party", "/mnt/d/party in WSL"),
         ("E:", "/mnt/e/ in WSL"),
         (r"\\nas\photos", "mount the Windows share"),
+        ("//nas/photos", "mount the Windows share"),
         ("/a.zip,/b.zip", "photos='[/a.zip,/b.zip]'"),
         ("[/a.zip, /b.zip]", "are a list, not a text: photos='[one, other]' in single quotes only"),
     ],

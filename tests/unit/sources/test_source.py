@@ -126,9 +126,11 @@ def test_a_url_that_cannot_be_is_named(folders: list[Path]) -> None:
 
 
 def test_other_schemes_are_refused(folders: list[Path]) -> None:
-    for photos in ("ftp://localhost/x.tgz", "s3://bucket/x.tgz", "file:///x.tgz"):
+    for photos in ("ftp://localhost/x.tgz", "s3://bucket/x.tgz"):
         message = refusal(folders, photos=photos, sha256=SHA256)
         assert message == f"config: photos: {photos!r}; write a URL with http:// or https://"
+    message = refusal(folders, photos="file:///my%20photos/x.tgz")
+    assert message.endswith("; write the path, /my photos/x.tgz")
 
 
 def test_photos_below_the_results_are_refused(folders: list[Path]) -> None:

@@ -1,8 +1,10 @@
 """What a command line of Snakemake would do otherwise than it says is refused in one line."""
 
+import shlex
 from pathlib import Path
 
 import pytest
+from snakemake.cli import parse_config
 
 from meanface.errors import UserError
 from meanface.workflow.command_line import check_command_line
@@ -13,7 +15,10 @@ from meanface.workflow.command_line import check_command_line
     [
         ["--cores", "4", "--config", "photos=a", "shards=2", "all"],
         ["-C", "photos=a#b", "--forcerun", "acquire"],
-        ["--config", 'photos="party #2"', "photos='party #2'", "photos=['a #1', b]"],
+        ["--config", "photos=./a:b", "photos=C:\\x", "photos=*.jpg", "photos= yes", "photos="],
+        ["--config", "photos=2019_08", "photos=1e5", "photos=@a", "photos=%a", "photos=~/a/"],
+        ["--config", "detectors=[hog@0, cnn@1]", "photos=[a]b", "photos=a, b", "photos='a'"],
+        ["--config", """photos= "party #2" """, "photos= 'a: b' ", "photos=['a #1', b]"],
         ["pictures", "--cores=4"],
         ["--report", "report.html", "--report-after-run", "pictures"],
         ["--until", "plan"],
@@ -28,8 +33,6 @@ def test_a_command_line_that_is_read_as_it_is_written(arguments: list[str], tmp_
     [
         (["--config", "photos=a", "--config", "shards=2"], "after one --config"),
         (["-C", "photos=a", "--cores", "4", "--config=shards=2"], "after one --config"),
-        (["--config", "photos=/a/party #2", "--cores", "4"], """'photos="/a/party #2"'"""),
-        (["--cores", "4", "--config=cache=my #1"], """'cache="my #1"'"""),
         (["--report", "report.html"], "there are no pictures yet"),
         (["--cores", "4", "--until", "encode"], "--until plan first"),
     ],
@@ -41,6 +44,34 @@ def test_a_command_line_that_snakemake_reads_otherwise(
         check_command_line(arguments, tmp_path)
     assert told in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "/a/party #2",
+        "a: b",
+        "a:  # b",
+        "a:",
+        "- a",
+        "!party",
+        "&party",
+        "{a, b}",
+        "two\nlines",
+        "\\ #",
+    ],
+)
+@pytest.mark.parametrize("quotes", ["{}", '"{}"', "'{}'"])
+def test_a_value_that_yaml_reads_otherwise_comes_with_quotes_that_help(
+    value: str, quotes: str, tmp_path: Path
+) -> None:
+    entry = f"photos={quotes.format(value)}"
+    assert parse_config([entry]) != {"photos": value}
+    with pytest.raises(UserError) as raised:
+        check_command_line(["--config", entry, "--cores", "4"], tmp_path)
+    (remedy,) = shlex.split(str(raised.value).partition("between blanks, ")[2])
+    check_command_line(["--cores", "4", f"--config={remedy}"], tmp_path)
+    assert parse_config([remedy]) == {"photos": value}
 
 
 def test_with_pictures_and_plan_there_is_a_report_and_something_to_encode(tmp_path: Path) -> None:

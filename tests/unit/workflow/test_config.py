@@ -65,8 +65,6 @@ def test_every_key_has_a_description_and_refuses_what_it_is_not(key: str) -> Non
 @pytest.mark.parametrize(
     ("key", "wrong"),
     [
-        ("photos", ""),
-        ("photos", None),
         ("mirrors", ["ftp://localhost/x.tgz"]),
         ("mirrors", URL),
         ("sha256", MD5),
@@ -173,4 +171,23 @@ def test_an_encoding_that_does_not_exist_is_named() -> None:
 
 
 def test_a_folder_named_like_a_number_needs_its_place() -> None:
-    assert "photos=./2019" in refusal(DEFAULTS | {"photos": 2019})
+    for value in (2019, 1e5, True):
+        assert "photos=./2019" in refusal(DEFAULTS | {"photos": value})
+
+
+def test_words_are_names_of_folders_as_photos() -> None:
+    for word in ("true", "null", "None"):
+        assert with_defaults({"photos": word}, SCHEMA)["photos"] == word
+
+
+@pytest.mark.parametrize(
+    ("photos", "told"),
+    [
+        (None, "there is no value; write the path of an archive"),
+        ("", "there is no value; write the path of an archive"),
+        ([{"a": "b"}, "c"], """photos='["a: b", other]'"""),
+        ([{"photos": "a", "sha": "b"}], "will not do; write the path"),
+    ],
+)
+def test_photos_that_are_no_path_come_with_what_to_write(photos: object, told: str) -> None:
+    assert told in refusal(DEFAULTS | {"photos": photos})
