@@ -21,7 +21,7 @@ _BATCH = 1 << 14  # rows that are Python objects at a time
 _TYPES = {str: "VARCHAR", int: "BIGINT", float: "DOUBLE"}
 
 # DuckDB takes up to half as much again.
-_MEMORY = "512MB"
+_MEMORY = "400MB"
 
 
 class Scratch:
