@@ -61,6 +61,7 @@ include: "rules/inputs.smk"
 include: "rules/acquire.smk"
 include: "rules/divide.smk"
 include: "rules/shard.smk"
+include: "rules/exclude.smk"
 include: "rules/plan.smk"
 include: "rules/models.smk"
 include: "rules/encode.smk"
@@ -82,6 +83,7 @@ rule all:
         "results/identities.csv",
         "results/identities.npy",
         "results/mean_by_identity.npy",
+        *(["results/excluded.csv"] if config["exclude"] else []),
     localrule: True
 
 

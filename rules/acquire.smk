@@ -3,7 +3,7 @@
 
 rule download:
     output:
-        with_pixels("results/download/{source}/{archive}"),
+        without_excluded("results/download/{source}/{archive}"),
     log:
         "results/logs/download/{source}/{archive}.log",
     benchmark:

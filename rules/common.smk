@@ -10,6 +10,7 @@ from meanface.sources.source import check_sources, sources_of
 from meanface.sources.state import state_of
 from meanface.workflow.command_line import check_command_line
 from meanface.workflow.config import check_config, with_defaults
+from meanface.workflow.exclude import state_of_exclude
 from meanface.workflow.storage import check_storage, use_our_executor
 
 SCHEMA = Path(workflow.source_path("../config/config.schema.yaml"))
@@ -61,6 +62,7 @@ try:
     SOURCES = {source.name: source for source in found}
     if IS_MAIN:
         check_sources(found, ignore=config["ignore"], max_bytes=config["max_bytes"])
+    EXCLUDE = state_of_exclude(config["exclude"], must_exist=IS_MAIN)
     parts, in_part = layout(number_of_shards())
     if IS_MAIN:
         # A UserError raised here ends the run with one line. Raised in `params`, it would not.

@@ -6,6 +6,7 @@ rule divide:
         archive=ancient(archive_of),
         source="results/sources/{source}.json",
     output:
+        **receipt("results/excluded/{source}.json"),
         tars=temp(expand("results/parts/{{source}}-{part}.tar", part=PARTS)),
         manifests=temp(expand("results/parts/{{source}}-{part}.csv", part=PARTS)),
         counts="results/parts/{source}.json",
@@ -16,10 +17,13 @@ rule divide:
     localrule: IN_STORAGE
     conda:
         "../envs/meanface.yaml"
+    resources:
+        cache=config["cache"],
     params:
         folder=folder_of,
         prefix=prefix_of,
         reading=READING,
+        exclude=EXCLUDE,
     message:
         "Dividing {input.archive}{params.folder} into parts"
     script:

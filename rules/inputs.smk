@@ -13,6 +13,16 @@ def with_pixels(files):
     return files if config["pictures"] else temp(files)
 
 
+def without_excluded(archive):
+    """Mark a downloaded archive: with `exclude`, Snakemake removes the archive after use."""
+    return temp(archive) if config["exclude"] else with_pixels(archive)
+
+
+def receipt(file):
+    """Give the file with the number of excluded photos by line; nothing without `exclude`."""
+    return {"excluded": file} if config["exclude"] else {}
+
+
 def archive_of(wildcards):
     """Give the archive file of a source; nothing for a folder."""
     source = SOURCES[wildcards.source]
@@ -62,6 +72,7 @@ def made_of(name):
         "prefix": source.prefix,
         "reading": READING,
         "shards": len(PARTS) * len(NUMBERS),
+        **({"exclude": EXCLUDE[1]} if EXCLUDE else {}),
     }
 
 

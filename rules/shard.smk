@@ -7,6 +7,7 @@ rule shard:
         source="results/sources/{source}.json",
         part=part_of,
     output:
+        **(receipt("results/excluded/{source}-{part}.json") if len(PARTS) == 1 else {}),
         tars=with_pixels(
             expand("results/shards/{{source}}-{{part}}{number}.tar", number=NUMBERS)
         ),
@@ -23,10 +24,13 @@ rule shard:
     localrule: IN_STORAGE
     conda:
         "../envs/meanface.yaml"
+    resources:
+        cache=config["cache"],
     params:
         folder=folder_of,
         prefix=prefix_of,
         reading=READING,
+        exclude=EXCLUDE,
         parts=len(PARTS),
     message:
         "Splitting {input.archive}{params.folder}{input.part} into shards"

@@ -40,6 +40,9 @@ FACES: Schema = {
 FAILURES: Schema = {"path": str, **FAILURE, "shard": str}
 IDENTITIES: Schema = {"identity": str, "photos": int, "spread": float, "distance": float}
 
+# results/excluded.csv
+EXCLUDED: Schema = {"line": int, "kind": str, "photos": int}
+
 # results/accuracy/roc.csv, pictures/settling.csv
 ROC: Schema = {"threshold": float, "false_positive_rate": float, "true_positive_rate": float}
 SETTLING: Schema = {"faces": int, "distance": float, "chance": float}
@@ -83,6 +86,14 @@ MEANINGS: Mapping[str, tuple[Schema, Mapping[str, str]]] = {
             "spread": "the root mean square of the distances of the person's embeddings to the"
             " person's mean, 0 for one photo",
             "distance": "the distance of the person's mean to the mean of all embeddings",
+        },
+    ),
+    "excluded.csv": (
+        EXCLUDED,
+        {
+            "line": "the number of the line in the file, counted from 1",
+            "kind": "what the line named: `path`, `identity` or `sha256`; empty for no photo",
+            "photos": "the photos that the line excluded",
         },
     ),
 }

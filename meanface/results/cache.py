@@ -10,23 +10,25 @@ folder in the cache, named by its fingerprint:
 A file that is damaged or missing costs only time.
 """
 
+import csv
 import io
 import logging
 import posixpath
 import re
 import zipfile
+import zlib
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import fsspec
 import numpy as np
 from fsspec.implementations.local import LocalFileSystem
-from numpy.typing import NDArray
 
 from meanface.engine.outcome import Failure, Outcome
+from meanface.errors import UserError
 from meanface.files.atomic import replacing
+from meanface.results.cache_index import Index
 from meanface.results.outcomes import read_outcomes
 
 log = logging.getLogger(__name__)
@@ -85,15 +87,39 @@ class Cache:
         and for LEAST contents at least. The files used longest ago are removed first. The ENGINES
         engines used last stay.
         """
-        index = _Index.of(shards)
+        index = Index.of(shards)
         earlier = self._read_index()
         if earlier:
             index = index.extended(earlier, max(RUNS * len(index.starts), LEAST))
-        packed = io.BytesIO()
-        np.savez(packed, names=index.names, starts=index.starts, where=index.where)
-        self._write(self._index, packed.getvalue())
+        self._write_index(index)
         dropped = {*earlier.names.tolist()} - {*index.names.tolist()} if earlier else set()
         self._remove(set(map(self._path, dropped)), {self._index, *map(self._path, index.names)})
+
+    def forget(self, contents: Collection[str]) -> None:
+        """Remove every file of this engine that holds one of the contents (sha256, hexadecimal).
+
+        The other contents of these files are forgotten as well, because two jobs may forget at the
+        same time, and a job that wrote a file anew could keep what the other one forgets. Raises
+        OSError, or another error of the file system, where a file cannot be removed.
+        """
+        names = set()
+        for path in self._files.ls(self._folder, detail=False):
+            name, _, ending = posixpath.basename(path).partition(".")
+            if ending == "zip" and not self._holds(path, contents):
+                names.add(name)
+            elif path != self._index:
+                self._files.rm_file(path)
+        if index := self._read_index():
+            self._write_index(index.only(names))
+
+    def _holds(self, path: str, contents: Collection[str]) -> bool:
+        """Tell whether a file holds one of the contents, or is damaged."""
+        try:
+            with self._files.open(path, "rb") as file, zipfile.ZipFile(file) as archive:
+                text = io.TextIOWrapper(archive.open("outcomes.csv"), encoding="utf-8", newline="")
+                return any(row[0] in contents for row in csv.reader(text))
+        except (zipfile.BadZipFile, KeyError, EOFError, ValueError, zlib.error):
+            return True
 
     def _path(self, name: str) -> str:
         return f"{self._folder}/{name}.zip"
@@ -120,16 +146,21 @@ class Cache:
         index = self._read_index()
         return index.holders(contents) if index else set()
 
-    def _read_index(self) -> "_Index | None":
+    def _read_index(self) -> Index | None:
         try:
             packed = io.BytesIO(self._files.cat_file(self._index))
             with np.load(packed, allow_pickle=False) as found:
-                return _Index(found["names"], found["starts"], found["where"]).checked()
+                return Index(found["names"], found["starts"], found["where"]).checked()
         except FileNotFoundError:
             return None
         except Exception as error:  # as above
             self._note(f"{self._index} cannot be read and is left out", error)
             return None
+
+    def _write_index(self, index: Index) -> None:
+        packed = io.BytesIO()
+        np.savez(packed, names=index.names, starts=index.starts, where=index.where)
+        self._write(self._index, packed.getvalue())
 
     def _write(self, path: str, data: bytes) -> None:
         try:
@@ -171,83 +202,25 @@ class Cache:
         return self._files.modified(index).isoformat() if self._files.exists(index) else ""
 
 
-@dataclass(frozen=True)
-class _Index:
-    """Which file has which contents.
+def forget(address: str, contents: Collection[str]) -> None:
+    """Remove every file of a cache, of all engines, that holds one of the contents.
 
-    `names` (n,) are those of the files, the last used first. `starts` uint64 (k,), sorted,
-    are the first 64 bits of the contents. `where` uint32 (k,) tells the file of each.
+    Raises UserError where the cache cannot be searched: the contents may then still be in it.
     """
-
-    names: NDArray[np.str_]
-    starts: NDArray[np.uint64]
-    where: NDArray[np.uint32]
-
-    @classmethod
-    def of(cls, shards: Iterable[tuple[str, Sequence[str]]]) -> "_Index":
-        names: list[str] = []
-        starts = [np.empty(0, np.uint64)]
-        for name, contents in shards:
-            names.append(name)
-            starts.append(np.array([_start(content) for content in contents], np.uint64))
-        where = np.repeat(np.arange(len(names)), [len(some) for some in starts[1:]])
-        return cls._sorted(names, np.concatenate(starts), where)
-
-    @classmethod
-    def _sorted(
-        cls, names: Sequence[str], starts: NDArray[np.uint64], where: NDArray[np.int64]
-    ) -> "_Index":
-        order = np.argsort(starts, kind="stable")
-        return cls(np.array(names, "U"), starts[order], where[order].astype(np.uint32))
-
-    def checked(self) -> "_Index":
-        """Give this index. Raises ValueError where the index is not consistent."""
-        if len(self.starts) != len(self.where) or (self.where >= len(self.names)).any():
-            raise ValueError("its arrays do not belong together")
-        return self
-
-    def holders(self, contents: Collection[str]) -> set[str]:
-        """Give the names of files with contents that share their first 64 bits with these."""
-        wanted = np.array([_start(content) for content in contents], np.uint64)
-        low, high = (np.searchsorted(self.starts, wanted, side) for side in ("left", "right"))
-        return {
-            str(name)
-            for first, last in zip(low, high, strict=True)
-            for name in self.names[self.where[first:last]]
-        }
-
-    def extended(self, earlier: "_Index", most: int) -> "_Index":
-        """Give this index with files of an earlier index, up to `most` contents in total.
-
-        Files whose contents are all in this index are left out.
-        """
-        own = set(self.names.tolist())
-        sizes = np.bincount(earlier.where, minlength=len(earlier.names))
-        elsewhere = ~np.isin(earlier.starts, self.starts)
-        others = np.bincount(earlier.where[elsewhere], minlength=len(earlier.names))
-        room = most - len(self.starts)
-        kept = []
-        for number, name in enumerate(earlier.names.tolist()):
-            if name in own or not others[number]:
-                continue
-            room -= sizes[number]
-            if room < 0:
-                break
-            kept.append(number)
-        new_number = np.full(len(earlier.names), -1)
-        new_number[kept] = len(self.names) + np.arange(len(kept))
-        where = new_number[earlier.where]
-        is_kept = where >= 0
-        return self._sorted(
-            [*self.names.tolist(), *earlier.names[kept].tolist()],
-            np.concatenate([self.starts, earlier.starts[is_kept]]),
-            np.concatenate([self.where.astype(np.int64), where[is_kept]]),
-        )
-
-
-def _start(content: str) -> int:
-    """The first 64 bits of a content (sha256, hexadecimal)."""
-    return int(content[:16], 16)
+    try:
+        files, root = fsspec.core.url_to_fs(address)
+        folders = files.ls(root, detail=False) if files.exists(root) else []
+        for folder in filter(_is_engine, folders):
+            engine = Cache(address, posixpath.basename(folder.rstrip("/")))
+            engine.forget(contents)
+            if engine.trouble:
+                raise UserError(engine.trouble)
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"cache: {address} may still hold photos that `exclude` names: {reason}; make it"
+            " writable, or remove it"
+        ) from error
 
 
 def _is_engine(path: str) -> bool:

@@ -24,6 +24,7 @@ from meanface.errors import UserError
 from meanface.files.atomic import replacing
 from meanface.files.schemas import MANIFEST
 from meanface.files.tables import write_table
+from meanface.shards.exclude import Exclusion
 from meanface.shards.layout import shard_of
 from meanface.shards.read import read_shard_rows
 from meanface.sources.archive import read_members
@@ -49,6 +50,7 @@ def split(
     max_ratio: float = math.inf,
     ignore: Sequence[str] = (),
     zip_names: str = "auto",
+    exclusion: Exclusion | None = None,
     buffer: int = BUFFER,
 ) -> Counter[str]:
     """Split the photos of an archive or folder into shards, in one pass, read as by read_members.
@@ -57,12 +59,13 @@ def split(
 
     Shard i is `tars[i]` with `manifests[i]`. Every photo's path begins with `prefix`. Files have
     temporary names until the end. Splitting takes 350 bytes of memory per photo (650 in a zip), and
-    `buffer` bytes for the photos themselves.
+    `buffer` bytes for the photos themselves. Photos that `exclusion` covers get into no file and no
+    log.
 
     Returns the number of `photos`, and of what was skipped: `directory`, `link`, `ignored`,
-    `not_a_photo`, `raw` (a RAW file beside a photo of the same shot), and `unreadable` (where not
-    even the name tells whether the file is a photo). Raises UserError for no photo at all, for two
-    files of one name, and for what read_members refuses.
+    `not_a_photo`, `excluded`, `raw` (a RAW file beside a photo of the same shot), and `unreadable`
+    (where not even the name tells whether the file is a photo). Raises UserError for no photo at
+    all, for two files of one name, and for what read_members refuses.
     """
     counts: Counter[str] = Counter()
     raws: list[str] = []
@@ -86,12 +89,17 @@ def split(
                 draft.records[path] = None
                 counts["unreadable" if member.error else "not_a_photo"] += 1
                 continue
+            digest = b"" if member.data is None else hashlib.sha256(member.data).digest()
+            if exclusion and exclusion.covers(path, digest.hex()):
+                draft.records[path] = None
+                counts["excluded"] += 1
+                continue
             if member.error:
                 log.warning("%s cannot be read: %s", path, member.error)
             counts["photos"] += 1
             if is_raw(path, member.data):
                 raws.append(path)
-            drafts.add(draft, path, member.size, member.data)
+            drafts.add(draft, path, _Photo(member.size, digest, member.data or b""))
         for path in raws:
             if any(drafts.has(other) for other in _of_one_shot(path, suffixes)):
                 drafts.of(path).records[path] = None
@@ -142,7 +150,7 @@ def split_part(
     with _drafts(tars, manifests, BUFFER) as drafts:
         for row, data in read_shard_rows(part, manifest):
             draft = drafts.of(row.path, parts)
-            drafts.add(draft, row.path, row.size, data if row.sha256 else None)
+            drafts.add(draft, row.path, _Photo(row.size, bytes.fromhex(row.sha256), data))
             counts["photos"] += 1
     return counts
 
@@ -174,12 +182,18 @@ class _Drafts:
     def has(self, path: str) -> bool:
         return self.of(path).records.get(path) is not None
 
-    def add(self, draft: "_Draft", path: str, size: int, data: bytes | None) -> None:
-        self.held += draft.add(path, size, data)
+    def add(self, draft: "_Draft", path: str, photo: "_Photo") -> None:
+        self.held += draft.add(path, photo)
         if self.held > self.buffer:
             for each in self.all:
                 each.flush()
             self.held = 0
+
+
+class _Photo(NamedTuple):
+    size: int
+    sha256: bytes  # b"" where the photo was not read
+    data: bytes
 
 
 class _Record(NamedTuple):
@@ -199,24 +213,19 @@ class _Draft:
         self.end = 0
         part.write_bytes(b"")
 
-    def add(self, path: str, size: int, data: bytes | None) -> int:
-        """Add a photo, with no data where the photo was not read.
-
-        Gives the number of bytes that the photo takes in memory until `flush`.
-        """
-        digest = b"" if data is None else hashlib.sha256(data).digest()
-        data = data or b""
+    def add(self, path: str, photo: _Photo) -> int:
+        """Add a photo. Gives the bytes that the photo takes in memory until `flush`."""
         # In PAX headers, names are UTF-8 on every platform, and of any length.
         header = tarfile.TarInfo(path)
-        header.size = len(data)
+        header.size = len(photo.data)
         chunks = (
             header.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict"),
-            data,
-            bytes(-len(data) % tarfile.BLOCKSIZE),
+            photo.data,
+            bytes(-header.size % tarfile.BLOCKSIZE),
         )
         start, self.end = self.end, self.end + sum(map(len, chunks))
         self.pending += chunks
-        self.records[path] = _Record(size, digest, start, self.end)
+        self.records[path] = _Record(photo.size, photo.sha256, start, self.end)
         return self.end - start
 
     def flush(self) -> None:

@@ -73,19 +73,21 @@ def check_digest(file: Path, sha256: str) -> None:
 
 def recorded_files(records: Path) -> dict[str, str]:
     """Give all files in the records below the folder `records`, with their sha256."""
-    return dict(_recorded(records))
+    return {file: sha256 for _, files in records_in(records) for file, sha256 in files.items()}
 
 
-def _recorded(records: Path) -> Iterator[tuple[str, str]]:
+def records_in(records: Path) -> Iterator[tuple[Path, dict[str, str]]]:
+    """Yield each record below the folder `records`: its path, and the files with their sha256."""
     for folder, _, names in os.walk(records):
         for name in names:
             if name.endswith(".json"):
-                content = _read(Path(folder, name))
+                record = Path(folder, name)
+                content = _read(record)
                 # Another workflow may keep other JSON files in this folder.
                 if all(
                     isinstance(sha256, str) and len(sha256) == 64 for sha256 in content.values()
                 ):
-                    yield from content.items()
+                    yield record, content
 
 
 def _state(file: str) -> State | None:

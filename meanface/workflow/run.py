@@ -12,6 +12,7 @@ from meanface.errors import UserError
 from meanface.files.json_files import read_json
 from meanface.workflow import snakemake_internals as internals
 from meanface.workflow.cleanup import remove_names, remove_photos
+from meanface.workflow.exclude import remove_left_over, remove_receipt
 from meanface.workflow.freshness import LocalResults, Results, Wanted
 from meanface.workflow.handlers import (
     FailureHandler,
@@ -115,6 +116,11 @@ class Run:
             remove_photos(self._results, PICTURES_OF_PHOTOS)
         if not self._config["paths"]:
             remove_names(self._results)
+        if self._config["exclude"]:
+            made = internals.files_made(self._workflow)
+            remove_left_over(self._results, self._records, made)
+        else:
+            remove_receipt(self._results)
         summary, folder = Path(self._summary), str(self._results.resolve())
         if internals.exists_in_storage(self._summary):
             internals.fetch(self._summary)

@@ -144,6 +144,14 @@ def may_run(workflow: Workflow, rule: str) -> bool:
     return any(job.rule.name == rule or job.is_checkpoint for job in jobs)
 
 
+def files_made(workflow: Workflow) -> set[str]:
+    """Give the outputs of all jobs that the targets of this run need, done or not. 9.27.1.
+
+    Only the plan of the run tells which files are left over from other settings.
+    """
+    return {str(file) for job in workflow.dag.jobs for file in job.output}
+
+
 def has_jobs(workflow: Workflow) -> bool:
     """Tell whether the run has any job. 9.27.1.
 

@@ -16,7 +16,8 @@ def summary_text(summary: Mapping[str, Any], results: Path | str, run: str) -> s
     What is new, how fast it came, and trouble with the cache are shown only at the end of the `run`
     in which it happened.
     """
-    skipped = sum(count for kind, count in summary["skipped"].items() if kind != "directory")
+    counts = summary["skipped"]
+    skipped = sum(counts.values()) - counts.get("directory", 0) - counts.get("excluded", 0)
     found = summary["faces_by_detector"]
     sizes = [text for end, text in _SIZES.items() if any(name.endswith(end) for name in found)]
     lines = [
@@ -27,6 +28,10 @@ def summary_text(summary: Mapping[str, Any], results: Path | str, run: str) -> s
         ("encoded", f"{summary['encoded']:,}" + _by(found, sizes)),
         ("failed", f"{summary['failed']:,}" + _by(summary["failed_by_reason"])),
     ]
+    if excluded := counts.get("excluded"):
+        names = " and ".join(str(source["name"]) for source in summary["sources"].values())
+        told = f"{excluded:,} photos (excluded.csv), which are still in {names} itself"
+        lines.insert(1, ("excluded", told))
     if summary["failed"]:
         lines.append(("", f"why: {results}/failures.csv"))
     is_new = summary.get("run") == run

@@ -16,7 +16,8 @@ from s3fs import S3FileSystem
 
 from meanface.engine.face import Face
 from meanface.engine.outcome import EncodedFace, Failure, Outcome
-from meanface.results.cache import ENGINES, Cache
+from meanface.errors import UserError
+from meanface.results.cache import ENGINES, Cache, forget
 from meanface.results.outcomes import write_outcomes
 from tests.runs import snakemake
 
@@ -286,6 +287,45 @@ def test_a_bucket_keeps_what_a_folder_does(
     s3.put_object(Bucket="photos", Key=key, Body=whole[:-30])
     assert recalled(cache, "s", ["a"]) == set()
     assert "s.zip cannot be read" in caplog.text
+
+
+def test_forgotten_contents_are_in_no_file_of_any_engine(bucket: str, tmp_path: Path) -> None:
+    for address in (f"{bucket}/cache", str(tmp_path / "cache")):
+        engines = [Cache(address, ENGINE + number) for number in "12"]
+        for cache in engines:
+            for name, photos in {"s": ["a", "b"], "t": ["c"], "late": ["a"]}.items():
+                keep(cache, tmp_path, name, photos)
+            cache.tidy({"s": [content("a"), content("b")], "t": [content("c")]}.items())
+        forget(address, [content("a"), content("unknown")])
+        for cache in engines:
+            assert recalled(cache, "other", ["a", "b", "c"]) == {"c"}
+            assert recalled(cache, "late", ["a"]) == set()
+        assert len(cache.recall("t", [content("c")])) == 1
+    files = files_in(tmp_path / "cache")
+    assert [path.name for path in files] == ["index.npz", "t.zip"] * 2
+    start = int(content("a")[:16], 16).to_bytes(8, "little")
+    assert not any(start in path.read_bytes() for path in files)
+
+
+def test_a_cache_that_is_not_there_has_nothing_to_forget(tmp_path: Path) -> None:
+    forget(str(tmp_path / "none"), [content("a")])
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_damaged_file_is_forgotten_as_a_whole(cache: Cache, tmp_path: Path) -> None:
+    keep(cache, tmp_path, "s", ["a"])
+    (path,) = files_in(tmp_path / "cache")
+    cut(path)
+    forget(str(tmp_path / "cache"), [content("b")])
+    assert not path.exists()
+
+
+def test_contents_that_cannot_be_forgotten_stop_the_run(cache: Cache, tmp_path: Path) -> None:
+    keep(cache, tmp_path, "s", ["a"])
+    (path,) = files_in(tmp_path / "cache")
+    no_file(path)
+    with pytest.raises(UserError, match="may still hold photos that `exclude` names"):
+        forget(str(tmp_path / "cache"), [content("a")])
 
 
 def test_a_bucket_that_is_not_there_is_a_warning_and_is_not_made(
