@@ -208,11 +208,12 @@ def _write_means(
         means = open_memmap(part, mode="w+", dtype=np.float64, shape=(len(photos), DIMENSIONS))
         start = 0
         for block in _blocks(photos):
-            ends = start + np.cumsum(photos[block])
-            theirs = np.split(rows[start : ends[-1]], ends[:-1] - start)
-            means[block] = [_mean(vectors, some) for some in theirs]
-            spread[block] = _spread(vectors, theirs, means[block])
-            start = ends[-1]
+            theirs = rows[start : start + photos[block].sum()]
+            one = block.stop - block.start == 1
+            means[block], spread[block] = (
+                _person(vectors, theirs) if one else _persons(vectors[theirs], photos[block])
+            )
+            start += len(theirs)
             release(means)
             release(vectors)
         means.flush()
@@ -230,41 +231,48 @@ def _blocks(photos: NDArray[np.int64]) -> Iterator[slice]:
         first = last
 
 
-def _spread(
-    vectors: NDArray[np.float32], persons: list[NDArray[np.int64]], means: NDArray[np.float64]
-) -> list[float]:
-    """Give the root mean square distance of each person's embeddings to the person's mean."""
-    if len(persons) == 1:
-        squares: list[Iterable[float]] = [_squares(vectors, persons[0], means[0])]
-    else:
-        counts = list(map(len, persons))
-        together = _squared_distances(
-            vectors[np.concatenate(persons)], np.repeat(means, counts, axis=0)
-        )
-        squares = [some.tolist() for some in np.split(together, np.cumsum(counts)[:-1])]
-    return [
-        math.sqrt(math.fsum(some) / len(rows)) for some, rows in zip(squares, persons, strict=True)
-    ]
+def _persons(
+    vectors: NDArray[np.float32], photos: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], list[float]]:
+    """Give the means and the spreads of persons whose vectors are one after the other."""
+    ends = np.cumsum(photos)[:-1]
+    means = np.array([_mean_of_few(theirs) for theirs in np.split(vectors, ends)])
+    squares = _squared_distances(vectors, np.repeat(means, photos, axis=0))
+    return means, [_root_mean(theirs.tolist(), len(theirs)) for theirs in np.split(squares, ends)]
 
 
-def _squares(
-    vectors: NDArray[np.float32], rows: NDArray[np.int64], mean: NDArray[np.float64]
-) -> Iterator[float]:
-    for part in _chunks(rows):
-        yield from _squared_distances(vectors[part], mean).tolist()
-        release(vectors)
+def _person(
+    vectors: NDArray[np.float32], rows: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], float]:
+    """Give the mean and the spread of the vectors in some rows, in constant memory."""
+
+    def parts() -> Iterator[NDArray[np.float32]]:
+        for start in range(0, len(rows), CHUNK):
+            yield vectors[rows[start : start + CHUNK]]
+            release(vectors)
+
+    mean = _mean(parts())
+    squares = chain.from_iterable(_squared_distances(part, mean).tolist() for part in parts())
+    return mean, _root_mean(squares, len(rows))
 
 
-def _mean(embeddings: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Give the mean of some rows: the exact sum, rounded once, divided by their number."""
-    if len(rows) < _MANY:
-        sums = [math.fsum(column) for column in embeddings[rows].T.tolist()]
-        return np.array(sums) / len(rows) + 0.0  # + 0.0: ExactSum gives no -0.0 either
-    total = ExactSum(embeddings.shape[1])
-    for part in _chunks(rows):
-        total.add(embeddings[part])
-        release(embeddings)
+def _mean_of_few(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+    if len(vectors) >= _MANY:
+        return _mean([vectors])
+    sums = [math.fsum(column) for column in vectors.T.tolist()]
+    return np.array(sums) / len(vectors) + 0.0  # + 0.0: ExactSum gives no -0.0 either
+
+
+def _mean(parts: Iterable[NDArray[np.float32]]) -> NDArray[np.float64]:
+    """Give the mean of vectors: the exact sum, rounded once, divided by their number."""
+    total = ExactSum(DIMENSIONS)
+    for part in parts:
+        total.add(part)
     return total.mean()
+
+
+def _root_mean(squares: Iterable[float], count: int) -> float:
+    return math.sqrt(math.fsum(squares) / count)
 
 
 def _sums(means: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -279,7 +287,3 @@ def _sums(means: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _parts(array: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
     return (array[start : start + CHUNK] for start in range(0, len(array), CHUNK))
-
-
-def _chunks(rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    return (rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK))
