@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from meanface.engine.outcome import DIMENSIONS
 from meanface.errors import AccountingError, UserError
-from meanface.files.arrays import save_array
+from meanface.files.arrays import release, save_array
 from meanface.files.atomic import replacing
 from meanface.files.schemas import FACES, FAILURES
 from meanface.files.scratch import Scratch, scratch
@@ -178,6 +178,7 @@ def _faces(
             "identity": pa.array(names),
             "distance": pa.array(distances(vectors[start:stop], mean).round(6)),
         }
+        release(vectors)
         yield pa.table({name: columns[name] for name in FACES}).cast(_PARQUET)
         start = stop
 

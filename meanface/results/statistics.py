@@ -285,5 +285,7 @@ def _sums(means: NDArray[np.float64]) -> NDArray[np.float64]:
     )
 
 
-def _parts(array: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
-    return (array[start : start + CHUNK] for start in range(0, len(array), CHUNK))
+def _parts(means: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
+    for start in range(0, len(means), CHUNK):
+        yield means[start : start + CHUNK]
+        release(means)
