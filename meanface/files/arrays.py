@@ -21,5 +21,8 @@ def release(array: NDArray[Any]) -> None:
 
     The kernel counts these pages as memory of the process, and a job is killed by that count.
     """
-    if isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap):
-        array.base.madvise(mmap.MADV_DONTNEED)
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, mmap.mmap):
+        base.madvise(mmap.MADV_DONTNEED)

@@ -30,6 +30,9 @@ def overview(
             "standard error of the mean, a distance": round(statistics.error_of_mean, 4),
             "share of the variance in two directions, %": round(100 * float(shares[:2].sum()), 1),
         }
+    if statistics.error_of_mean_by_person > 0:  # nan for one person
+        name = "standard error of the mean by person, a distance"
+        scatter[name] = round(statistics.error_of_mean_by_person, 4)
     per_second = summary["photos_per_second"]
     speed = {"photos per second and encode job": round(per_second, 1)} if per_second else {}
     names = ", ".join(source["name"] for source in summary["sources"].values())

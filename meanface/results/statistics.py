@@ -23,6 +23,7 @@ from meanface.files.atomic import replacing
 from meanface.files.schemas import IDENTITIES
 from meanface.files.scratch import Scratch, scratch
 from meanface.files.tables import write_table
+from meanface.results.clustered_error import clustered_error
 from meanface.results.exact_moments import CHUNK, ExactMoments
 from meanface.results.exact_sum import ExactSum
 
@@ -43,8 +44,10 @@ class Statistics:
     * `standard_deviation`, (128,): the square root of the covariance's diagonal.
     * `standard_error`, (128,): standard_deviation / sqrt(count), which takes the embeddings for
       independent.
+    * `standard_error_by_person`, (128,): the standard error of the mean if the persons are
+      independent, and the photos of a person are not; see clustered_error. nan for a single person.
 
-    The last three are nan for a single embedding.
+    All but the means are nan for a single embedding.
     """
 
     count: int
@@ -53,11 +56,17 @@ class Statistics:
     standard_deviation: NDArray[np.float64]
     covariance: NDArray[np.float64]
     standard_error: NDArray[np.float64]
+    standard_error_by_person: NDArray[np.float64]
 
     @property
     def error_of_mean(self) -> float:
         """The standard error of the mean as a distance: the length of `standard_error`."""
         return math.sqrt(np.trace(self.covariance) / self.count)
+
+    @property
+    def error_of_mean_by_person(self) -> float:
+        """The same with persons as clusters: the length of `standard_error_by_person`."""
+        return math.sqrt(math.fsum(np.square(self.standard_error_by_person)))
 
 
 def distances(
@@ -87,8 +96,13 @@ def _squared_distances(
     return total
 
 
-def statistics_of(moments: ExactMoments) -> Statistics:
-    """Give the statistics of the vectors in `moments`. Raises ValueError: no vectors."""
+def statistics_of(
+    moments: ExactMoments, standard_error_by_person: NDArray[np.float64] | None = None
+) -> Statistics:
+    """Give the statistics of the vectors in `moments`. Raises ValueError: no vectors.
+
+    The standard error by person is from clustered_error, or else nan.
+    """
     mean, covariance = moments.mean(), moments.covariance()
     length = math.sqrt(math.fsum(mean * mean))
     standard_deviation = np.sqrt(np.diagonal(covariance))
@@ -99,6 +113,11 @@ def statistics_of(moments: ExactMoments) -> Statistics:
         standard_deviation=standard_deviation,
         covariance=covariance,
         standard_error=standard_deviation / math.sqrt(moments.count),
+        standard_error_by_person=(
+            np.full_like(mean, np.nan)
+            if standard_error_by_person is None
+            else standard_error_by_person
+        ),
     )
 
 
@@ -125,7 +144,8 @@ def write_statistics(
     photos whose content an earlier photo has (`duplicate_of`). Persons are sorted by name (by code
     point); the name "" has the photos in no folder. Results:
 
-    * `statistics`: .npz, the fields of Statistics.
+    * `statistics`: .npz, the fields of Statistics. Photos in no folder count as persons of their
+      own in `standard_error_by_person`.
     * `identities`: CSV, IDENTITIES, a row per person, distances rounded to 6 decimals.
     * `identity_means`: float64 (k, 128); row i belongs to row i of `identities`. A mean is the
       exact sum, rounded once, divided by the number.
@@ -144,16 +164,23 @@ def write_statistics(
         for batch in tables.batches("SELECT row FROM counted ORDER BY row", CHUNK):
             moments.add(vectors[batch["row"].to_numpy()])
             release(vectors)
-        whole = statistics_of(moments)
-        if not np.array_equal(whole.mean, np.load(mean, allow_pickle=False)):
-            raise AccountingError(f"{mean} is not the mean of {whole.count} rows of {embeddings}")
+        centre = moments.mean()
+        if not np.array_equal(centre, np.load(mean, allow_pickle=False)):
+            raise AccountingError(f"{mean} is not the mean of {moments.count} rows of {embeddings}")
 
         photos = _column(tables, "SELECT photos FROM persons", "photos")
         rows = _column(tables, "SELECT row FROM counted", "row")
         spread = _write_means(identity_means, vectors, rows, photos)
         means = np.load(identity_means, mmap_mode="r", allow_pickle=False)
-        away = distances(means, whole.mean)
-        with replacing(statistics) as part, part.open("wb") as stream:
+        away = distances(means, centre)
+        # The name "", of photos in no folder, comes first.
+        unnamed = tables.number("SELECT count(*) FROM persons WHERE identity = ''")
+        nameless = ExactMoments(DIMENSIONS)
+        for part in _parts_of(vectors, rows[: photos[:unnamed].sum()]):
+            nameless.add(part)
+        error = clustered_error(centre, photos[unnamed:], means[unnamed:], nameless)
+        whole = statistics_of(moments, error)
+        with replacing(statistics) as file, file.open("wb") as stream:
             np.savez(stream, allow_pickle=False, **asdict(whole))
         persons = tables.tuples("SELECT identity, photos FROM persons")
         rounded = zip(persons, spread.round(6), away.round(6), strict=True)
@@ -231,6 +258,15 @@ def _blocks(photos: NDArray[np.int64]) -> Iterator[slice]:
         first = last
 
 
+def _parts_of(
+    vectors: NDArray[np.float32], rows: NDArray[np.int64]
+) -> Iterator[NDArray[np.float32]]:
+    """Yield the vectors in some rows, CHUNK at a time."""
+    for start in range(0, len(rows), CHUNK):
+        yield vectors[rows[start : start + CHUNK]]
+        release(vectors)
+
+
 def _persons(
     vectors: NDArray[np.float32], photos: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], list[float]]:
@@ -246,13 +282,10 @@ def _person(
 ) -> tuple[NDArray[np.float64], float]:
     """Give the mean and the spread of the vectors in some rows, in constant memory."""
 
-    def parts() -> Iterator[NDArray[np.float32]]:
-        for start in range(0, len(rows), CHUNK):
-            yield vectors[rows[start : start + CHUNK]]
-            release(vectors)
-
-    mean = _mean(parts())
-    squares = chain.from_iterable(_squared_distances(part, mean).tolist() for part in parts())
+    mean = _mean(_parts_of(vectors, rows))
+    squares = chain.from_iterable(
+        _squared_distances(part, mean).tolist() for part in _parts_of(vectors, rows)
+    )
     return mean, _root_mean(squares, len(rows))
 
 

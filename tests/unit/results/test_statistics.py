@@ -200,13 +200,16 @@ def test_the_archive_of_statistics(tmp_path: Path) -> None:
             "standard_deviation": ("f", (128,)),
             "covariance": ("f", (128, 128)),
             "standard_error": ("f", (128,)),
+            "standard_error_by_person": ("f", (128,)),
         }
         for name, array in archive.items():
-            assert np.array_equal(array, getattr(expected, name)), name
+            assert np.array_equal(array, getattr(expected, name), equal_nan=True), name
     found = read_statistics(tmp_path / "out/statistics.npz")
     assert type(found.count) is int
     for field in fields(Statistics):
-        assert np.array_equal(getattr(found, field.name), getattr(expected, field.name))
+        assert np.array_equal(
+            getattr(found, field.name), getattr(expected, field.name), equal_nan=True
+        )
     assert found.error_of_mean == pytest.approx(math.hypot(*expected.standard_error), rel=1e-14)
 
 
