@@ -43,7 +43,8 @@ lint: .venv/dev
 	$(BIN)/codespell
 	$(BIN)/mkdocs build --strict --quiet
 
-# With photos of your own: `make bench ARGS='--photos lfw.tgz --repeat 2'`.
+# With photos of your own (archives, folders, patterns, or a URL and its checksum):
+# `make bench ARGS='--photos lfw.tgz --repeat 2'`.
 bench: .venv/pictures
 	$(BIN)/python benchmarks/compare.py $(ARGS)
 

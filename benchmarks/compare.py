@@ -11,9 +11,9 @@ import platform
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +21,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+
+from meanface.shards.read import read_shard
 
 ROOT = Path(__file__).parents[1]
 PHOTOS = ROOT.parent / "shared/lfw/lfw-subset.tgz"
@@ -53,11 +55,37 @@ def run_pool(folder: Path, scratch: Path, cores: int) -> Measured:
     return Measured(BASELINE, photos, failed, seconds, seconds * cores / photos * 1000, None)
 
 
-def run_workflow(way: str, archive: Path, scratch: Path, cores: int, *arguments: str) -> Measured:
+def unpack(photos: Mapping[str, object], scratch: Path) -> tuple[Path, Path]:
+    """Copy the photos that the workflow reads to a folder; give this folder, and a config file.
+
+    `photos` are the config's keys about photos. The config file names the same photos, but those of
+    a URL in the folder, so that nothing is downloaded again. Raises SystemExit with the line of a
+    workflow that refuses the photos.
+    """
+    folder, config = scratch / "photos", scratch / "photos.json"
+    config.write_text(json.dumps(photos))
+    command = _snakemake(scratch, os.cpu_count() or 1, config)
+    done = subprocess.run([*command, "--until", "shard"], capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(done.stderr.splitlines()[-1])
+    for tar in (scratch / "results/shards").glob("*.tar"):
+        for photo in read_shard(tar, tar.with_suffix(".csv")):
+            target = folder / photo.path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(photo.data)
+    if (scratch / "results/download").exists():
+        config.write_text(json.dumps({"photos": str(folder)}))
+    return folder, config
+
+
+def _snakemake(directory: Path, cores: int, *configs: Path) -> list[str]:
+    command = [sys.executable, "-m", "snakemake", f"--cores={cores}", "--directory", str(directory)]
+    return [*command, "--snakefile", str(ROOT / "Snakefile"), "--configfile", *map(str, configs)]
+
+
+def run_workflow(way: str, scratch: Path, cores: int, *configs: Path) -> Measured:
     """Run the workflow. The workers' time is the time of the encode jobs, start included."""
-    command = [sys.executable, "-m", "snakemake", f"--cores={cores}", "--directory", str(scratch)]
-    command += ["--snakefile", str(ROOT / "Snakefile"), *arguments]
-    seconds = _timed([*command, "--config", f"photos={archive}"])
+    seconds = _timed(_snakemake(scratch, cores, *configs))
     summary = json.loads((scratch / "results/summary.json").read_text(encoding="utf-8"))
     jobs = pd.concat(
         [pd.read_csv(job, sep="\t") for job in scratch.glob("results/benchmarks/encode/*.tsv")]
@@ -95,21 +123,22 @@ def difference(pool: Path, compat: Path) -> float:
     return largest
 
 
-def compare(archive: Path, cores: int, repeat: int) -> tuple[list[Measured], float]:
-    """Run every way `repeat` times in turn; give the median of each, and `difference`."""
+def compare(photos: Mapping[str, object], cores: int, repeat: int) -> tuple[list[Measured], float]:
+    """Run every way `repeat` times in turn; give the median of each, and `difference`.
+
+    `photos` are the config's keys about photos.
+    """
     runs: list[Measured] = []
-    compat = ("--configfile", str(ROOT / "config/compat.yaml"))
+    compat = ROOT / "config/compat.yaml"
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch, "photos")
-        with tarfile.open(archive) as tar:
-            tar.extractall(folder, filter="data")
+        folder, config = unpack(photos, Path(scratch))
         for number in range(repeat):
             place = Path(scratch, str(number))
             place.mkdir()
             runs += [
                 run_pool(folder, place / "pool", cores),
-                run_workflow("meanface, compat.yaml", archive, place / "compat", cores, *compat),
-                run_workflow("meanface, defaults", archive, place / "defaults", cores),
+                run_workflow("meanface, compat.yaml", place / "compat", cores, compat, config),
+                run_workflow("meanface, defaults", place / "defaults", cores, config),
             ]
             largest = difference(place / "pool", place / "compat")
             shutil.rmtree(place)
@@ -168,15 +197,23 @@ def plot(rows: list[Measured], target: Path, where: str) -> None:
 def main() -> None:
     """Measure, print the table, write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--photos", type=Path, default=PHOTOS, help="a tar archive of JPEG photos")
+    parser.add_argument(
+        "--photos", nargs="+", default=[str(PHOTOS)], help="archives, folders, patterns or a URL"
+    )
+    parser.add_argument("--sha256", help="the checksum of a URL")
+    parser.add_argument("--md5", help="the checksum of a URL")
     parser.add_argument("--cores", type=int, default=os.cpu_count())
     parser.add_argument("--repeat", type=int, default=1)
     parser.add_argument("--output", type=Path, default=ROOT / "results/comparison")
     arguments = parser.parse_args()
-    if not arguments.photos.exists():
-        parser.error(f"no archive at {arguments.photos}; name one with --photos")
+    if arguments.photos == [str(PHOTOS)] and not PHOTOS.exists():
+        parser.error("name your photos with --photos")
 
-    rows, largest = compare(arguments.photos.resolve(), arguments.cores, arguments.repeat)
+    # The workflow runs in another directory.
+    places = [one if "://" in one else str(Path(one).absolute()) for one in arguments.photos]
+    photos: dict[str, object] = {"photos": places[0] if len(places) == 1 else places}
+    photos |= {key: value for key in ("sha256", "md5") if (value := getattr(arguments, key))}
+    rows, largest = compare(photos, arguments.cores, arguments.repeat)
     where = machine(arguments.cores)
     arguments.output.mkdir(parents=True, exist_ok=True)
     content = {

@@ -13,20 +13,24 @@ from numpy.typing import NDArray
 
 
 def encode(photo: Path) -> tuple[Path, NDArray[np.float64] | None]:
-    """Give the embedding of the first face found, None where there is none."""
-    faces = face_recognition.face_encodings(face_recognition.load_image_file(photo))
+    """Give the embedding of the first face found, None where there is none or no image."""
+    try:
+        image = face_recognition.load_image_file(photo)
+    except Exception:  # Pillow raises errors of many kinds
+        return photo, None
+    faces = face_recognition.face_encodings(image)
     return photo, faces[0] if faces else None
 
 
 def main() -> None:
-    """Encode every .jpg below a folder."""
+    """Encode every file below a folder."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("photos", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--processes", type=int, required=True)
     arguments = parser.parse_args()
 
-    photos = sorted(arguments.photos.rglob("*.jpg"))
+    photos = sorted(file for file in arguments.photos.rglob("*") if file.is_file())
     with Pool(arguments.processes) as pool:
         results = list(pool.imap(encode, photos, chunksize=16))
     encoded = [(photo, embedding) for photo, embedding in results if embedding is not None]
