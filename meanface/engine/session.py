@@ -45,14 +45,20 @@ def run_session(
 def open_session(model: Path, device: str) -> onnxruntime.InferenceSession:
     """Open an ONNX model on "cpu" (one thread: a worker is one core) or "cuda".
 
-    Raises UserError where `device` is "cuda" and ONNX Runtime cannot use a GPU.
+    Raises UserError where `device` is "cuda" and ONNX Runtime cannot use a GPU, and MemoryError
+    where memory runs out.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     if device == "cpu":
-        return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+        try:
+            return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            if _NO_MEMORY.search(str(error)):
+                raise MemoryError(str(error)) from error
+            raise
     reason = "it is installed without CUDA"
     if CUDA in onnxruntime.get_available_providers():
         try:

@@ -17,7 +17,8 @@ def check_command_line(arguments: Sequence[str], results: Path) -> None:
     * a second --config, which would replace the first,
     * a value that YAML reads as something else, such as `a: b` or `party #2`,
     * --report without pictures,
-    * --until encode without a plan.
+    * --until encode,
+    * --delete-all-output.
     """
     _check_config(_values_of(arguments, "--config", "-C"))
     is_report = _values_of(arguments, "--report") and not _values_of(
@@ -28,11 +29,18 @@ def check_command_line(arguments: Sequence[str], results: Path) -> None:
             "--report: there are no pictures yet; use `make report`, or make the target pictures"
         )
     for names in _values_of(arguments, "--until", "-U"):
-        if "encode" in names and not (results / "plan/shards.csv").exists():
+        # The jobs of a rule behind a checkpoint come into being during a run.
+        if "encode" in names:
             raise UserError(
-                "--until encode: the plan says what to encode, and there is none yet; "
-                "use --until plan first"
+                "--until encode: Snakemake would encode nothing, because a run makes the plan "
+                "first; use --until plan or --until merge"
             )
+    if _values_of(arguments, "--delete-all-output"):
+        folders = shlex.join([str(results.resolve()), str(results.resolve().parent / ".snakemake")])
+        raise UserError(
+            "--delete-all-output leaves the cache, the pictures and the logs; to remove everything "
+            f"use `rm -r {folders}`"
+        )
 
 
 def _values_of(arguments: Sequence[str], *options: str) -> list[list[str]]:

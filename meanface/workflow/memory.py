@@ -11,6 +11,9 @@ CUDA maps 2,000 to 2,500 MB and hardly uses them. Photos are decoded until they 
 
 _BYTES_PER_PIXEL = 26  # to decode and turn the largest photo
 
+_LEAST_MB = 200
+"""MB that opening the models and encoding a small photo takes."""
+
 
 def encode_mb(threads: int, device: str, max_pixels: int) -> int:
     """Give the memory that an encode job needs, in MB (1,000,000 bytes)."""
@@ -18,5 +21,8 @@ def encode_mb(threads: int, device: str, max_pixels: int) -> int:
 
 
 def process_bytes(megabytes: int, threads: int) -> int:
-    """Give the bytes for each process that encodes, in a job that has `megabytes` MB."""
-    return 1_000_000 * (megabytes - JOB_MB) // threads
+    """Give the bytes for each process that encodes, in a job that has `megabytes` MB.
+
+    A process gets what it needs to open the models at least.
+    """
+    return max(1_000_000 * (megabytes - JOB_MB) // threads, 1_000_000 * _LEAST_MB)

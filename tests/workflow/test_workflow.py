@@ -17,6 +17,7 @@ from threading import Thread
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from meanface.shards.layout import shard_of
 from meanface.shards.manifest import read_manifest
@@ -397,6 +398,18 @@ def test_a_cache_that_cannot_be_used_is_told_at_the_end(tmp_path: Path, photos: 
     assert re.search(
         rf"^ +cache  {tmp_path}/file/\S+ cannot be read.*: Not a dir", run.output, re.M
     )
+
+
+@pytest.mark.parametrize("megabytes", [100, 500])
+def test_an_encode_job_may_have_little_memory(tmp_path: Path, photos: Path, megabytes: int) -> None:
+    Image.new("RGB", (7000, 7000)).save(photos / "large.png")
+    little = ("--set-resources", f"encode:mem_mb={megabytes}")
+    run = snakemake(tmp_path / "run", *little, photos=photos, shards=1, **FAST, cache="None")
+    assert run.code == 0, run.output
+    assert "encoded  4 " in run.output
+    failures = pd.read_csv(run.results / "failures.csv")
+    assert failures[["path", "reason"]].to_numpy().tolist() == [["large.png", "out_of_memory"]]
+    assert not (run.results / "cache").exists()
 
 
 def test_without_pictures_no_photo_is_left(

@@ -4,9 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from meanface.engine.session import run_session
 from meanface.errors import DeviceError
@@ -27,6 +28,38 @@ try:
 except MemoryError:
     print("MemoryError")
 """
+
+
+NO_ROOM_FOR_THE_MODEL = """
+import resource, sys
+from pathlib import Path
+from meanface.engine.session import open_session
+
+used = int(Path("/proc/self/status").read_text().split("VmData:")[1].split()[0]) * 1024
+resource.setrlimit(resource.RLIMIT_DATA, (used + 20_000_000,) * 2)
+try:
+    open_session(Path(sys.argv[1]), "cpu")
+except MemoryError:
+    print("MemoryError")
+"""
+
+
+def test_memory_that_runs_out_for_a_model_is_a_memory_error(tmp_path: Path) -> None:
+    weights = numpy_helper.from_array(np.ones(16_000_000, np.float32), "w")
+    given, result = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [16_000_000]) for name in "xy"
+    )
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["x", "w"], ["y"])], "sum", [given], [result], [weights]
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, tmp_path / "sum.onnx")
+    done = subprocess.run(
+        [sys.executable, "-c", NO_ROOM_FOR_THE_MODEL, str(tmp_path / "sum.onnx")],
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "MemoryError\n", done.stderr
 
 
 def test_memory_that_runs_out_for_an_input_is_a_memory_error(tmp_path: Path) -> None:

@@ -20,3 +20,7 @@ def test_the_processes_share_what_the_job_has() -> None:
     each = process_bytes(asked, 3)
     assert each == 1_800_000_000
     assert JOB_MB + 3 * each // 1_000_000 == asked
+
+
+def test_a_process_can_open_the_models_however_little_the_job_has() -> None:
+    assert process_bytes(500, 1) == process_bytes(100, 4) == 200_000_000
