@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from meanface.engine.chips import open_cut
 from meanface.engine.decode import PhotoError, decode
-from meanface.engine.encoder import CHIPS, open_encoder
+from meanface.engine.embed import Embed
 from meanface.engine.face import Face, choose
 from meanface.engine.ladder import Ladder
-from meanface.engine.outcome import DIMENSIONS, EncodedFace, Failure, Outcome
+from meanface.engine.outcome import EncodedFace, Failure, Outcome
 from meanface.engine.settings import EngineSettings
 from meanface.errors import DeviceError
 from meanface.shards.manifest import Photo
@@ -31,6 +31,7 @@ class _Decoded:
     """A photo, uint8 RGB (height, width, 3)."""
 
     path: str
+    sha256: str
     pixels: NDArray[np.uint8]
 
 
@@ -39,6 +40,7 @@ class _Found:
     """The chosen faces of a photo, which is uint8 RGB (height, width, 3)."""
 
     path: str
+    sha256: str
     pixels: NDArray[np.uint8]
     faces: int
     detector: str
@@ -49,6 +51,7 @@ class _Found:
 class _Cut:
     """The chosen faces of a photo and their chips, uint8 RGB (150, 150, 3)."""
 
+    sha256: str
     faces: int
     detector: str
     chosen: Sequence[Face]
@@ -66,7 +69,7 @@ class Engine:
         self._settings = settings
         self._ladder = Ladder(settings, models)
         self._cut = open_cut(settings, models)
-        self._encoder = open_encoder(settings, models)
+        self._embed = Embed(settings, models)
 
     def encode(self, photos: Iterable[Photo]) -> list[Outcome]:
         """Give for each photo its faces, or its failure.
@@ -79,7 +82,12 @@ class Engine:
         decoded = _in_turn(self._decode, ([photo] for photo in photos))
         found = _in_turn(self._find, bunches(decoded, _held, together))
         cut = list(_in_turn(self._cut_out, bunches(found, _held, HELD)))
-        chips = [chip for one in cut if isinstance(one, _Cut) for chip in one.chips]
+        chips = [
+            (chip, f"{one.sha256} {number}")
+            for one in cut
+            if isinstance(one, _Cut)
+            for number, chip in enumerate(one.chips)
+        ]
         embeddings = iter(self._embed(chips))
         return [
             one
@@ -98,7 +106,7 @@ class Engine:
             pixels = decode(photo.data, self._settings.decode, self._settings.max_pixels)
         except PhotoError as error:
             return Failure(error.reason, error.detail)
-        return _Decoded(photo.path, pixels)
+        return _Decoded(photo.path, photo.sha256, pixels)
 
     def _find(self, photos: Sequence[_Decoded | Failure]) -> list[_Found | Failure]:
         decoded = [one for one in photos if isinstance(one, _Decoded)]
@@ -123,7 +131,7 @@ class Engine:
             return Failure("weak_face", detail)
         height, width = photo.pixels.shape[:2]
         chosen = choose(strong, settings.face, height, width)
-        return _Found(photo.path, photo.pixels, len(faces), detector, chosen)
+        return _Found(photo.path, photo.sha256, photo.pixels, len(faces), detector, chosen)
 
     def _cut_out(self, photos: Sequence[_Found | Failure]) -> list[_Cut | Failure]:
         found = [one for one in photos if isinstance(one, _Found)]
@@ -132,6 +140,7 @@ class Engine:
             one
             if isinstance(one, Failure)
             else _Cut(
+                one.sha256,
                 one.faces,
                 one.detector,
                 one.chosen,
@@ -139,21 +148,6 @@ class Engine:
             )
             for one in photos
         ]
-
-    def _embed(self, chips: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        parts = [
-            self._embed_together(chips[start : start + CHIPS])
-            for start in range(0, len(chips), CHIPS)
-        ]
-        return np.concatenate([np.empty((0, DIMENSIONS), dtype=np.float32), *parts])
-
-    def _embed_together(self, chips: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        batch = np.stack(chips)
-        embeddings = self._encoder(batch)
-        if not self._settings.flip:
-            return embeddings
-        mirrored = self._encoder(np.ascontiguousarray(batch[:, :, ::-1]))
-        return (embeddings + mirrored) / np.float32(2)
 
 
 _Item = TypeVar("_Item", Photo, _Decoded | Failure, _Found | Failure)

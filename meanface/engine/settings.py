@@ -43,6 +43,7 @@ class EngineSettings:
     min_score: float
     encoder: str
     flip: bool
+    jitters: int
     device: str
 
     @classmethod

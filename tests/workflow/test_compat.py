@@ -1,14 +1,17 @@
 """config/compat.yaml gives what face_recognition gives: same failures, same embeddings."""
 
+import hashlib
 import tarfile
 from pathlib import Path
 
+import dlib
 import face_recognition
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
+from meanface.engine.jitter import jittered
 from tests.lfw import lfw_archive, needs_lfw
 from tests.runs import ROOT, snakemake
 
@@ -49,6 +52,24 @@ def test_the_sample_with_truncated_turned_and_deep_photos(
     sample_photos: Path, tmp_path: Path
 ) -> None:
     assert_compatible(sample_photos, tmp_path / "run")
+
+
+def test_jitters_and_68_landmarks_on_the_same_crops(sample_photos: Path, tmp_path: Path) -> None:
+    photos = sample_photos / "Grace_Hopper"
+    run = snakemake(tmp_path / "run", *COMPAT, photos=photos, shards=2, jitters=3, landmarks=68)
+    assert run.code == 0, run.output
+    faces = pd.read_csv(run.results / "faces.csv", keep_default_na=False)
+    embeddings = np.load(run.results / "embeddings.npy", allow_pickle=False)
+    assert len(faces) > 5
+    for path, embedding in zip(faces["path"], embeddings, strict=True):
+        image = face_recognition.load_image_file(photos / path)
+        (shape, *_) = face_recognition.api._raw_face_landmarks(image, model="large")
+        chip = dlib.get_face_chip(image, shape, size=150, padding=0.25)
+        content = hashlib.sha256((photos / path).read_bytes()).hexdigest()
+        crops = [np.ascontiguousarray(one) for one in jittered(chip, f"{content} 0", 3)]
+        encode = face_recognition.api.face_encoder.compute_face_descriptor
+        wanted = np.mean([encode(one) for one in crops], axis=0)
+        assert np.abs(embedding - wanted).max() < TOLERANCE
 
 
 @needs_lfw

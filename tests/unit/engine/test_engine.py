@@ -1,22 +1,28 @@
 """The engine on real photos, against dlib's own landmarks, chips and network."""
 
+import hashlib
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
 
 import dlib
+import face_recognition
 import face_recognition_models
 import numpy as np
 import pytest
 import skimage.data
+import yaml
 from numpy.typing import NDArray
 from PIL import Image
 
 from meanface.engine.decode import decode
 from meanface.engine.engine import Engine, bunches
+from meanface.engine.jitter import jittered
 from meanface.engine.outcome import EncodedFace, Failure
+from meanface.engine.settings import EngineSettings
 from meanface.shards.manifest import Photo
 from tests.runs import ROOT
 from tests.unit.engines import DEFAULTS, Open, Pixels, box_of, faces_in, photo, sample
@@ -90,6 +96,60 @@ def test_flip_gives_the_mean_of_the_face_and_its_mirror_image(engine: Open, poin
     here, there = (dlib_embedding(pixels, row, points, mirrored=m) for m in (False, True))
     assert np.linalg.norm(here - there) > 0.05
     np.testing.assert_allclose(row.embedding, (here + there) / 2, rtol=0, atol=TOLERANCE)
+
+
+COMPAT = yaml.safe_load((ROOT / "config/compat.yaml").read_text(encoding="utf-8"))
+ENGINE_KEYS = {field.name for field in fields(EngineSettings)}
+COMPAT_ENGINE = {key: value for key, value in COMPAT.items() if key in ENGINE_KEYS}
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("points", [5, 68])
+def test_jitters_give_the_mean_that_face_recognition_gives_of_the_same_crops(
+    engine: Open, points: int, flip: bool
+) -> None:
+    chosen = COMPAT_ENGINE | {"detectors": ("hog@1",), "landmarks": points, "flip": flip}
+    one = sample()[BOTH[0]]
+    one = replace(one, sha256=hashlib.sha256(one.data or b"").hexdigest())
+    rows = faces_in(engine(**chosen | {"face": "all", "jitters": 4}), one)
+    pixels = decode(one.data or b"", "plain", 10**9)
+    model = {5: "small", 68: "large"}[points]
+    found = face_recognition.face_locations(pixels)
+    shapes = face_recognition.api._raw_face_landmarks(pixels, found, model)
+    assert len(rows) == len(shapes) == 2
+    for number, (row, shape) in enumerate(zip(rows, shapes, strict=True)):
+        chip = dlib.get_face_chip(pixels, shape, size=150, padding=0.25)
+        crops = list(jittered(chip, f"{one.sha256} {number}", 4))
+        crops += [crop[:, ::-1] for crop in crops] if flip else []
+        descriptors = [network().compute_face_descriptor(np.ascontiguousarray(c)) for c in crops]
+        wanted = np.mean(descriptors, axis=0)
+        np.testing.assert_allclose(row.embedding, wanted, rtol=0, atol=TOLERANCE)
+        assert np.linalg.norm(wanted - descriptors[0]) > 0.02
+    (as_it_is, _) = faces_in(engine(**chosen | {"face": "all", "jitters": 1, "flip": False}), one)
+    theirs = face_recognition.face_encodings(pixels, found, model=model)[0]
+    np.testing.assert_allclose(as_it_is.embedding, theirs, rtol=0, atol=TOLERANCE)
+
+
+def test_jitters_depend_on_the_content_and_not_on_what_is_encoded_beside(engine: Open) -> None:
+    several = engine(jitters=40, face="all")  # more crops than are encoded together
+    names = [BOTH[0], "Grace_Hopper/Grace_Hopper_0002.jpg", BOTH[1]]
+    photos = [replace(sample()[name], sha256=f"{number:064}") for number, name in enumerate(names)]
+
+    def embeddings(photos: list[Photo]) -> list[bytes]:
+        return [
+            row.embedding.tobytes()
+            for outcome in several.encode(photos)
+            if not isinstance(outcome, Failure)
+            for row in outcome
+        ]
+
+    alone = [embeddings([one]) for one in photos]
+    assert [len(rows) for rows in alone] == [2, 1, 2]
+    assert embeddings(photos) == [row for rows in alone for row in rows]
+    assert embeddings(photos[::-1]) == [row for rows in alone[::-1] for row in rows]
+    renamed = replace(photos[1], path="another.jpg")
+    changed = replace(photos[1], sha256="f" * 64)
+    assert embeddings([renamed]) == alone[1] != embeddings([changed])
 
 
 @pytest.mark.parametrize("name", BOTH)
