@@ -73,7 +73,7 @@ except UserError as error:
 
 # Jobs skip this, because importing the plugin would slow every job down.
 if IN_STORAGE and IS_MAIN:
-    use_our_executor()
+    use_our_executor(workflow)
 
 ENGINE = EngineSettings.of(config)
 FINGERPRINT = ENGINE.fingerprint()

@@ -63,6 +63,9 @@ class Results(Protocol):
     def clear(self) -> None:
         """Remove what jobs made of earlier photos."""
 
+    def forget(self) -> None:
+        """Remove copies that an earlier run has left, where results are elsewhere."""
+
 
 class LocalResults:
     """Results in a folder, with the records of what jobs made (see integrity)."""
@@ -101,6 +104,9 @@ class LocalResults:
             if file.is_relative_to(self._folder) and not file.is_relative_to(models):
                 file.unlink(missing_ok=True)
         self.remove("report.html")
+
+    def forget(self) -> None:
+        """Do nothing: there are no copies."""
 
 
 @dataclass(frozen=True)

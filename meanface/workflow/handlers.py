@@ -59,6 +59,7 @@ class StartHandler(logging.Handler):
             self._make_again(outdated_sources(known, self._wanted))
             if internals.is_locked():  # another run may be at work: Snakemake itself will tell
                 return
+            self._results.forget()
             altered = remove_altered(self._records, self._seen) if self._records else []
             remove_outdated(self._results, known, self._wanted)
         except UserError as error:

@@ -7,60 +7,95 @@ submits as the plugin does, and does the rest itself. Import this module only if
 installed.
 """
 
-import json
+import os
+import re
 from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import Any, NoReturn, TypeVar
 
-from kubernetes.client import ApiClient
+from kubernetes.client import (
+    BatchV1Api,
+    CoreV1Api,
+    V1Capabilities,
+    V1DeleteOptions,
+    V1Job,
+    V1PodSecurityContext,
+    V1SeccompProfile,
+    V1Secret,
+    V1SecurityContext,
+)
 from kubernetes.client.rest import ApiException
 from kubernetes.config import ConfigException
 from snakemake_executor_plugin_kubernetes import Executor, get_uuid
 from snakemake_interface_common.exceptions import WorkflowError
 from tenacity import RetryCallState, retry, retry_if_exception, stop_after_delay, wait_exponential
-from urllib3.exceptions import HTTPError
 
 from meanface.workflow import snakemake_internals as internals
-from meanface.workflow.pods import CONTAINER, Ended, explained, how_it_ended, what_it_waits_for
+from meanface.workflow.kubernetes_api import (
+    NO_ANSWER,
+    BoundedClient,
+    is_away,
+    is_refusal,
+    one_line,
+    owners,
+)
+from meanface.workflow.pods import (
+    CONTAINER,
+    Ended,
+    Waiting,
+    explained,
+    how_it_ended,
+    what_it_waits_for,
+)
 
 Given = TypeVar("Given")
 
-SECONDS_TO_ANSWER = (10, 60)
-"""Timeouts to connect, and to answer. The package `kubernetes` would wait for ever."""
 SECONDS_TO_CREATE = 60
 """While the API server is away, creating or removing something is retried this long."""
 SECONDS_OF_SILENCE = 600
 """The run ends after this many seconds without an answer about a job."""
-
-_REFUSED = (401, 403)
-
-
-class BoundedClient(ApiClient):  # type: ignore[misc]
-    """A client of the API server that waits no longer than SECONDS_TO_ANSWER."""
-
-    def request(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401
-        """Make a request, as ApiClient does."""
-        options["_request_timeout"] = options.get("_request_timeout") or SECONDS_TO_ANSWER
-        return super().request(*arguments, **options)
+SECONDS_TO_START = 60 * float(os.environ.get("MEANFACE_POD_MINUTES", "10"))
+"""The run ends if a pod cannot start and no pod of the run has run for so long. 0: never."""
 
 
-def one_line(error: Exception) -> str:
-    """Give what the API server answered, or why there was no answer."""
-    if not isinstance(error, ApiException):
-        return " ".join(str(error).split())
-    try:
-        message = json.loads(error.body or "{}").get("message", "")
-    except (ValueError, AttributeError):
-        message = ""
-    return ": ".join(filter(None, [f"{error.status} {error.reason}", " ".join(message.split())]))
+class RestrictedJobs(BatchV1Api):  # type: ignore[misc]
+    """Creates Jobs whose pods meet the pod security standard "restricted", and that we own."""
+
+    def create_namespaced_job(self, namespace: str, body: V1Job, **options: Any) -> V1Job:  # noqa: ANN401
+        """Create a Job, as BatchV1Api does.
+
+        Raises WorkflowError, of one line, if the API server refuses the Job.
+        """
+        body.metadata.owner_references = owners()
+        pod = body.spec.template.spec
+        # A container that is privileged on demand (--kubernetes-privileged, --sdm) stays so.
+        if not any(one.security_context for one in pod.containers):
+            pod.security_context = V1PodSecurityContext(
+                run_as_non_root=True, seccomp_profile=V1SeccompProfile(type="RuntimeDefault")
+            )
+            for one in pod.containers:
+                one.security_context = V1SecurityContext(
+                    allow_privilege_escalation=False, capabilities=V1Capabilities(drop=["ALL"])
+                )
+        try:
+            return super().create_namespaced_job(namespace, body, **options)
+        except ApiException as error:
+            if is_away(error) or error.status == 409:
+                raise
+            raise WorkflowError(
+                f"kubernetes: Job {body.metadata.name} could not be created in namespace "
+                f"{namespace}: {one_line(error)}"
+            ) from error
 
 
-def is_away(error: BaseException) -> bool:
-    """Tell whether a retry may succeed: the API server is away or overloaded."""
-    if isinstance(error, ApiException):
-        return bool(error.status == 429 or error.status >= 500)
-    return isinstance(error, HTTPError)
+class OwnedSecrets(CoreV1Api):  # type: ignore[misc]
+    """Creates Secrets that we own."""
+
+    def create_namespaced_secret(self, namespace: str, body: V1Secret, **options: Any) -> V1Secret:  # noqa: ANN401
+        """Create a Secret, as CoreV1Api does."""
+        body.metadata.owner_references = owners()
+        return super().create_namespaced_secret(namespace, body, **options)
 
 
 def _say_away(attempt: RetryCallState) -> None:
@@ -78,15 +113,16 @@ class KubernetesExecutor(Executor):  # type: ignore[misc]
         self.said: set[str] = set()
         # By Job name: the time since when the API server has not answered.
         self.silent: dict[str, float] = {}
+        # When a pod of this run was last seen to run, or a Job to start waiting for one.
+        self.last_ran: float | None = None
         try:
             super().__post_init__()
-        except (ApiException, ConfigException, HTTPError) as error:
+        except (*NO_ANSWER, ConfigException) as error:
             raise WorkflowError(f"kubernetes: cannot be used: {one_line(error)}") from error
 
     def register_secret(self) -> None:
         """Create the Secret with the environment of the pods: the plugin's first request."""
-        for api in (self.kubeapi, self.batchapi):
-            api.api_client = BoundedClient()
+        self.kubeapi, self.batchapi = OwnedSecrets(BoundedClient()), RestrictedJobs(BoundedClient())
         # Snakemake would not remove the Secret of a run that has nothing to do.
         if internals.has_jobs(self.workflow):
             self._kubernetes_retry(super().register_secret)
@@ -95,7 +131,7 @@ class KubernetesExecutor(Executor):  # type: ignore[misc]
         """Remove the Secret."""
         try:
             super().unregister_secret()
-        except (ApiException, HTTPError) as error:
+        except NO_ANSWER as error:
             self.say(
                 f"kubernetes: Secret {self.run_namespace} could not be removed: {one_line(error)}"
             )
@@ -107,7 +143,7 @@ class KubernetesExecutor(Executor):  # type: ignore[misc]
         self.submitted.add(name)
         try:
             super().run_job(job)
-        except (ApiException, HTTPError) as error:
+        except NO_ANSWER as error:
             self._give_up(f"Job {name} could not be created", error)
 
     @retry(
@@ -171,9 +207,9 @@ class KubernetesExecutor(Executor):  # type: ignore[misc]
         """
         try:
             ended = self._how_it_ended(name)
-        except (ApiException, HTTPError) as error:
+        except NO_ANSWER as error:
             since = self.silent.setdefault(name, monotonic())
-            if isinstance(error, ApiException) and error.status in _REFUSED:
+            if is_refusal(error):
                 self._give_up(f"how Job {name} is doing is not told", error)
             if monotonic() - since > SECONDS_OF_SILENCE:
                 self._give_up(f"no answer about Job {name} for {SECONDS_OF_SILENCE} s", error)
@@ -197,9 +233,37 @@ class KubernetesExecutor(Executor):  # type: ignore[misc]
             explanation = self._explanation(name, pod)
             if ended.log_explains:
                 return Ended(False, f"{ended.reason}: {explanation}")
-        if ended is None and pod and (awaited := what_it_waits_for(pod)):
-            self.say(f"kubernetes: a pod waits: {awaited}")
+        if ended is None:
+            self._look_at_start(name, pod)
         return ended
+
+    def _look_at_start(self, name: str, pod: Any) -> None:  # noqa: ANN401
+        """Say what a pod waits for. Raises WorkflowError, which ends the run, if it waits in vain.
+
+        It does if nothing but a change by somebody helps, or if no pod has run for
+        SECONDS_TO_START. Until then, another pod may end or the cluster may get a node.
+        """
+        waiting = what_it_waits_for(pod) if pod else self._refused_pod(name)
+        if waiting is None or self.last_ran is None:
+            self.last_ran = monotonic()
+        if waiting is None:
+            return
+        self.say(f"kubernetes: a pod waits: {waiting.reason}")
+        in_vain = SECONDS_TO_START and monotonic() - self.last_ran > SECONDS_TO_START
+        if waiting.for_ever or in_vain:
+            raise WorkflowError(f"kubernetes: a pod cannot start: {waiting.reason}")
+
+    def _refused_pod(self, name: str) -> Waiting | None:
+        """Tell why the cluster has not created the pod of a Job, which only events say."""
+        events = self.kubeapi.list_namespaced_event(
+            self.namespace,
+            field_selector=f"involvedObject.name={name},reason=FailedCreate",
+        )
+        for event in events.items:
+            # The message names the pod, whose name is another with each try.
+            reason = re.sub(r' "[^"]*" is forbidden', " are forbidden", event.message or "")
+            return Waiting(reason, for_ever="exceeded quota" not in reason)
+        return None
 
     def _explanation(self, name: str, pod: Any) -> str:  # noqa: ANN401
         """Copy the log of a failed pod to a file; give the line that explains the failure."""
@@ -208,7 +272,7 @@ class KubernetesExecutor(Executor):  # type: ignore[misc]
                 pod.metadata.name, self.namespace, container=CONTAINER
             )
         except ApiException as error:
-            if error.status in _REFUSED or is_away(error):
+            if is_refusal(error) or is_away(error):
                 raise
             return f"its log is gone: {one_line(error)}"  # with its node
         self._log_file(name).write_text(text)
@@ -220,10 +284,16 @@ class KubernetesExecutor(Executor):  # type: ignore[misc]
     def _remove(self, name: str) -> bool:
         """Remove a Job with its pod; tell whether the API server answered."""
         try:
-            self.safe_delete_job(name)
-        except (ApiException, HTTPError) as error:
-            self.say(f"kubernetes: Job {name} could not be removed: {one_line(error)}")
-            return isinstance(error, ApiException)
+            # The cluster removes the pod. safe_delete_job also needs the right to list pods.
+            self.batchapi.delete_namespaced_job(
+                name,
+                self.namespace,
+                body=V1DeleteOptions(propagation_policy="Background", grace_period_seconds=0),
+            )
+        except NO_ANSWER as error:
+            if not (isinstance(error, ApiException) and error.status == 404):
+                self.say(f"kubernetes: Job {name} could not be removed: {one_line(error)}")
+                return isinstance(error, ApiException)
         self.submitted.discard(name)
         return True
 

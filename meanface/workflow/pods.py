@@ -10,6 +10,13 @@ from typing import Any
 CONTAINER = "snakemake"
 """The container of a pod that runs the job. A cluster may add others."""
 
+NEVER_STARTS = (
+    "CreateContainerConfigError",
+    "InvalidImageName",
+    "ErrImageNeverPull",
+)
+"""What a container waits for that only a change by somebody ends. An image may be pushed later."""
+
 
 @dataclass(frozen=True)
 class Ended:
@@ -22,6 +29,14 @@ class Ended:
     reason: str = ""
     has_log: bool = False
     log_explains: bool = False
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Why a pod does not start. `for_ever`: it starts only if somebody changes something."""
+
+    reason: str
+    for_ever: bool = False
 
 
 def how_it_ended(job: Any, pod: Any) -> Ended | None:  # noqa: ANN401
@@ -46,15 +61,16 @@ def how_it_ended(job: Any, pod: Any) -> Ended | None:  # noqa: ANN401
     return Ended(False, reason, has_log=True, log_explains=True)
 
 
-def what_it_waits_for(pod: Any) -> str:  # noqa: ANN401
-    """Tell why a pod does not start, such as a missing image; empty if it will start soon."""
+def what_it_waits_for(pod: Any) -> Waiting | None:  # noqa: ANN401
+    """Tell why a pod does not start, such as a missing image; None if it runs or will soon."""
     state = _state(pod)
-    if state and state.waiting:
-        if state.waiting.reason in (None, "ContainerCreating", "PodInitializing"):
-            return ""
-        return _joined(state.waiting.reason, state.waiting.message)
+    if state:
+        reason = state.waiting and state.waiting.reason
+        if reason in (None, "ContainerCreating", "PodInitializing"):
+            return None
+        return Waiting(_joined(reason, state.waiting.message), reason in NEVER_STARTS)
     unmet = _condition(pod.status.conditions, "PodScheduled", "False")
-    return _joined(unmet.reason, unmet.message) if unmet else ""
+    return Waiting(_joined(unmet.reason, unmet.message)) if unmet else None
 
 
 def explained(log: str) -> str:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from functools import cache
 from getpass import getuser
 from pathlib import Path
+from shutil import rmtree
 from threading import RLock
 from typing import Any, TypeAlias
 
@@ -198,6 +199,11 @@ def storage_prefix(workflow: Workflow) -> str:
     return str(workflow.storage_settings.default_storage_prefix)
 
 
+def storage_settings(workflow: Workflow) -> Any:  # noqa: ANN401
+    """Give the settings of the default storage, such as credentials. 9.27.1."""
+    return workflow.storage_registry.default_storage_provider.settings
+
+
 def ask_storage(workflow: Workflow, address: str) -> bool:
     """Tell whether the default storage has a file at an address. 9.27.1.
 
@@ -242,6 +248,7 @@ class StoredResults:
         self.name = f"{storage_prefix(workflow).rstrip('/')}/{folder}"
         self._provider = workflow.storage_registry.default_storage_provider
         self._folder = folder
+        self._keeps_copies = bool(workflow.storage_settings.keep_storage_local)
 
     def read(self, path: str) -> dict[str, Any] | None:
         """Read a JSON object; an empty one if the file is damaged, None if it is missing."""
@@ -276,6 +283,16 @@ class StoredResults:
 
     def clear(self) -> None:
         """Leave what is there to be overwritten: storage is not listed."""
+
+    def forget(self) -> None:
+        """Remove local copies that a killed run, or one with nothing to do, has left.
+
+        Snakemake removes those of outputs, still believes them there, and so takes the outputs for
+        write-protected.
+        """
+        if not self._keeps_copies:
+            rmtree(self._provider.local_prefix, ignore_errors=True)
+            self._provider.local_prefix.mkdir(parents=True)
 
 
 def leave_inputs_of_targets(workflow: Workflow) -> None:
@@ -380,3 +397,18 @@ def replace_executor(name: str, executor: type) -> None:
     A separate plugin would need its own settings, image and documentation.
     """
     ExecutorPluginRegistry().get_plugin(name).executor = executor
+
+
+def before_run_with(workflow: Workflow, executor: type, call: Callable[[Any], None]) -> None:
+    """Call a function with the executor's settings before a run with an executor. 9.27.1.
+
+    Snakemake opens the executor only after it has looked at the results. A dry run opens another.
+    """
+    execute = workflow.execute
+
+    def checked(**options: Any) -> Any:  # noqa: ANN401
+        if options["executor_plugin"].executor is executor:
+            call(options["executor_settings"])
+        return execute(**options)
+
+    workflow.execute = checked

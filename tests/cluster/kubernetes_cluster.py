@@ -36,10 +36,10 @@ PLUGINS = ("snakemake-storage-plugin-fs", "snakemake-storage-plugin-s3")
 
 @dataclass
 class Fault:
-    """What becomes of a pod instead of its end: `kind` is killed, evicted, deleted or forgotten.
+    """What becomes of a pod instead of its end: `kind` is one of these.
 
-    killed: its process ends; evicted: its node wants it gone; deleted: by somebody; forgotten:
-    the whole Job is deleted.
+    unschedulable: it fits on no node, says the scheduler as `reason`; killed: its process ends;
+    evicted: its node wants it gone; deleted: by somebody; forgotten: the whole Job is deleted.
     """
 
     kind: str
@@ -54,20 +54,26 @@ class Cluster:
     url: str = ""
     controller: int = 0
     fault: Callable[[str], Fault | None] = lambda command: None
+    # What a quota says of every pod, such as "exceeded quota: ...".
+    quota: str = ""
     # Requests, such as "create jobs", that fail once: before or after they are done.
     away: dict[str, Literal["before", "after"]] = field(default_factory=dict)
     jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
     pods: dict[str, dict[str, Any]] = field(default_factory=dict)
     secrets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    leases: dict[str, dict[str, Any]] = field(default_factory=dict)
+    events: dict[str, dict[str, Any]] = field(default_factory=dict)
     submitted: list[dict[str, Any]] = field(default_factory=list)
     forbidden: list[str] = field(default_factory=list)
+    # Rights that the role gives and this cluster does not, such as "list pods".
+    taken_away: set[str] = field(default_factory=set)
     processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
     lock: Any = field(default_factory=RLock)
 
     @property
     def left_behind(self) -> list[str]:
         """The names of all objects that there are."""
-        return [*self.jobs, *self.pods, *self.secrets]
+        return [*self.jobs, *self.pods, *self.secrets, *self.leases]
 
     @property
     def rules(self) -> list[str]:
@@ -89,6 +95,16 @@ class Cluster:
         command = " ".join(container["args"])
         self.submitted.append(spec)
         self.jobs[name] = job | {"status": {"active": 1}}
+        if refusal := self.refuse(spec):
+            self.jobs[name]["status"] = {}
+            self.events[f"{name}.17"] = {
+                "metadata": {"name": f"{name}.17"},
+                "involvedObject": {"kind": "Job", "name": name},
+                "reason": "FailedCreate",
+                "type": "Warning",
+                "message": f'Error creating: pods "{name}-5x2k9" is forbidden: {refusal}',
+            }
+            return
         pod = {
             "metadata": {"name": f"{name}-x", "labels": {"job-name": name}},
             "spec": spec,
@@ -96,6 +112,19 @@ class Cluster:
         }
         self.pods[f"{name}-x"] = pod
         fault = self.fault(command)
+        if fault and fault.kind == "unschedulable":
+            pod["status"] = {
+                "phase": "Pending",
+                "conditions": [
+                    {
+                        "type": "PodScheduled",
+                        "status": "False",
+                        "reason": "Unschedulable",
+                        "message": fault.reason,
+                    }
+                ],
+            }
+            return
         if fault and fault.kind == "forgotten":
             self.delete_job(name)
             return
@@ -130,6 +159,21 @@ class Cluster:
         if fault:
             os.killpg(process.pid, signal.SIGKILL)
         Thread(target=self.wait, args=(name, process, fault), daemon=True).start()
+
+    def refuse(self, spec: dict[str, Any]) -> str:
+        """Why admission refuses a pod: the pod security standard "restricted", or a quota."""
+        pod = spec.get("securityContext") or {}
+        (container,) = spec["containers"]
+        own = container.get("securityContext") or {}
+        checks = {
+            "allowPrivilegeEscalation != false": own.get("allowPrivilegeEscalation") is False,
+            "unrestricted capabilities": own.get("capabilities") == {"drop": ["ALL"]},
+            "runAsNonRoot != true": pod.get("runAsNonRoot") is True,
+            "seccompProfile": pod.get("seccompProfile") == {"type": "RuntimeDefault"},
+        }
+        if violated := ", ".join(check for check, met in checks.items() if not met):
+            return f'violates PodSecurity "restricted:latest": {violated}'
+        return self.quota
 
     def environment(self, container: dict[str, Any]) -> Iterator[tuple[str, str]]:
         for one in container.get("env") or []:
@@ -168,6 +212,17 @@ class Cluster:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
 
+    def end_orphans(self) -> None:
+        """Let the pods of a killed controller finish, then remove what it left."""
+        for process in self.processes.values():
+            process.wait()
+        with self.lock:
+            for name in list(self.jobs):
+                self.delete_job(name)
+            self.secrets.clear()
+            for lease in self.leases.values():  # as time goes by
+                lease["spec"]["leaseDurationSeconds"] = 1
+
     def delete_job(self, name: str) -> None:
         del self.jobs[name]
         self.pods.pop(f"{name}-x", None)
@@ -188,11 +243,16 @@ class Cluster:
         group, _, rest = parts.path.partition(f"/namespaces/{NAMESPACE}/")
         resource, *below = rest.split("/")
         name = below[0] if below else ""
-        verb = {"GET": "get" if name else "list", "POST": "create", "DELETE": "delete"}[method]
+        verbs = {"POST": "create", "PUT": "update", "DELETE": "delete"}
+        verb = verbs.get(method, "get" if name else "list")
         kind = "/".join([resource, *below[1:]])
-        if not allowed("batch" if "batch" in group else "", kind, verb):
+        if f"{verb} {kind}" in self.taken_away or not allowed(group_of(group), kind, verb):
             self.forbidden.append(f"{verb} {kind}")
-            return 403, None
+            account = f"system:serviceaccount:{NAMESPACE}:meanface"
+            return 403, {
+                "kind": "Status",
+                "message": f'{kind} is forbidden: User "{account}" cannot {verb} resource "{kind}"',
+            }
         fails = self.away.pop(f"{verb} {kind}", None)
         if fails == "before":
             return 503, None
@@ -204,7 +264,7 @@ class Cluster:
     ) -> tuple[int, Any]:
         """Do what is asked for; as `answer`."""
         resource = kind.partition("/")[0]
-        table = {"jobs": self.jobs, "pods": self.pods, "secrets": self.secrets}[resource]
+        table: dict[str, dict[str, Any]] = getattr(self, resource)
         if name and name not in table:
             return 404, None
         if verb == "create" and body["metadata"]["name"] in table:
@@ -215,6 +275,17 @@ class Cluster:
                 one for one in table.values() if one["metadata"]["labels"]["job-name"] == label
             ]
             return 200, {"kind": "PodList", "items": found}
+        if kind == "events":
+            wanted = dict(one.split("=") for one in query["fieldSelector"][0].split(","))
+            found = [
+                one
+                for one in table.values()
+                if one["involvedObject"]["name"] == wanted["involvedObject.name"]
+                and one["reason"] == wanted["reason"]
+            ]
+            return 200, {"kind": "EventList", "items": found}
+        if resource == "leases" and verb != "delete":
+            return self.lease(verb, name, body)
         if kind == "pods/log":
             if "previous" in query:  # as of a container that has not been started again
                 return 400, None
@@ -236,6 +307,29 @@ class Cluster:
             del table[name]
         # A deleted pod is answered with itself, all else with a status.
         return 200, {"kind": "Status", "metadata": {}, "status": {} if resource == "pods" else None}
+
+    def lease(self, verb: str, name: str, body: dict[str, Any]) -> tuple[int, Any]:
+        """Read or write a Lease. A write that follows another reader's write is refused."""
+        if verb == "get":
+            return 200, self.leases[name]
+        for time in ("acquireTime", "renewTime"):
+            assert re.fullmatch(
+                r"\d{4}-\d\d-\d\dT[\d:]{8}\.\d{6}(Z|[+-]\d\d:\d\d)", body["spec"][time]
+            )
+        version = 0
+        if verb == "update":
+            version = int(self.leases[name]["metadata"]["resourceVersion"])
+            if body["metadata"].get("resourceVersion") != str(version):
+                return 409, None
+        body["metadata"]["resourceVersion"] = str(version + 1)
+        self.leases[body["metadata"]["name"]] = body
+        return (200 if verb == "update" else 201), body
+
+
+def group_of(path: str) -> str:
+    """The API group in the path of a request; that of Pods and Secrets is empty."""
+    parts = path.strip("/").split("/")
+    return parts[1] if parts[0] == "apis" else ""
 
 
 @cache
@@ -274,7 +368,7 @@ def cluster(folder: Path) -> Iterator[Cluster]:
             self.end_headers()
             self.wfile.write(data)
 
-        do_GET = do_POST = do_DELETE = respond  # noqa: N815
+        do_GET = do_POST = do_PUT = do_DELETE = respond  # noqa: N815
 
         def log_message(self, *_: object) -> None:
             pass

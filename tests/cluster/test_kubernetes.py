@@ -53,11 +53,13 @@ class Bucket:
     name: str
 
     @property
-    def objects(self) -> Any:  # noqa: ANN401
+    def service(self) -> Any:  # noqa: ANN401
         keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-        return boto3.resource("s3", endpoint_url=self.url, region_name="us-east-1", **keys).Bucket(
-            self.name
-        )
+        return boto3.resource("s3", endpoint_url=self.url, region_name="us-east-1", **keys)
+
+    @property
+    def objects(self) -> Any:  # noqa: ANN401
+        return self.service.Bucket(self.name)
 
     def read(self, name: str) -> bytes:
         content: bytes = self.objects.Object(f"meanface/{name}").get()["Body"].read()
@@ -165,7 +167,7 @@ def run_volume(
 ) -> Run:
     """Run with the volume as storage."""
     data = here.folder / "data"
-    data.mkdir()
+    data.mkdir(exist_ok=True)
     options = replaced(arguments or deployed("one-node"), {"/data": str(data)})
     config = {"photos": str(SAMPLE), "cache": str(data / "cache")} | FAST | config
     return run(here, *extra, environment={}, options=options, **config)

@@ -22,8 +22,9 @@ from kubernetes.client import ApiClient, Configuration, CoreV1Api
 from kubernetes.client.rest import ApiException
 from snakemake_executor_plugin_kubernetes import Executor
 
-from meanface.workflow import kubernetes_executor
-from meanface.workflow.kubernetes_executor import BoundedClient, KubernetesExecutor, one_line
+from meanface.workflow import kubernetes_api, kubernetes_executor
+from meanface.workflow.kubernetes_api import BoundedClient, one_line
+from meanface.workflow.kubernetes_executor import KubernetesExecutor
 
 NAME = "snakejob-1"
 Answer = Callable[[], Any]
@@ -85,6 +86,7 @@ class Here:
             "submitted": {NAME},
             "said": set(),
             "silent": {},
+            "last_ran": None,
             "namespace": "meanface",
             "log_path": folder,
             "logger": logging.getLogger("test"),
@@ -100,7 +102,6 @@ class Here:
             ),
             "kubeapi": SimpleNamespace(
                 list_namespaced_pod=lambda *_, **__: self.answers["pods"](),
-                delete_namespaced_pod=lambda *_, **__: self.answers["delete"](),
                 read_namespaced_pod_log=lambda *_, **__: self.answers["log"](),
             ),
         }
@@ -275,7 +276,7 @@ def test_the_end_removes_jobs_and_waits_for_nobody(
         asked.append(1)
         raise HTTPError("timed out")
 
-    here = Here(tmp_path, pods=away)
+    here = Here(tmp_path, delete=away)
     here.executor.submitted = {f"snakejob-{number}" for number in range(9)}
     here.executor.shutdown()
     assert len(asked) == 1
@@ -314,7 +315,7 @@ def silent_server() -> Iterator[str]:
 def test_a_server_that_never_answers_is_not_waited_for(
     silent_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kubernetes_executor, "SECONDS_TO_ANSWER", (1, 0.1))
+    monkeypatch.setattr(kubernetes_api, "SECONDS_TO_ANSWER", (1, 0.1))
     configuration = Configuration()
     configuration.host, configuration.retries = silent_server, False
     assert issubclass(BoundedClient, ApiClient)

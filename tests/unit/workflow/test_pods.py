@@ -169,7 +169,8 @@ def test_a_job_that_needed_more_memory_than_it_had() -> None:
     ],
 )
 def test_what_a_pod_waits_for(of_pod: Any, awaited: str) -> None:  # noqa: ANN401
-    assert what_it_waits_for(of_pod) == awaited
+    waiting = what_it_waits_for(of_pod)
+    assert (waiting.reason if waiting else "") == awaited
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,12 @@ from meanface.workflow.storage import check_storage
 GOOD = {"shards": 64, "cache": "s3://bucket/cache"}
 
 
+@pytest.fixture(autouse=True)
+def _bucket_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """tests/cluster/test_kubernetes_waits.py has a missing bucket and an S3 that is silent."""
+    monkeypatch.setattr(storage, "_check_bucket", lambda *_: None)
+
+
 def workflow(provider: str, exists: object = False, *, main: bool = True) -> Any:  # noqa: ANN401
     """A workflow whose storage answers `exists`, or raises it."""
 
