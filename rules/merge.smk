@@ -23,6 +23,8 @@ rule merge:
         summary="results/summary.json",
     log:
         "results/logs/merge.log",
+        # A log, because Snakemake removes the outputs of a job that fails.
+        failures="results/logs/failures.csv",
     benchmark:
         "results/benchmarks/merge.tsv"
     conda:

@@ -43,6 +43,7 @@ with job(snakemake.log[0], snakemake.output):
         faces=Path(made.faces),
         parquet=Path(made.parquet),
         failures=Path(made.failures),
+        failures_alone=Path(snakemake.log.failures),
     )
     logging.info("%s", counts)
     cache_trouble = None

@@ -2,26 +2,33 @@
 
 import io
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pi_heif import register_heif_opener
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
+from meanface.engine import jpeg_xl
+from meanface.engine.colour import to_srgb
 from meanface.engine.jpeg import has_all_scans, unusual_kind
 from meanface.engine.mend import with_other_endings, without_broken_parts
+from meanface.engine.raw_preview import largest_preview, orientation
+from meanface.engine.unread import PhotoError as PhotoError
+from meanface.engine.unread import check_kind, unidentified
 from meanface.sources.formats import (
     BITS_PER_SAMPLE,
-    COMPRESSION,
-    NEXT_IFD,
+    HEIC,
+    JPEG_XL,
     PHOTOMETRIC,
-    PLANAR,
-    SAMPLE_FORMAT,
     image_kind,
     raw_kind,
     readable_formats,
-    tiff_tags,
 )
+
+# Pillow then has the format HEIF. The other images in a file take time, and are never decoded.
+register_heif_opener(decode_threads=1, thumbnails=False, depth_images=False, aux_images=False)
 
 # What the EXIF orientation asks for: Exif 2.32, 4.6.4, tag 0x0112.
 _TO_UPRIGHT: dict[object, Image.Transpose] = {
@@ -35,21 +42,13 @@ _TO_UPRIGHT: dict[object, Image.Transpose] = {
 }
 
 
-class PhotoError(Exception):
-    """A photo without an embedding: `reason` (one of the closed set) and `detail` for a person."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
-        self.reason = reason
-        self.detail = detail
-
-
 def decode(data: bytes, how: str, max_pixels: int) -> NDArray[np.uint8]:
     """Give the photo's pixels, RGB, uint8 (height, width, 3).
 
-    `how` is "full" (EXIF orientation applied, 16 bits per channel scaled to 8, transparency over
-    white) or "plain" (Pillow's conversion alone and truncated files filled up with grey, which is
-    what face_recognition.load_image_file gives). Of an animation the first frame is taken.
+    `how` is "full" (EXIF orientation applied, colours converted to sRGB, 16 bits per channel scaled
+    to 8, transparency over white) or "plain" (Pillow's conversion alone and truncated files filled
+    up with grey, which is what face_recognition.load_image_file gives). The first frame of an
+    animation, the main image of a HEIC, and with "full" the largest preview of a RAW file count.
 
     A photo whose EXIF data are damaged is taken as it is stored. With "full", a photo is also read
     where something is broken that is no pixel, such as a missing end mark or a text.
@@ -68,28 +67,51 @@ def decode(data: bytes, how: str, max_pixels: int) -> NDArray[np.uint8]:
         raise
 
 
-def _decode(data: bytes, how: str, max_pixels: int) -> NDArray[np.uint8]:
+def _decode(
+    data: bytes, how: str, max_pixels: int, orientation_of_raw: object = None
+) -> NDArray[np.uint8]:
+    """Give the pixels of data as they are. A preview without orientation has that of its RAW."""
     try:
         _check_size(*_webp_size(data), max_pixels)
         if how == "full" and (kind := raw_kind(data)):
-            raise PhotoError("unsupported", f"{kind}: RAW files are not read")
-        with Image.open(io.BytesIO(data), formats=readable_formats()) as image:
+            return _preview(data, kind, max_pixels)
+        with _open(data, max_pixels) as image:
             _check_size(*image.size, max_pixels)
             if how == "full":
-                _check_kind(image, data)
+                check_kind(image, data)
             image.load()
-            rgb = image.convert("RGB") if how == "plain" else _upright_rgb(image)
-            return np.asarray(rgb)
+            _check_size(*image.size, max_pixels)  # a HEIC may have more than it announces
+            if how == "plain":
+                return np.asarray(image.convert("RGB"))
+            return np.asarray(_upright_rgb(image, orientation_of_raw))
     except (PhotoError, MemoryError):
         raise
     except UnidentifiedImageError:
-        raise _unidentified(data) from None
+        raise unidentified(data) from None
     except (EOFError, OSError, SyntaxError) as error:  # what Pillow's decoders raise on cut data
         if data.startswith(b"\xff\xd8") and (kind := unusual_kind(data)):
             raise PhotoError("unsupported", kind) from error
         raise PhotoError("truncated", _line(error)) from error
     except Exception as error:  # anything else that foreign bytes bring a decoder to
-        raise PhotoError("unsupported", f"{type(error).__name__}: {_line(error)}") from error
+        reason = "unsupported"
+        if image_kind(data) in (HEIC, JPEG_XL) and "nsupported" not in str(error):
+            reason = "too_large" if "Security limit" in str(error) else "truncated"
+        raise PhotoError(reason, f"{type(error).__name__}: {_line(error)}") from error
+
+
+def _open(data: bytes, max_pixels: int) -> AbstractContextManager[Image.Image]:
+    if jpeg_xl.IS_READ and image_kind(data) == JPEG_XL:
+        _check_size(*jpeg_xl.size(data), max_pixels)
+        return jpeg_xl.read(data)
+    return Image.open(io.BytesIO(data), formats=[*readable_formats(), "HEIF"])
+
+
+def _preview(data: bytes, kind: str, max_pixels: int) -> NDArray[np.uint8]:
+    preview = largest_preview(data)
+    if preview is None:
+        detail = f"{kind} without a preview of at least 640x480 pixels: export it as JPEG"
+        raise PhotoError("unsupported", detail)
+    return _decode(preview, "full", max_pixels, orientation(data))
 
 
 def _mended(data: bytes, max_pixels: int) -> NDArray[np.uint8] | None:
@@ -135,83 +157,10 @@ def _webp_size(data: bytes) -> tuple[int, int]:
     return packed & 0x3FFF, packed >> 16 & 0x3FFF
 
 
-def _unidentified(data: bytes) -> PhotoError:
-    if not data:
-        return PhotoError("not_an_image", "an empty file")
-    kind = image_kind(data)
-    if kind == "JPEG" and (unusual := unusual_kind(data)):
-        return PhotoError("unsupported", unusual)
-    if kind == "TIFF" and NEXT_IFD in (tags := tiff_tags(data)):
-        return PhotoError("unsupported", _tiff_kind(tags))
-    if kind in ("JPEG", "PNG", "GIF", "WebP", "TIFF", "BMP", "JPEG 2000") or (
-        kind == "AVIF" and "AVIF" in readable_formats()
-    ):
-        return PhotoError("truncated", f"{kind}, but cut short or damaged")
-    if kind:
-        return PhotoError("unsupported", kind)
-    if data[4:8] == b"ftyp" and len(data) >= 12:  # ISO base media, such as a video
-        return PhotoError("unsupported", f"format {data[8:12].decode('latin-1').strip()!r}")
-    return PhotoError("not_an_image", f"starts with {data[:8]!r}")
-
-
-def _check_kind(image: Image.Image, data: bytes) -> None:
-    """Raise PhotoError for kinds that Pillow opens and decodes wrongly, or cannot decode."""
-    if image.format == "TIFF":
-        _check_tiff(image.tag_v2)  # type: ignore[attr-defined]
-    elif image.format == "JPEG2000":
-        _check_jpeg2000(data)
-
-
-# Compressions of TIFF that Pillow reads: none, CCITT, LZW, JPEG, deflate, PackBits, LZMA, zstd.
-_TIFF_READ = {1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946, 34925, 50000}
-_YCBCR = 6
-
-
-def _check_tiff(tags: Mapping[int, Any]) -> None:
-    first = {tag: value[0] if isinstance(value, tuple) else value for tag, value in tags.items()}
-    bits, compression = first.get(BITS_PER_SAMPLE, 1), first.get(COMPRESSION, 1)
-    if first.get(SAMPLE_FORMAT, 1) == 3:
-        raise PhotoError("unsupported", "floating-point pixels")
-    if bits > 16:
-        raise PhotoError("unsupported", "more than 16 bits per pixel")
-    is_subsampled = first.get(PHOTOMETRIC) == _YCBCR and tags.get(530, (2, 2)) != (1, 1)
-    if (
-        first.get(SAMPLE_FORMAT, 1) != 1
-        or compression not in _TIFF_READ
-        # Pillow takes each plane for one of 8 bits.
-        or (first.get(PLANAR) == 2 and bits > 8 and compression == 1)
-        or (is_subsampled and compression not in (6, 7))
-    ):
-        raise PhotoError("unsupported", _tiff_kind(first))
-
-
-def _tiff_kind(tags: Mapping[int, Any]) -> str:
-    names = {BITS_PER_SAMPLE: "bits", COMPRESSION: "compression", PHOTOMETRIC: "photometric"}
-    names |= {SAMPLE_FORMAT: "sample format", PLANAR: "planes"}
-    told = ", ".join(f"{name} {tags[tag]}" for tag, name in names.items() if tag in tags)
-    compression = {33003: "JPEG 2000", 33004: "JPEG 2000", 33005: "JPEG 2000", 34712: "JPEG 2000"}
-    within = compression.get(tags.get(COMPRESSION, 1), "")
-    return f"{within} in TIFF ({told})" if within else f"a TIFF of a kind that is not read ({told})"
-
-
-def _check_jpeg2000(data: bytes) -> None:
-    """Refuse what is read wrongly: Pillow's highlights wrap where several channels are rounded.
-
-    Channels have the bits that the marker SIZ announces: ISO/IEC 15444-1, A.5.1.
-    """
-    start = data.find(b"\xff\x4f\xff\x51") + 4
-    count = int.from_bytes(data[start + 36 : start + 38], "big")
-    channels = data[start + 38 : start + 38 + 3 * count : 3]
-    bits = {(channel & 0x7F) + 1 for channel in channels}
-    is_right = bits == {8} or (count == 1 and max(bits, default=0) in range(8, 17))
-    if not is_right or any(channel & 0x80 for channel in channels):
-        told = "/".join(map(str, sorted(bits)))
-        raise PhotoError("unsupported", f"JPEG 2000 of {told} bits per channel")
-
-
-def _upright_rgb(image: Image.Image) -> Image.Image:
-    turn = _TO_UPRIGHT.get(_orientation(image))
+def _upright_rgb(image: Image.Image, orientation_of_raw: object) -> Image.Image:
+    turn = _TO_UPRIGHT.get(_orientation(image) or orientation_of_raw)
     top, is_negative = _scale(image)
+    profile = image.info.get("icc_profile")
     upright = image if turn is None else image.transpose(turn)
     if upright.mode == "F":
         raise PhotoError("unsupported", "floating-point pixels")
@@ -220,12 +169,20 @@ def _upright_rgb(image: Image.Image) -> Image.Image:
         if pixels.min() < 0 or pixels.max() > top:
             raise PhotoError("unsupported", "more than 16 bits per pixel")
         grey = np.round(pixels * (255 / top)).astype(np.uint8)
-        return Image.fromarray(255 - grey if is_negative else grey).convert("RGB")
+        return to_srgb(Image.fromarray(255 - grey if is_negative else grey), profile)
     if upright.has_transparency_data:
-        foreground = upright.convert("RGBA")
+        foreground = to_srgb(_opaque(upright), profile)
+        foreground.putalpha(upright.convert("RGBA").getchannel("A"))
         white = Image.new("RGBA", foreground.size, "white")
         return Image.alpha_composite(white, foreground).convert("RGB")
-    return upright.convert("RGB")
+    return to_srgb(_opaque(upright), profile)
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    """Give an image without alpha, in a mode that colour profiles are for."""
+    if image.mode in ("L", "RGB", "CMYK"):
+        return image
+    return image.convert("L" if image.mode in ("1", "LA", "La") else "RGB")
 
 
 def _scale(image: Image.Image) -> tuple[int, bool]:
@@ -241,7 +198,7 @@ def _scale(image: Image.Image) -> tuple[int, bool]:
 
 def _orientation(image: Image.Image) -> object:
     # Not ImageOps.exif_transpose, which also writes the EXIF data again. Pillow can read many EXIF
-    # data that it fails to write.
+    # data that it fails to write. HEIC is upright already: pi-heif sets its orientation to 1.
     try:
         return image.getexif().get(ExifTags.Base.Orientation)
     except MemoryError:

@@ -11,6 +11,7 @@ _SOF = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # start of frame, but for tabl
 _JPEG_LS, _SOS, _EOI = 0xF7, 0xDA, 0xD9
 _STANDALONE = {0x01, *range(0xD0, 0xD9)}  # TEM, restarts, SOI: no length follows
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # neither stuffing nor a restart
+_MOST_SEGMENTS = 1000  # before the frame: a colour profile or XMP takes up to 256
 _KINDS = {
     **dict.fromkeys((0xC3, 0xCB), "lossless JPEG"),
     **dict.fromkeys((0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF), "hierarchical JPEG"),
@@ -30,6 +31,25 @@ def unusual_kind(data: bytes) -> str:
                 return f"JPEG of {precision} bits per channel"
             return "" if height else "JPEG that tells its height after its pixels (DNL)"
     return ""
+
+
+def frame_size(data: bytes, start: int) -> tuple[int, int] | None:
+    """Give the width and height of the JPEG at `start`, if viewers show it: 8 bits, DCT, Huffman.
+
+    None as well for bytes that are no JPEG, which they need not be.
+    """
+    at = start + 2
+    for _ in range(_MOST_SEGMENTS):
+        if data[at : at + 1] != b"\xff" or at + 10 > len(data):
+            return None
+        marker = data[at + 1]
+        if marker in _SOF or marker == _JPEG_LS:
+            precision, height, width = struct.unpack_from(">BHH", data, at + 4)
+            return (width, height) if marker <= 0xC2 and precision == 8 and height else None
+        if marker in _STANDALONE or marker in (_SOS, _EOI):
+            return None
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return None
 
 
 def has_all_scans(data: bytes) -> bool:

@@ -24,7 +24,9 @@ PACKAGES = (
     "nvidia-cudnn-cu13",
     "onnxruntime",
     "onnxruntime-gpu",
+    "pi-heif",
     "pillow",
+    "pylibjxl",
 )
 
 

@@ -35,6 +35,10 @@ _FAILURES = "SELECT path, reason, detail, shard FROM failed ORDER BY path"
 _COUNT_FAILURES = """
     SELECT reason, count(*) FROM failed GROUP BY reason ORDER BY count(*) DESC, min(path)
 """
+_MOST_FREQUENT = """
+    SELECT reason, detail FROM failed GROUP BY ALL ORDER BY count(*) DESC, min(path) LIMIT 1
+"""
+_OF_THE_FILE = ("not_an_image", "truncated", "unsupported", "too_large")
 _COUNT_DUPLICATES = """
     SELECT (SELECT count(*) FROM photos WHERE sha256 <> '') - (SELECT count(*) FROM contents)
 """
@@ -66,6 +70,7 @@ def merge(
     faces: Path,
     parquet: Path,
     failures: Path,
+    failures_alone: Path,
 ) -> Counts:
     """Merge the shards into `mean` (float64 (128,)), `embeddings` (float32 (n, 128)) and tables.
 
@@ -76,15 +81,20 @@ def merge(
     of photos.
 
     Raises AccountingError where a photo is lost or counted twice, and UserError where there is no
-    embedding at all. Then no result is written.
+    embedding at all. Then no result is written, but `failures_alone` gets the table of failures if
+    there is no embedding.
     """
     with scratch(embeddings) as tables:
         in_shard = join_shards(tables, shards)
         by_reason = dict(tables.rows(_COUNT_FAILURES))
         count = tables.number("SELECT count(*) FROM sorted")
         if not count:
+            write_table(failures_alone, FAILURES, tables.tuples(_FAILURES))
             reasons = ", ".join(f"{reason} {number}" for reason, number in by_reason.items())
-            raise UserError(f"no photo could be encoded, so there is no mean; failed: {reasons}")
+            raise UserError(
+                f"no photo could be encoded, so there is no mean; failed: {reasons}; "
+                f"{_most_frequent(tables)}see {failures_alone}"
+            )
         total = ExactSum(DIMENSIONS)
         pieces = _pieces(tables, shards, in_shard, total, deduplicate)
         gather(pieces, count, embeddings, tables.folder)
@@ -103,6 +113,13 @@ def merge(
             failed_by_reason=by_reason,
             faces_by_detector=by_detector,
         )
+
+
+def _most_frequent(tables: Scratch) -> str:
+    """Say what most photos fail for, and what to do where their format is not read."""
+    ((reason, detail),) = tables.rows(_MOST_FREQUENT)
+    remedy = ", convert these photos to JPEG" if reason == "unsupported" else ""
+    return f"most often: {detail}{remedy}; " if reason in _OF_THE_FILE else ""
 
 
 def _embeddings_of(shard: ShardFiles, rows: int) -> NDArray[np.float32]:

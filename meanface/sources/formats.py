@@ -9,8 +9,9 @@ from functools import cache
 
 @cache
 def readable_formats() -> list[str]:
-    """Give the photo formats that Pillow may open and decodes by itself.
+    """Give the photo formats that Pillow opens and decodes by itself.
 
+    HEIC and JPEG XL, which other libraries decode, are told by their first bytes: see image_kind.
     EPS is not among the formats, because Pillow would start Ghostscript to decode EPS.
     """
     from PIL import Image  # takes 0.2 s, which most jobs can save
@@ -25,14 +26,14 @@ def is_photo(path: str, data: bytes | None, suffixes: frozenset[str]) -> bool:
     """Tell a photo by the ending of its name (`.jpg`, in any case) or else by its content.
 
     The content is a photo if Pillow finds the header of one of readable_formats(), or if the
-    content is a RAW file. The endings RAW_SUFFIXES also tell a RAW file. Nothing is decoded.
-    Without data, only the name counts.
+    content is a RAW file, a HEIC or a JPEG XL. The endings RAW_SUFFIXES also tell a RAW file.
+    Nothing is decoded. Without data, only the name counts.
     """
     if path.lower().endswith((*RAW_SUFFIXES, *(suffix.lower() for suffix in suffixes))):
         return True
     if data is None:
         return False
-    if raw_kind(data):
+    if raw_kind(data) or image_kind(data) in (HEIC, JPEG_XL):
         return True
     from PIL import Image
 
@@ -99,21 +100,28 @@ def raw_kind(data: bytes) -> str:
 
 # Tags of TIFF 6.0, section 8, and of DNG 1.7. NEXT_IFD is ours: the offset of a second image.
 NEW_SUBFILE_TYPE, BITS_PER_SAMPLE, COMPRESSION, PHOTOMETRIC, MAKE = 254, 258, 259, 262, 271
-PLANAR, SAMPLE_FORMAT, SUB_IFDS, DNG_VERSION, NEXT_IFD = 284, 339, 330, 50706, -1
+ORIENTATION, PLANAR, TILE_WIDTH, TILE_HEIGHT, SUB_IFDS = 274, 284, 322, 323, 330
+SAMPLE_FORMAT, DNG_VERSION, NEXT_IFD = 339, 50706, -1
 _MOST_TAGS = 1000
 
 
-def tiff_tags(data: bytes) -> dict[int, int | str]:
-    """Give the tags of a TIFF's first image: the first number of a list, a text of any length.
+_TIFF_ORDERS = {
+    **{b"II*\0": "<", b"MM\0*": ">"},
+    **{b"IIRO": "<", b"IIRS": "<", b"MMOR": ">", b"IIU\0": "<"},  # Olympus ORF, Panasonic RW2
+}
 
-    Empty for other data and for BigTIFF. A value outside the data is left out, and then NEXT_IFD is
-    left out as well.
+
+def tiff_tags(data: bytes, start: int = 0) -> dict[int, int | str]:
+    """Give the tags of a TIFF's image: the first number of a list, a text of any length.
+
+    `start` is the place of the image's directory; 0 stands for the first image. Empty for other
+    data and for BigTIFF. A value outside the data is left out, and then NEXT_IFD is left out as
+    well.
     """
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(data[:4])
+    order = _TIFF_ORDERS.get(data[:4])
     if order is None or len(data) < 8:
         return {}
-    start = struct.unpack_from(f"{order}I", data, 4)[0]
-    return dict(_tags(data, order, start))
+    return dict(_tags(data, order, start or struct.unpack_from(f"{order}I", data, 4)[0]))
 
 
 def _tags(data: bytes, order: str, start: int) -> Iterator[tuple[int, int | str]]:
@@ -141,6 +149,7 @@ def _tags(data: bytes, order: str, start: int) -> Iterator[tuple[int, int | str]
 
 # --- kinds --------------------------------------------------------------------------------------
 
+HEIC, JPEG_XL = "HEIC", "JPEG XL"
 _IMAGES = {
     rb"\xff\xd8\xff": "JPEG",
     rb"\x89PNG\r\n\x1a\n": "PNG",
@@ -150,8 +159,8 @@ _IMAGES = {
     rb"BM....\0\0\0\0": "BMP",
     rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51": "JPEG 2000",
     rb"....ftypavi[fs]": "AVIF",
-    rb"....ftyp(?:hei[cxms]|hev[cx]|mi[af]1|msf1)": "HEIC",
-    rb"\xff\n|....JXL ": "JPEG XL",
+    rb"....ftyp(?:hei[cxms]|hev[cmsx]|mi[af]1|msf1)": HEIC,
+    rb"\xff\n|....JXL ": JPEG_XL,
     rb"8BPS": "Photoshop",
     rb"II\xbc": "JPEG XR",
     rb"v/1\x01": "OpenEXR",

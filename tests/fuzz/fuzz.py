@@ -36,6 +36,7 @@ import pyarrow as pa
 import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
@@ -232,6 +233,69 @@ def photos() -> Target:
         seeds.append(stream.getvalue())
     seeds.append(seeds[3][:-12])  # a PNG without its end
     return Target([*seeds, *(seed[:-2] for seed in seeds[:3])], check_photo)
+
+
+def tiles() -> NDArray[np.uint8]:
+    """Blocks of colour, (32, 48, 3)."""
+    colours = np.random.default_rng(1).integers(0, 256, (4, 6, 3))
+    return colours.repeat(8, 0).repeat(8, 1).astype(np.uint8)
+
+
+def heics() -> Target:
+    from tests.made_photos import heic, profile
+
+    deep = tiles().astype(np.uint16) << 2
+    p3 = profile("Display P3")
+    seeds = [heic(tiles(), icc_profile=p3), heic(deep, 10), heic(tiles(), chroma=420)]
+    seeds.append(heic(np.dstack([tiles(), tiles()[..., :1]]), quality=30))
+    return Target(seeds, check_photo)
+
+
+def jpeg_xls() -> Target:
+    from tests.made_photos import jpeg_xl
+
+    deep = tiles().astype(np.uint16) << 8
+    seeds = [jpeg_xl(tiles()), jpeg_xl(deep, 16), jpeg_xl(tiles()[..., 0])]
+    seeds += [jpeg_xl(tiles(), lossless=False, distance=1.0), jpeg_xl(tiles(), usecontainer=True)]
+    return Target(seeds, check_photo)
+
+
+def avifs() -> Target:
+    from PIL import Image
+
+    from tests.made_photos import profile, saved
+
+    image = Image.fromarray(tiles())
+    seeds = [saved(image, "AVIF"), saved(image, "AVIF", icc_profile=profile("Display P3"))]
+    return Target([*seeds, saved(image.convert("RGBA"), "AVIF", quality=100)], check_photo)
+
+
+def raws() -> Target:
+    """Previews too small for a photo are searched for as well."""
+    from PIL import Image
+
+    from meanface.engine import raw_preview
+    from tests.made_photos import RAWS, raw, saved
+
+    raw_preview.LEAST = 1000
+    jpeg = saved(Image.fromarray(tiles()), "JPEG")
+    return Target([raw(kind, jpeg[:-300], jpeg, orientation=6) for kind in RAWS], check_photo)
+
+
+def profiles() -> Target:
+    """Photos with colour profiles."""
+    from PIL import Image
+
+    from tests.made_photos import SPACES, cmyk_profile, profile, saved
+
+    image = Image.fromarray(tiles()[:8, :8])
+    modes = {**dict.fromkeys(SPACES, "RGB"), "grey": "L"}
+    seeds = [
+        saved(image.convert(mode), "TIFF", icc_profile=profile(name))
+        for name, mode in modes.items()
+    ]
+    seeds.append(saved(image.convert("CMYK"), "TIFF", icc_profile=cmyk_profile()))
+    return Target(seeds, check_photo)
 
 
 # --- shards and tables --------------------------------------------------------------------------
@@ -460,6 +524,11 @@ def landmark_files() -> Target:
 TARGETS: dict[str, Callable[[], Target]] = {
     "archive": archives,
     "photo": photos,
+    "heic": heics,
+    "jpeg_xl": jpeg_xls,
+    "avif": avifs,
+    "raw": raws,
+    "profile": profiles,
     "manifest": lambda: Target([shard()[1]], check_manifest),
     "plan": lambda: Target([plan_files()[0]], check_plan),
     "duplicates": lambda: Target([plan_files()[1]], check_duplicates),

@@ -265,6 +265,19 @@ def test_no_face_at_all_gives_a_message_and_no_mean(tmp_path: Path, sample_photo
     assert not (run.results / "mean.npy").exists()
 
 
+def test_a_folder_of_one_unreadable_format_says_so_and_lists_the_failures(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in range(3):
+        (photos / f"{number}.jpg").write_bytes(b"8BPS\0\1" + bytes([number] * 30))
+    run = snakemake(tmp_path / "run", photos=photos, shards=1, **FAST)
+    assert run.code != 0
+    said = "failed: unsupported 3; most often: Photoshop, convert these photos to JPEG; see "
+    assert said in run.output
+    table = pd.read_csv(run.results / "logs/failures.csv")
+    assert table["reason"].tolist() == ["unsupported"] * 3
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [

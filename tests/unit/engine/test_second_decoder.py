@@ -1,6 +1,6 @@
 """Every format and bit depth is decoded as another library decodes it, or is told to be unread.
 
-The other libraries are imagecodecs and tifffile; `pip install imagecodecs` has both.
+The other libraries are imagecodecs, tifffile and, for HEIC, FFmpeg in PyAV.
 """
 
 import io
@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from meanface.engine.decode import PhotoError, decode
+from tests.made_photos import heic, jpeg_xl
 
+av = pytest.importorskip("av", reason="pip install av")
 imagecodecs = pytest.importorskip("imagecodecs", reason="pip install imagecodecs")
 tifffile = pytest.importorskip("tifffile", reason="pip install tifffile")
 
@@ -185,6 +187,34 @@ def jpeg2000(bits: int, channels: int, kind: str = "jp2") -> bytes:
     return data
 
 
+def heics() -> Iterator[tuple[str, Case]]:
+    for bits in (8, 10, 12):
+        # Decoders smooth halved chroma each in its own way, so that case is grey.
+        for chroma, channels in ((444, 3), (420, 1)):
+            pixels = ramps(bits, channels).reshape(HEIGHT, WIDTH, channels)
+            data = heic(np.repeat(pixels, 3 // channels, 2), bits, chroma=chroma)
+            with av.open(io.BytesIO(data)) as container:
+                frame = next(container.decode(video=0))
+            assert frame.format.components[0].bits == bits
+            coded = frame.to_ndarray(format="rgb24")  # in whole blocks
+            yield f"heic {bits} {chroma}", (data, shown(coded[:HEIGHT, :WIDTH], 8))
+
+
+def jpeg_xls() -> Iterator[tuple[str, Case]]:
+    for bits in (8, 10, 12, 16):
+        for channels in (1, 2, 3, 4):
+            data = jpeg_xl(ramps(bits, channels), bits)
+            pixels = imagecodecs.jpegxl_decode(data)
+            alpha = channels in (2, 4)
+            yield f"jpeg xl {bits} x{channels}", (data, shown(pixels, bits, alpha=alpha))
+    floats = (ramps(16) / 65535).astype(np.float32)
+    yield "jpeg xl floats", (jpeg_xl(floats, 32), floats * 255)
+    data = imagecodecs.jpegxl_encode(ramps(8), distance=0.5)
+    yield "jpeg xl lossy", (data, shown(imagecodecs.jpegxl_decode(data), 8))
+    data = imagecodecs.jpegxl_encode_jpeg(saved(Image.fromarray(ramps(8)), "JPEG"))
+    yield "jpeg xl of a jpeg", (data, shown(imagecodecs.jpegxl_decode(data), 8))
+
+
 def others() -> Iterator[tuple[str, Case]]:
     for channels in (3, 4):
         for lossless in (True, False):
@@ -217,7 +247,7 @@ def others() -> Iterator[tuple[str, Case]]:
             yield f"pnm {channels} {most}", (data, shown(pixels / most * 255, 8))
 
 
-CASES = dict([*tiffs(), *pngs(), *jpegs(), *others()])
+CASES = dict([*tiffs(), *pngs(), *jpegs(), *heics(), *jpeg_xls(), *others()])
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -270,7 +300,6 @@ UNREAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "lossless jpeg of 16 bits": (lambda: imagecodecs.ljpeg_encode(ramps(16, 1)), "lossless JPEG"),
     "jpeg-ls": (lambda: imagecodecs.jpegls_encode(ramps(8)), "JPEG-LS"),
     "jpeg xr": (lambda: imagecodecs.jpegxr_encode(ramps(8)), "JPEG XR"),
-    "jpeg xl": (lambda: imagecodecs.jpegxl_encode(ramps(8)), "JPEG XL"),
     "qoi": (lambda: imagecodecs.qoi_encode(ramps(8)), "QOI"),
 }
 

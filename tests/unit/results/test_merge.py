@@ -95,7 +95,8 @@ class Merged:
 def results_in(folder: Path) -> dict[str, Any]:
     folder.mkdir(exist_ok=True)
     names = ("mean", "embeddings", "faces", "parquet", "failures")
-    return dict(zip(names, (folder / name for name in RESULTS), strict=True))
+    files = dict(zip(names, (folder / name for name in RESULTS), strict=True))
+    return files | {"failures_alone": folder.parent / "failures_alone.csv"}
 
 
 def merged(shards: Sequence[ShardFiles], folder: Path, *, deduplicate: bool = False) -> Merged:
@@ -399,8 +400,17 @@ def test_nothing_encoded_is_said_with_the_reasons(tmp_path: Path) -> None:
         shard(tmp_path / "in", "0", [], {"a": "no_face", "b": "truncated"}),
         shard(tmp_path / "in", "1", [], {"c": "no_face"}),
     ]
-    said = ("no photo could be encoded", "no_face 2, truncated 1")
+    said = ("no photo could be encoded", "no_face 2, truncated 1; see ")
     assert_refused(shards, tmp_path / "out", UserError, *said)
+
+
+def test_nothing_encoded_leaves_the_failures_and_names_the_format(tmp_path: Path) -> None:
+    failed = dict.fromkeys("abc", "unsupported") | {"d": "no_face"}
+    files = shard(tmp_path / "in", "0", [], failed)
+    said = "unsupported 3, no_face 1; most often: why, and how, convert these photos to JPEG; see "
+    assert_refused([files], tmp_path / "out", UserError, said, "failures_alone.csv")
+    table = pd.read_csv(tmp_path / "failures_alone.csv", keep_default_na=False)
+    assert dict(zip(table["path"], table["reason"], strict=True)) == failed
 
 
 def test_a_refused_merge_leaves_earlier_results_as_they_were(tmp_path: Path) -> None:
