@@ -69,6 +69,7 @@ include: "rules/merge.smk"
 include: "rules/statistics.smk"
 include: "rules/pictures.smk"
 include: "rules/accuracy.smk"
+include: "rules/verify.smk"
 
 
 rule all:

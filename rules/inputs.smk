@@ -180,3 +180,14 @@ def pairs_file(wildcards):
             "meanface: face: lfw_accuracy needs one face per photo, such as --config face=central"
         )
     return local(config["pairs"])
+
+
+def groups_file(wildcards):
+    """Give the file of groups, if the configuration names one. Only the target verify reads it."""
+    if config["face"] == "all":
+        sys.exit(
+            "meanface: face: verify needs one face per photo, such as --config face=central"
+        )
+    if config["groups"] and not Path(config["groups"]).exists():
+        sys.exit(f"meanface: groups: there is no file {config['groups']}")
+    return [local(config["groups"])] if config["groups"] else []

@@ -43,6 +43,20 @@ IDENTITIES: Schema = {"identity": str, "photos": int, "spread": float, "distance
 # results/excluded.csv
 EXCLUDED: Schema = {"line": int, "kind": str, "photos": int}
 
+# results/verification.csv
+VERIFICATION: Schema = {
+    "group": str,
+    "threshold": float,
+    "false_matches": int,
+    "fmr": float,
+    "fmr_low": float,
+    "fmr_high": float,
+    "false_non_matches": int,
+    "fnmr": float,
+    "fnmr_low": float,
+    "fnmr_high": float,
+}
+
 # results/accuracy/roc.csv, pictures/settling.csv
 ROC: Schema = {"threshold": float, "false_positive_rate": float, "true_positive_rate": float}
 SETTLING: Schema = {"faces": int, "distance": float, "chance": float}
@@ -94,6 +108,22 @@ MEANINGS: Mapping[str, tuple[Schema, Mapping[str, str]]] = {
             "line": "the number of the line in the file, counted from 1",
             "kind": "what the line named: `path`, `identity` or `sha256`; empty for no photo",
             "photos": "the photos that the line excluded",
+        },
+    ),
+    "verification.csv": (
+        VERIFICATION,
+        {
+            "group": "the group of `groups`; empty for all photos",
+            "threshold": "two photos match if their distance is below this threshold",
+            "false_matches": "pairs of two persons that match",
+            "fmr": "the false match rate: the share of the pairs of two persons that match",
+            "fmr_low": "the lower end of the interval of 95 % of `fmr`",
+            "fmr_high": "the upper end",
+            "false_non_matches": "pairs of one person that do not match",
+            "fnmr": "the false non-match rate: the share of the pairs of one person that do not"
+            " match",
+            "fnmr_low": "the lower end of the interval of 95 % of `fnmr`",
+            "fnmr_high": "the upper end",
         },
     ),
 }

@@ -76,12 +76,23 @@ def _other_columns(schema: Schema) -> str:
     return f"its columns are not {', '.join(schema)}"
 
 
-def read_table(source: Path, schema: Schema, columns: list[str] | None = None) -> "pd.DataFrame":
-    """Read a table that write_table wrote, or only some `columns` of it. Text stays text."""
+def read_table(
+    source: Path, schema: Schema, columns: list[str] | None = None, *, gaps: bool = False
+) -> "pd.DataFrame":
+    """Read a table that write_table wrote, or only some `columns` of it. Text stays text.
+
+    With `gaps` a float may be missing: nan.
+    """
     import pandas as pd  # takes half a second, which encode jobs save
 
+    missing = [name for name, kind in schema.items() if kind is float] if gaps else []
     return pd.read_csv(
-        source, keep_default_na=False, dtype=dict(schema), usecols=columns, encoding="utf-8"
+        source,
+        keep_default_na=False,
+        na_values={name: [""] for name in missing},
+        dtype=dict(schema),
+        usecols=columns,
+        encoding="utf-8",
     )
 
 
