@@ -70,6 +70,7 @@ include: "rules/statistics.smk"
 include: "rules/pictures.smk"
 include: "rules/accuracy.smk"
 include: "rules/verify.smk"
+include: "rules/compare.smk"
 
 
 rule all:

@@ -191,3 +191,25 @@ def groups_file(wildcards):
     if config["groups"] and not Path(config["groups"]).exists():
         sys.exit(f"meanface: groups: there is no file {config['groups']}")
     return [local(config["groups"])] if config["groups"] else []
+
+
+def other_files(wildcards):
+    """Give the results with which the target compare compares, by name."""
+    if not config["other"]:
+        sys.exit(
+            "meanface: other: compare needs the results of another run, such as"
+            " --config other=/data/other/results"
+        )
+    names = {
+        "summary": "summary.json",
+        "statistics": "statistics.npz",
+        "faces": "faces.csv",
+        "embeddings": "embeddings.npy",
+    }
+    files = {name: Path(config["other"], file) for name, file in names.items()}
+    for file in files.values():
+        if not file.exists():
+            sys.exit(
+                f"meanface: other: {config['other']} holds no results: there is no {file}"
+            )
+    return {f"other_{name}": local(str(file)) for name, file in files.items()}

@@ -43,6 +43,15 @@ IDENTITIES: Schema = {"identity": str, "photos": int, "spread": float, "distance
 # results/excluded.csv
 EXCLUDED: Schema = {"line": int, "kind": str, "photos": int}
 
+# results/comparison.csv
+COMPARISON: Schema = {
+    "measure": str,
+    "value": float,
+    "low": float,
+    "high": float,
+    "p_value": float,
+}
+
 # results/verification.csv
 VERIFICATION: Schema = {
     "group": str,
@@ -124,6 +133,17 @@ MEANINGS: Mapping[str, tuple[Schema, Mapping[str, str]]] = {
             " match",
             "fnmr_low": "the lower end of the interval of 95 % of `fnmr`",
             "fnmr_high": "the upper end",
+        },
+    ),
+    "comparison.csv": (
+        COMPARISON,
+        {
+            "measure": "what was measured, see [Compare two sets](../compare.md)",
+            "value": "the value",
+            "low": "the lower end of the interval of 95 %, empty without an interval",
+            "high": "the upper end",
+            "p_value": "the share of permutations of persons with at least this value, empty"
+            " without a test",
         },
     ),
 }
