@@ -30,7 +30,8 @@ class Embed:
         parts = [np.empty((0, DIMENSIONS), np.float32)]
         while some := list(islice(crops, CHIPS)):
             parts.append(self._encoder(np.stack(some)))
-        of_chips = np.concatenate(parts).reshape(len(chips), self._jitters * (1 + self._flip), -1)
+        of_each = self._jitters * (1 + self._flip)
+        of_chips = np.concatenate(parts).reshape(len(chips), of_each, DIMENSIONS)
         return np.asarray(of_chips.mean(axis=1, dtype=np.float64), np.float32)
 
     def _crops(self, chip: NDArray[np.uint8], seed: str) -> Iterator[NDArray[np.uint8]]:

@@ -337,3 +337,13 @@ def test_quick_hog_takes_the_central_face_that_full_hog_takes(engine: Open) -> N
 def test_quick_hog_counts_all_faces_where_no_central_one_settles_it(engine: Open) -> None:
     (row,) = faces_in(engine(hog="quick", face="first"), sample()["Both/Both_0001.jpg"])
     assert row.faces == 2
+
+
+def test_photos_that_all_fail_have_their_reasons(engine: Open) -> None:
+    photos = [photo("grey", np.full((64, 64, 3), 128, np.uint8)), Photo("broken", 1, "", b"x")]
+    failures = engine().encode(photos)
+    assert [one.reason for one in failures if isinstance(one, Failure)] == [
+        "no_face",
+        "not_an_image",
+    ]
+    assert engine().encode([]) == []
