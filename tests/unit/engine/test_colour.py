@@ -1,6 +1,7 @@
 """Colours as viewers show them, against pixels that numpy converts by the spaces' definitions."""
 
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,8 +9,13 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
+from meanface.engine.chips import open_cut
+from meanface.engine.colour import to_srgb
 from meanface.engine.decode import decode
+from meanface.engine.embed import Embed
+from meanface.engine.outcome import Failure
 from tests.made_photos import SPACES, cmyk_profile, heic, jpeg_xl_with_profile, profile, saved
+from tests.unit.engines import Open, sample, settings
 
 MANY = 10**6
 Pixels = NDArray[Any]
@@ -27,6 +33,17 @@ def to_xyz(primaries: list[tuple[float, float]]) -> Pixels:
     columns = np.array([(x / y, 1, (1 - x - y) / y) for x, y in primaries]).T
     x, y = 0.3127, 0.3290
     return columns * np.linalg.solve(columns, [x / y, 1, (1 - x - y) / y])
+
+
+def in_space(pixels: Pixels, name: str) -> Pixels:
+    """Convert sRGB to the RGB of a space, from 0 to 255."""
+    primaries, gamma = SPACES[name]
+    value = pixels / 255
+    light = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+    srgb = to_xyz([(0.64, 0.33), (0.30, 0.60), (0.15, 0.06)])
+    light = np.clip(light @ (np.linalg.inv(to_xyz(primaries)) @ srgb).T, 0, 1)
+    curve = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    return 255 * (curve if gamma == "srgb" else light ** (1 / float(gamma)))
 
 
 def in_srgb(pixels: Pixels, name: str) -> Pixels:
@@ -106,3 +123,34 @@ def test_srgb_and_profiles_that_do_not_belong_change_no_bit() -> None:
         data = saved(image, "PNG", icc_profile=icc)
         assert Image.open(io.BytesIO(data)).info["icc_profile"] == icc
         assert np.array_equal(decode(data, "full", MANY), colours())
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_the_embedding_of_a_chip_does_not_depend_on_its_colour_space(
+    name: str, engine: Open, models: Path
+) -> None:
+    """With the profile, chips in another space are as near as rounding allows; without, farther.
+
+    Prints the distances: the same chips, so that no box or landmark moves.
+    """
+    chosen = settings()
+    files = {Path(model).stem: models / model for model in chosen.models}
+    cut, embed = open_cut(chosen, files), Embed(chosen, files)
+    chips = []
+    for one in sample().values():
+        (found,) = engine().encode([one])
+        if not isinstance(found, Failure) and one.data is not None:
+            pixels = decode(one.data, "full", MANY)
+            chips += cut([(pixels, face.face) for face in found])
+    true = embed([(chip, "") for chip in chips])
+    wide = [np.round(in_space(chip, name)).astype(np.uint8) for chip in chips]
+    moved = {}
+    for icc in (profile(name), None):
+        shown = [np.asarray(to_srgb(Image.fromarray(chip), icc)) for chip in wide]
+        moved[icc is not None] = np.linalg.norm(embed([(c, "") for c in shown]) - true, axis=1)
+        print(
+            name, icc is not None, np.median(moved[icc is not None]), moved[icc is not None].max()
+        )
+    assert len(chips) > 10
+    assert moved[True].max() < 0.01
+    assert np.median(moved[False]) > 0.02
