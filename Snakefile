@@ -71,6 +71,7 @@ include: "rules/pictures.smk"
 include: "rules/accuracy.smk"
 include: "rules/verify.smk"
 include: "rules/compare.smk"
+include: "rules/people.smk"
 
 
 rule all:

@@ -66,6 +66,16 @@ VERIFICATION: Schema = {
     "fnmr_high": float,
 }
 
+# results/people.csv
+PEOPLE: Schema = {
+    "path": str,
+    "face": int,
+    "person": int,
+    "size": int,
+    "cohesion": float,
+    "medoid": int,
+}
+
 # results/accuracy/roc.csv, pictures/settling.csv
 ROC: Schema = {"threshold": float, "false_positive_rate": float, "true_positive_rate": float}
 SETTLING: Schema = {"faces": int, "distance": float, "chance": float}
@@ -144,6 +154,18 @@ MEANINGS: Mapping[str, tuple[Schema, Mapping[str, str]]] = {
             "high": "the upper end",
             "p_value": "the share of permutations of persons with at least this value, empty"
             " without a test",
+        },
+    ),
+    "people.csv": (
+        PEOPLE,
+        {
+            "path": "the photo",
+            "face": "the number of the face in the photo, from 1, in the order of `faces.csv`",
+            "person": "the person, from 1; person 1 has the most faces",
+            "size": "the number of the person's faces",
+            "cohesion": "the root mean square distance of the face to the other faces of the"
+            " person, 0 for one face",
+            "medoid": "1 for the face of the person with the least `cohesion`, else 0",
         },
     ),
 }

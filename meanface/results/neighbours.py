@@ -1,0 +1,97 @@
+"""The nearest embeddings of embeddings, by Euclidean distance: exact, or by an index if many."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meanface.results.statistics import squared_distances
+
+# Comparing all with all takes a time that grows with the square of the rows.
+EXACT = 200_000
+"""The most embeddings that are all compared. More are searched through an index."""
+
+_CHUNK = 1 << 12  # queries at a time
+_SPARE = 16  # faiss rounds by its blocks; spare candidates let the exact distances decide
+_PER_LIST, _PROBES, _TRAINING = 250, 64, 64  # rows per cell, cells searched, rows per cell to train
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The nearest rows of each query, nearest first. Equal distances are sorted by row.
+
+    * `rows`, int32 (n, k): row numbers; -1 where there are fewer than k.
+    * `distances`, float32 (n, k): Euclidean; infinite where there are fewer than k.
+    """
+
+    rows: NDArray[np.int32]
+    distances: NDArray[np.float32]
+
+
+def nearest(
+    embeddings: NDArray[np.float32],
+    queries: NDArray[np.float32] | None = None,
+    *,
+    most: int,
+    threads: int = 1,
+    exact: int = EXACT,
+) -> Neighbours:
+    """Give the `most` nearest of embeddings (n, d) for each of the `queries` (m, d).
+
+    Without queries, each embedding asks for its neighbours and is not one of them. Beyond `exact`
+    embeddings an inverted file (Jegou et al. 2011, "Product quantization for nearest neighbor
+    search", without the quantisation) looks in the 64 cells nearest to a query. The result does
+    not depend on the number of threads.
+    """
+    import faiss  # takes a quarter of a second, which other jobs save
+
+    faiss.omp_set_num_threads(threads)
+    index = _index(embeddings, exact)
+    own = queries is None
+    asked = embeddings if queries is None else queries
+    rows = np.full((len(asked), most), -1, dtype=np.int32)
+    distances = np.full((len(asked), most), np.inf, dtype=np.float32)
+    candidates = min(most + own + _SPARE, len(embeddings))
+    for start in range(0, len(asked), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        some = np.ascontiguousarray(asked[part])
+        found = np.asarray(index.search(some, candidates)[1])
+        if own:
+            found[found == np.arange(start, start + len(some))[:, None]] = -1
+        nearest_rows, lengths = _ranked(embeddings, some, found)
+        kept = min(most, candidates)
+        rows[part, :kept], distances[part, :kept] = nearest_rows[:, :kept], lengths[:, :kept]
+    return Neighbours(rows, distances)
+
+
+def _index(embeddings: NDArray[np.float32], exact: int) -> Any:  # noqa: ANN401  # faiss has no types
+    import faiss
+
+    count, dimensions = embeddings.shape
+    flat = faiss.IndexFlatL2(dimensions)
+    if count <= exact:
+        flat.add(np.ascontiguousarray(embeddings))
+        return flat
+    cells = count // _PER_LIST
+    index = faiss.IndexIVFFlat(flat, dimensions, cells)
+    index.nprobe = min(_PROBES, cells)
+    index.cp.seed, index.cp.niter = 1, 8
+    index.cp.max_points_per_centroid = _TRAINING
+    sample = np.linspace(0, count - 1, min(count, cells * _TRAINING)).astype(np.int64)
+    index.train(embeddings[sample])
+    for start in range(0, count, _CHUNK * 16):
+        index.add(np.ascontiguousarray(embeddings[start : start + _CHUNK * 16]))
+    return index
+
+
+def _ranked(
+    embeddings: NDArray[np.float32], queries: NDArray[np.float32], found: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Sort candidates (m, k) of queries by exact distance, then by row; -1 is no candidate."""
+    count, most = found.shape
+    flat = found.ravel()
+    squares = squared_distances(embeddings[flat], np.repeat(queries, most, axis=0))
+    lengths = np.where(flat >= 0, np.sqrt(squares), np.inf).reshape(count, most)
+    order = np.lexsort((found, lengths), axis=1)
+    return np.take_along_axis(found, order, 1), np.take_along_axis(lengths, order, 1)
