@@ -17,6 +17,7 @@ from meanface.sources.formats import (
     PLANAR,
     SAMPLE_FORMAT,
     image_kind,
+    other_kind,
     readable_formats,
     tiff_tags,
 )
@@ -50,7 +51,7 @@ def unidentified(data: bytes) -> PhotoError:
         return PhotoError("unsupported", kind)
     if data[4:8] == b"ftyp" and len(data) >= 12:  # ISO base media, such as a video
         return PhotoError("unsupported", f"format {data[8:12].decode('latin-1').strip()!r}")
-    return PhotoError("not_an_image", f"starts with {data[:8]!r}")
+    return PhotoError("not_an_image", other_kind(data) or f"starts with {data[:8]!r}")
 
 
 def check_kind(image: Image.Image, data: bytes) -> None:

@@ -1,9 +1,11 @@
 """Tell photos from other files, and name the kind of an image."""
 
+import codecs
 import io
 import re
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 
 
@@ -181,3 +183,36 @@ def image_kind(data: bytes) -> str:
         if re.match(pattern, data, re.DOTALL):
             return raw_kind(data) or name
     return raw_kind(data)
+
+
+# Files under the name of a photo that hold something else. \xef\xbb\xbf is the mark of UTF-8.
+_OTHERS = {
+    rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype html|html|head|body)": "a web page",
+    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml.{,200}?)?<svg": "an SVG drawing",
+    rb"(?:\xef\xbb\xbf)?\s*<\?xml": "an XML file",
+    rb"(?:\xef\xbb\xbf)?\s*[{\[]\s*[\"{\[\]}]": "a JSON file",
+    rb"version https://git-lfs": "a pointer of Git LFS: run git lfs pull",
+    rb"%PDF-": "a PDF",
+    rb"%!PS": "a PostScript file",
+    rb"PK\x03\x04": "a zip archive or an office document",
+    rb"Rar!\x1a\x07": "a RAR archive",
+    rb"7z\xbc\xaf\x27\x1c": "a 7z archive",
+    rb"\x1f\x8b": "a gzip file",
+    rb"RIFF....AVI |\x1aE\xdf\xa3": "a video",
+    rb"\0{8}": "zero bytes: the copy or the disk failed",
+    rb"\0\x05\x16\x07": "a file that macOS keeps beside a photo",
+}
+
+
+def other_kind(data: bytes) -> str:
+    """Name the kind of file that begins with these bytes and is no image; "" if it is unknown."""
+    for pattern, name in _OTHERS.items():
+        if re.match(pattern, data, re.DOTALL | re.IGNORECASE):
+            return name
+    head = data[:512]
+    with suppress(UnicodeDecodeError):
+        # Not final: the last character may be cut.
+        text = codecs.getincrementaldecoder("utf-8")().decode(head)
+        if text and all(char.isprintable() or char.isspace() for char in text):
+            return "a text file"
+    return ""

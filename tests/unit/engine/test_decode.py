@@ -84,6 +84,8 @@ def test_what_cannot_be_decoded_has_its_reason() -> None:
     png = saved(Image.fromarray(gradient(64, 64)), "PNG")
     assert reason(b"") == "not_an_image"
     assert reason(b"<html>404</html>") == "not_an_image"
+    with pytest.raises(PhotoError, match="not_an_image: a web page"):
+        decode(b"<html>404</html>", "full", MANY)
     assert reason(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n") == "not_an_image"
     assert reason(jpeg[: len(jpeg) // 2]) == "truncated"
     assert reason(png[: len(png) // 2]) == "truncated"

@@ -7,7 +7,7 @@ import sys
 import pytest
 from PIL import Image
 
-from meanface.sources.formats import is_photo
+from meanface.sources.formats import is_photo, other_kind
 from tests.runs import ROOT
 
 SUFFIXES = frozenset({".jpg", ".jpeg"})
@@ -61,3 +61,25 @@ def test_other_formats_are_no_photos_and_monstrous_photos_are() -> None:
     monster = bytearray(image("BMP"))
     monster[18:26] = (60_000).to_bytes(4, "little") * 2
     assert is_photo("monster", bytes(monster), SUFFIXES)
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"<!DOCTYPE html>\n<title>404</title>", "a web page"),
+        (b"\xef\xbb\xbf\r\n <HTML lang='en'>", "a web page"),
+        (b'<?xml version="1.0"?><svg xmlns="x">', "an SVG drawing"),
+        (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>', "an XML file"),
+        (b'{"error": "not found"}', "a JSON file"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS: run git lfs pull"),
+        (b"%PDF-1.7\n", "a PDF"),
+        (b"PK\x03\x04\x14\0", "a zip archive or an office document"),
+        (bytes(100), "zero bytes: the copy or the disk failed"),
+        ("zażółć gęślą jaźń\n".encode() * 50, "a text file"),
+        (b"photo of the office", "a text file"),
+        (b"\x01\x02\x03\x04\x05\x06", ""),
+        ("naïve".encode("latin-1"), ""),
+    ],
+)
+def test_a_file_that_is_no_image_says_what_it_is(data: bytes, kind: str) -> None:
+    assert other_kind(data) == kind
