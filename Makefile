@@ -6,18 +6,22 @@ unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-compile
 LOCKED := $(PIP) --require-hashes --only-binary :all: --requirement
 
-.PHONY: run report pictures cluster test test-slow lint bench monitor dist lock clean
+.PHONY: run report provenance pictures cluster test test-slow lint bench monitor dist lock clean
 
 run: .venv/run
 	$(BIN)/snakemake --cores all
 
-# Draws the pictures, and one page with all pictures. For photos of your own:
+# Writes the results as one page to read, results/report.html. For photos of your own:
 # `make report ARGS='--config photos=/data/party.zip'`.
-report: .venv/pictures
-	$(BIN)/snakemake --cores all $(ARGS) --report-after-run --report results/report.html \
+report: .venv/run
+	$(BIN)/snakemake $(ARGS) --cores all report all
+
+# Snakemake's own report, results/provenance.html: the code, time and software of each step.
+provenance: .venv/pictures
+	$(BIN)/snakemake --cores all $(ARGS) --report-after-run --report results/provenance.html \
 	    --report-stylesheet "$(CURDIR)/report/style.css" pictures all
 
-# Installs the packages that draw pictures. `make report` does this as well.
+# Installs the packages that draw pictures. `make provenance` does this as well.
 pictures: .venv/pictures
 
 # Installs the packages for SLURM and Kubernetes, see docs/cluster.md.

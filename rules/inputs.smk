@@ -166,6 +166,23 @@ def picture_files():
     ]
 
 
+def shown_photos(wildcards):
+    """Give what the report needs to show photos; nothing with `pictures: false`."""
+    if not config["pictures"]:
+        return {}
+    return {"tars": ancient(shard_tars(wildcards)), "models": MODELS}
+
+
+def scored_pairs(wildcards):
+    """Give the scores of the pairs; nothing if the configuration names no pairs to score."""
+    if not config["pairs"] or config["face"] == "all":
+        return {}
+    return {
+        "accuracy": "results/accuracy/lfw.json",
+        "roc": "results/accuracy/roc.csv",
+    }
+
+
 def pairs_file(wildcards):
     """Give the file of pairs. Only the target lfw_accuracy needs the file."""
     if not config["pairs"]:

@@ -102,7 +102,7 @@ rule plot_dimensions:
         svg=report(
             "results/pictures/dimensions.svg",
             caption="../report/dimensions.rst",
-            category="Mean",
+            category="Appendix",
             labels={"figure": "The 128 means"},
         ),
     log:

@@ -27,6 +27,18 @@ WEIGHTS = {
 }
 """For each exported model, its weight file and the sha256 of the published file."""
 
+_FREE = "CC0 1.0, public domain"
+LICENCES = {
+    "encoder": _FREE,
+    "cnn": _FREE,
+    "cnn_cuda": _FREE,
+    "landmarks5": _FREE,
+    "landmarks68": "trained on iBUG 300-W: no commercial use",
+    "hog": "Boost Software License 1.0",
+    "front": "Boost Software License 1.0",
+}
+"""The licence of the weights in each exported model, see docs/models.md."""
+
 
 def read_weights(model: str) -> bytes:
     """Read the weight file of `model`, a key of WEIGHTS.

@@ -16,11 +16,10 @@ from meanface.engine.engine import HELD, bunches
 from meanface.engine.face import Face
 from meanface.engine.settings import EngineSettings
 from meanface.errors import AccountingError
-from meanface.report.figures import PALE
 
 Pixels = NDArray[np.uint8]
 
-_NOTHING = PALE  # the colour of a square where there is no photo
+_NOTHING = "#E4E4E4"  # the colour of a square where there is no photo
 
 
 def read_photos(table: pd.DataFrame, tars: Mapping[str, Path]) -> Iterator[tuple[str, bytes]]:

@@ -5,14 +5,14 @@ from pathlib import Path
 
 from meanface.report.text import NAMED
 
-# Marks a PNG in Snakemake's report. Only photos are PNG there: figures of numbers are SVG.
-_PNG_IN_REPORT = b'"mime_type": "image/png"'
+# The mark of a photo in each report. Snakemake's own report has only photos as PNG.
+_PHOTO_IN = {"report.html": b"data:image/webp", "provenance.html": b'"mime_type": "image/png"'}
 # What the overview holds if it names the source. Figures hold NAMED.
 _MARKS = {"overview.json": b'"source": ', "overview.rst": b"* - source\n"}
 
 
 def remove_photos(results: Path, pictures: Iterable[str]) -> None:
-    """Remove parts, shards, downloads, the pictures named `pictures`, and a report with photos.
+    """Remove parts, shards, downloads, the pictures named `pictures`, and reports with photos.
 
     These files may come from an earlier run. Missing files are no error.
     """
@@ -23,22 +23,29 @@ def remove_photos(results: Path, pictures: Iterable[str]) -> None:
         *(f"pictures/{name}.*" for name in pictures),
     ]
     found = [path for pattern in patterns for path in results.glob(pattern)]
-    report = results / "report.html"
-    if report.exists() and _PNG_IN_REPORT in report.read_bytes():
-        found.append(report)
+    for name, mark in _PHOTO_IN.items():
+        report = results / name
+        if report.exists() and mark in report.read_bytes():
+            found.append(report)
     for path in found:
         path.unlink()
 
 
 def remove_names(results: Path) -> None:
-    """Remove pictures that show names (`paths: false`), and a report that may be made of them."""
+    """Remove pictures and a report that show names (`paths: false`).
+
+    Snakemake's own report goes as well if it may be made of such pictures.
+    """
     pictures = [path for path in (results / "pictures").glob("*.*") if path.is_file()]
     named = [path for path in pictures if _shows_names(path)]
-    report = results / "report.html"
-    if report.exists():
-        made = report.stat().st_mtime
+    own = results / "provenance.html"
+    if own.exists():
+        made = own.stat().st_mtime
         if named or any(path.stat().st_mtime > made for path in pictures):
-            named.append(report)
+            named.append(own)
+    report = results / "report.html"
+    if report.exists() and _shows_names(report):
+        named.append(report)
     for path in named:
         path.unlink()
 

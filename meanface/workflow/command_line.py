@@ -26,7 +26,7 @@ def check_command_line(arguments: Sequence[str], results: Path) -> None:
     )
     if is_report and not (results / "pictures/overview.rst").exists():
         raise UserError(
-            "--report: there are no pictures yet; use `make report`, or make the target pictures"
+            "--report: there are no pictures yet; use `make provenance`, or the target pictures"
         )
     for names in _values_of(arguments, "--until", "-U"):
         # The jobs of a rule behind a checkpoint come into being during a run.

@@ -61,7 +61,7 @@ def remove_left_over(results: Path, records: Path, made: Collection[str]) -> Non
         is_model = file.is_relative_to(results / "models")
         return not is_model and file.exists() and file.stat().st_mtime_ns < merged
 
-    left = [*filter(is_left_over, [results / "report.html"])]
+    left = [*filter(is_left_over, [results / "provenance.html"])]
     for record, files in records_in(records):
         if old := [*filter(is_left_over, map(Path, files.keys() - made))]:
             left += [*old, record, record.with_suffix(".log")]

@@ -98,12 +98,12 @@ class LocalResults:
             os.utime(self._folder / path, (1, 1))
 
     def clear(self) -> None:
-        """Remove the files that jobs made, but for models, and the report."""
+        """Remove the files that jobs made, but for models, and Snakemake's own report."""
         models = self._folder / "models"
         for file in map(Path, recorded_files(self._records)):
             if file.is_relative_to(self._folder) and not file.is_relative_to(models):
                 file.unlink(missing_ok=True)
-        self.remove("report.html")
+        self.remove("provenance.html")
 
     def forget(self) -> None:
         """Do nothing: there are no copies."""

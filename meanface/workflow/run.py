@@ -129,8 +129,8 @@ class Run:
             print(summary_text(read_json(summary), folder, os.environ["MEANFACE_RUN"]))
 
     def _print_report(self) -> None:
-        """Show the path of the report, if it is at the path that `make report` uses."""
-        page = (self._results / "report.html").resolve()
+        """Show the path of Snakemake's own report, if it is where `make provenance` writes it."""
+        page = (self._results / "provenance.html").resolve()
         if page.exists():
             print(f"  report  {page}")
 

@@ -1,43 +1,37 @@
-"""The pictures and the report of real runs, the report as a browser shows it."""
+"""The pictures of real runs, and Snakemake's own report of them as a browser shows it."""
 
 import json
-import os
 import re
 import shutil
 import tarfile
 from base64 import b64decode
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
 from meanface.shards.manifest import identity_of
+from tests.browser import PATIENCE, Scheme, Watch, shoot, start
 from tests.runs import ROOT, Run, snakemake
-
-Scheme = Literal["light", "dark"]
-
-CHROMIUM = shutil.which("chromium")
 
 OF_PHOTOS = {"mean_face", "extremes", "failures"}
 OF_NUMBERS = {"dimensions", "settling", "distances", "map", "detectors", "speed"}
 FIGURES = {
-    "Mean": {"Mean face", "The 128 means", "How the mean settles"},
+    "Mean": {"Mean face", "How the mean settles"},
     "Embeddings": {
         "Nearest and farthest faces",
         "Distances to the mean",
         "Map to hover over",
         "Map to print",
     },
+    "Appendix": {"The 128 means"},
     "Run": {"Failed photos", "Detectors and reasons", "Photos per second"},
 }
 SOURCE = "photos_ `of`_ *mine* |x|.tar"  # all of it markup in reStructuredText
-PATIENCE = 180_000  # milliseconds: for a busy machine
 # A slash cannot be in a file name, but in a path it can.
 SCRIPT = "<script>alert(1)</script>.jpg"
 COMMENT = "$x_1$ *a* `b`_ |c|_/<!--<img src=x onerror=alert(2)>.jpg"
@@ -54,11 +48,11 @@ FAST = {"shards": 2, "detectors": "[hog@0]", "hog": "full"}
 
 def report(directory: Path, photos: Path, **config: object) -> Run:
     """A run that ends with its pictures and its report."""
-    arguments = ["pictures", "--report-after-run", "--report", "results/report.html"]
+    arguments = ["pictures", "--report-after-run", "--report", "results/provenance.html"]
     arguments += ["--report-stylesheet", str(ROOT / "report/style.css")]
     run = snakemake(directory, *arguments, photos=photos, **FAST, **config)
     assert run.code == 0, run.output
-    assert f"report  {run.results.resolve()}/report.html\n" in run.output
+    assert f"report  {run.results.resolve()}/provenance.html\n" in run.output
     return run
 
 
@@ -103,7 +97,7 @@ def test_no_name_is_markup_in_any_file(full: Run) -> None:
     for file in (full.results / "pictures").iterdir():
         if file.suffix in {".svg", ".html"}:
             assert "<script>alert" not in file.read_text(encoding="utf-8"), file
-    assert "<script>alert" not in (full.results / "report.html").read_text(encoding="utf-8")
+    assert "<script>alert" not in (full.results / "provenance.html").read_text(encoding="utf-8")
 
 
 def test_the_overview_has_the_numbers_of_the_tables(full: Run) -> None:
@@ -154,7 +148,7 @@ def test_without_pictures_no_pixel_of_a_photo_is_drawn(private: Run) -> None:
         assert "<image" not in svg.read_text(encoding="utf-8"), svg
     assert holds_pixels(private.results) == set()
     # The only PNGs that the report might hold are thumbnails: numbers are drawn as SVG.
-    text = (private.results / "report.html").read_text(encoding="utf-8")
+    text = (private.results / "provenance.html").read_text(encoding="utf-8")
     assert '"mime_type": "image/png"' not in text
     assert '"mime_type": "image/svg+xml"' in text
 
@@ -192,14 +186,16 @@ def test_without_pictures_those_of_an_earlier_run_go(
     shutil.copy(run / "results/pictures/mean_face.png", run / "results/pictures/failures.png.part")
     tars = {path.name for path in (run / "results").glob("*/*.tar*")}
     pictures = {f"{name}.{kind}" for name in OF_PHOTOS for kind in ("png", "svg")}
-    assert holds_pixels(run) == (tars | pictures | {"failures.png.part", "old.tgz", "report.html"})
+    assert holds_pixels(run) == (
+        tars | pictures | {"failures.png.part", "old.tgz", "provenance.html"}
+    )
     without = snakemake(run, photos=source, **FAST, pictures=False)
     assert without.code == 0, without.output
     assert without.jobs["encode"] == 0
     assert holds_pixels(run) == set()
     assert pictures_of(without) == OF_NUMBERS
     # A run with nothing to do leaves nothing either.
-    shutil.copy(full.results / "report.html", without.results)
+    shutil.copy(full.results / "provenance.html", without.results)
     again = snakemake(run, photos=source, **FAST, pictures=False)
     assert not again.jobs, again.output
     assert holds_pixels(run) == set()
@@ -243,7 +239,7 @@ def test_without_paths_pictures_with_names_go(full: Run, nameless: Run) -> None:
     }
     assert names_in(nameless.results / "pictures") == set()
     assert pictures_of(nameless) == OF_NUMBERS - {"map", "speed"}
-    assert not (nameless.results / "report.html").exists()
+    assert not (nameless.results / "provenance.html").exists()
 
 
 @pytest.mark.parametrize("pictures", [True, False])
@@ -253,57 +249,19 @@ def test_without_paths_pictures_and_report_have_no_name(
     done = report(nameless.results.parent, source, paths=False, pictures=pictures)
     assert pictures_of(done) == (OF_PHOTOS if pictures else set()) | OF_NUMBERS
     assert names_in(done.results / "pictures") == set()
-    assert names_in(done.results / "report.html") == set()
+    assert names_in(done.results / "provenance.html") == set()
     assert "person 1" in (done.results / "pictures/map.html").read_text(encoding="utf-8")
     again = snakemake(
         done.results.parent, "pictures", photos=source, **FAST, paths=False, pictures=pictures
     )
     assert not again.jobs, again.output
-    assert (done.results / "report.html").exists()
-
-
-@dataclass
-class Watch:
-    """What a page asked for and complained of."""
-
-    requests: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
-
-    def on(self, page: Page) -> None:
-        page.on("request", lambda request: self.requests.append(request.url))
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("dialog", lambda dialog: self.complaints.append(f"dialog {dialog.message}"))
-        page.on("console", self._console)
-
-    def _console(self, message: ConsoleMessage) -> None:
-        if message.type == "error":
-            self.complaints.append(message.text)
-
-    def outside(self) -> list[str]:
-        return [url for url in self.requests if not url.startswith(("file:", "data:", "blob:"))]
+    assert (done.results / "provenance.html").exists()
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         yield start(playwright)
-
-
-def start(playwright: Playwright) -> Browser:
-    # Chromium's sandbox refuses to start for root, as whom containers run.
-    sandbox = hasattr(os, "geteuid") and os.geteuid() != 0
-    return playwright.chromium.launch(executable_path=CHROMIUM, chromium_sandbox=sandbox)
-
-
-def shots(name: str) -> Path | None:
-    """Where to keep a screenshot for looking at; nowhere unless asked for."""
-    folder = os.environ.get("SCREENSHOTS")
-    return Path(folder, f"{name}.png") if folder else None
-
-
-def shoot(page: Page, name: str) -> None:
-    if path := shots(name):
-        page.screenshot(path=path)
 
 
 @pytest.mark.needs("chromium")
@@ -321,7 +279,7 @@ def test_the_report_shows_each_figure_and_asks_nobody(
     page = context.new_page()
     page.set_default_timeout(PATIENCE)
     watch.on(page)
-    page.goto((full.results / "report.html").as_uri())
+    page.goto((full.results / "provenance.html").as_uri())
     page.get_by_text("The mean of many faces").wait_for()
     page.locator("#rulegraph canvas, #rulegraph svg").first.wait_for()
     shoot(page, f"{device}-start")

@@ -1,0 +1,92 @@
+"""The results of a run as the report reads them, and what the report calls photos and people."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from meanface.report.selection import counted
+from meanface.report.text import shown
+from meanface.results.statistics import Statistics
+
+
+class Face(NamedTuple):
+    """A face as the report shows it: its row of faces.csv, and lines of text."""
+
+    row: int
+    name: str
+    note: str
+
+
+class Names:
+    """What the report calls photos and people: their names, or numbers without `paths`."""
+
+    def __init__(self, identities: pd.DataFrame, *, paths: bool) -> None:
+        """Number the people of the table `identities`, those with most photos first."""
+        self._paths = paths
+        order = identities[identities["identity"] != ""].sort_values(
+            ["photos", "identity"], ascending=[False, True]
+        )
+        self.people: list[str] = order["identity"].tolist()
+        self._numbers = {} if paths else {name: n for n, name in enumerate(self.people, 1)}
+
+    def photo(self, path: str, row: int) -> str:
+        """Name a photo by its path, or by its row in the table."""
+        return shown(path, 80) if self._paths else f"face {row + 1}"
+
+    def person(self, identity: str) -> str:
+        """Name a person; "" for the photos in no folder."""
+        if not identity or self._paths:
+            return shown(identity, 40)
+        return f"person {self._numbers[identity]}"
+
+
+@dataclass(frozen=True)
+class Results:
+    """The tables and arrays of a run, which share their rows as README says.
+
+    `jobs` has the columns shard, photos and seconds: what each encode job encoded. `accuracy` has
+    lfw.json and the table ROC, where pairs were scored.
+    """
+
+    summary: Mapping[str, Any]
+    faces: pd.DataFrame
+    failures: pd.DataFrame
+    identities: pd.DataFrame
+    embeddings: NDArray[np.float32]
+    identity_means: NDArray[np.float64]
+    statistics: Statistics
+    jobs: pd.DataFrame
+    accuracy: tuple[Mapping[str, Any], pd.DataFrame] | None
+    deduplicate: bool
+    paths: bool
+
+    def names(self) -> Names:
+        """Give what the report calls photos and people."""
+        return Names(self.identities, paths=self.paths)
+
+    def in_the_mean(self) -> pd.DataFrame:
+        """Give the rows of the faces in the mean."""
+        return counted(self.faces, self.deduplicate)
+
+    def show(self, names: Names, rows: Sequence[int], notes: Sequence[str]) -> list[Face]:
+        """Give faces to show, with a note for each."""
+        paths = self.faces["path"].loc[list(rows)]
+        return [
+            Face(row, names.photo(path, row), note)
+            for row, path, note in zip(rows, paths, notes, strict=True)
+        ]
+
+
+def number_of(count: int, what: str, more: str | None = None) -> str:
+    """Give a number with its noun: "1 photo", "2,000 photos"."""
+    return f"{count:,} {what if count == 1 else more or what + 's'}"
+
+
+def percent(part: float, whole: float) -> str:
+    """Give a share in percent with two significant digits: "23 %", "0.04 %"."""
+    share = 100 * part / whole
+    return f"{share:.3g} %" if share >= 10 or share == 0 else f"{share:.2g} %"

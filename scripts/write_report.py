@@ -1,0 +1,47 @@
+"""Write the report: one page with the results of a run."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from meanface.files.json_files import read_json
+from meanface.files.schemas import FACES, FAILURES, IDENTITIES, ROC
+from meanface.files.tables import read_table
+from meanface.report.page import NO_PICTURES, pictures_of, sections_of, write_page
+from meanface.report.results import Results
+from meanface.results.shard_report import read_report
+from meanface.results.statistics import read_statistics
+from meanface.workflow.job import job
+
+with job(snakemake.log[0], snakemake.output):
+    given, params = snakemake.input, snakemake.params
+    reports = [
+        (Path(file).name.partition(".")[0], read_report(Path(file))) for file in given.counts
+    ]
+    accuracy = None
+    if roc := given.get("roc"):
+        accuracy = read_json(Path(given.accuracy)), read_table(Path(roc), ROC)
+    results = Results(
+        summary=read_json(Path(given.summary)),
+        faces=read_table(Path(given.faces), FACES),
+        failures=read_table(Path(given.failures), FAILURES),
+        identities=read_table(Path(given.identities), IDENTITIES),
+        embeddings=np.load(given.embeddings, mmap_mode="r", allow_pickle=False),
+        identity_means=np.load(given.identity_means, mmap_mode="r", allow_pickle=False),
+        statistics=read_statistics(Path(given.statistics)),
+        jobs=pd.DataFrame(
+            [(shard, one.newly_encoded, one.seconds_encoding) for shard, one in reports],
+            columns=["shard", "photos", "seconds"],
+        ),
+        accuracy=accuracy,
+        deduplicate=params.deduplicate,
+        paths=params.paths,
+    )
+    sections = sections_of(results)
+    pictures = NO_PICTURES
+    if given.get("tars"):
+        tars = {Path(tar).stem: Path(tar) for tar in given.tars}
+        models = {Path(model).stem: Path(model) for model in given.models}
+        pictures = pictures_of(results, sections, tars, params.engine, models)
+    write_page(Path(snakemake.output.page), results, sections, pictures)
