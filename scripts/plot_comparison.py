@@ -39,7 +39,7 @@ def draw(
         places.plot(*(rows.mean(axis=0) @ directions), "o", color="white", markersize=11)
         places.plot(*(rows.mean(axis=0) @ directions), "o", color=colour, markersize=8)
     places.set_aspect("equal")
-    places.legend(loc="best", frameon=False)
+    places.legend(loc="best", frameon=False, markerscale=3)
     places.set_title("Faces in two directions of most variance; rings: means", fontsize="small")
 
     mmd = summary["mmd"]

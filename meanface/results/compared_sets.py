@@ -26,6 +26,8 @@ from meanface.results.statistics import Statistics, read_statistics
 QUANTILES = 101
 """Quantiles of the permutations in the summary, from the smallest to the largest."""
 
+_DECIMALS = 12  # what equal sets differ by is smaller
+
 
 @dataclass(frozen=True)
 class Results:
@@ -136,15 +138,15 @@ def _persons(
 
 
 def _text(value: float) -> str:
-    return "" if np.isnan(value) else f"{value:.6g}"
+    return "" if np.isnan(value) else f"{round(value, _DECIMALS):.6g}"
 
 
 def _rounded(value: Any) -> Any:  # noqa: ANN401 - any value of JSON
-    """Give six digits of all numbers: the last digits depend on the processor."""
+    """Give the digits of all numbers that do not depend on the processor."""
     if isinstance(value, Mapping):
         return {name: _rounded(one) for name, one in value.items()}
     if isinstance(value, list):
         return [_rounded(one) for one in value]
     if isinstance(value, float):
-        return None if np.isnan(value) else float(f"{value:.6g}")
+        return None if np.isnan(value) else float(_text(value))
     return value
