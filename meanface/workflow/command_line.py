@@ -5,9 +5,8 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
-
 from meanface.errors import UserError
+from meanface.workflow import snakemake_internals as internals
 
 
 def check_command_line(arguments: Sequence[str], results: Path) -> None:
@@ -66,14 +65,11 @@ def _check_config(given: list[list[str]]) -> None:
         )
     for entry in (entry for entries in given for entry in entries):
         key, _, value = entry.partition("=")
-        # Snakemake removes quotes, and takes what is no YAML for text.
-        text = value.strip("'\"").strip()
-        try:
-            read = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 - makes no objects
-        except yaml.YAMLError:
-            read = text
+        text = value.strip("'\"").strip()  # Snakemake removes quotes at the ends too
+        read = internals.read_config(entry)
         is_yaml = text[:1] in ("'", '"', "[", "{")
-        if (text and not is_yaml and read != text) or (key == "photos" and isinstance(read, dict)):
+        is_other = isinstance(read, str | list | dict) and read != text and not is_yaml
+        if is_other or (key == "photos" and isinstance(read, dict)):
             quoted = shlex.quote(f"{key}= {json.dumps(text, ensure_ascii=False)} ")
             raise UserError(
                 f"config: {key}: Snakemake would read {text!r} as {read!r}; "

@@ -67,6 +67,11 @@ def is_main_process(workflow: Workflow) -> bool:
     return bool(workflow.is_main_process)
 
 
+def directory(workflow: Workflow) -> Path:
+    """Give the working directory as the user named it (`--directory`); "." without. 9.27.1."""
+    return Path(workflow.overwrite_workdir or ".")
+
+
 def is_locked() -> bool:
     """Tell whether another run has locked the working directory. 9.27.1.
 
@@ -119,6 +124,17 @@ def is_imported(workflow: Workflow) -> bool:
     return here is None or here.resolve() != Path(workflow.basedir).resolve()
 
 
+def read_config(entry: str) -> Any:  # noqa: ANN401
+    """Give the value that Snakemake reads from an entry `key=value` of --config. 9.27.1.
+
+    Snakemake tries numbers and YAML first, and takes what is neither for text.
+    """
+    from snakemake.cli import parse_config
+
+    (value,) = parse_config([entry]).values()
+    return value
+
+
 # --- rules and jobs -------------------------------------------------------------------------------
 
 
@@ -137,6 +153,15 @@ def jobs_to_run(workflow: Workflow, rule: str) -> list[Any]:
     Loggers get the number of jobs only, which is not enough to count photos.
     """
     return [job for job in workflow.dag.needrun_jobs() if job.rule.name == rule]
+
+
+def running_jobs(workflow: Workflow) -> list[Any]:
+    """Give the jobs that are running, or wait in the queue of a cluster. 9.27.1."""
+    return [
+        job
+        for one in list(workflow.scheduler.running)
+        for job in (one.jobs if one.is_group() else [one])
+    ]
 
 
 def may_run(workflow: Workflow, rule: str) -> bool:

@@ -13,7 +13,7 @@ from meanface.workflow.command_line import check_command_line
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["--cores", "4", "--config", "photos=a", "shards=2", "all"],
+        ["all", "--cores", "4", "--config", "photos=a", "shards=2"],
         ["-C", "photos=a#b", "--forcerun", "acquire"],
         ["--config", "photos=./a:b", "photos=C:\\x", "photos=*.jpg", "photos= yes", "photos="],
         ["--config", "photos=2019_08", "photos=1e5", "photos=@a", "photos=%a", "photos=~/a/"],
