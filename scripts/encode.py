@@ -3,25 +3,29 @@
 import logging
 import os
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 from meanface.engine.isolate import encode_isolated
+from meanface.engine.outcome import Outcome
 from meanface.errors import UserError
 from meanface.files.digest import file_digest
 from meanface.results.cache import Cache
 from meanface.results.encode import encode_shard
 from meanface.results.shard_report import ShardReport, write_report
+from meanface.shards.manifest import Photo
 from meanface.shards.plan import contents_of, name_of, outcome_key
 from meanface.workflow.job import job
+from meanface.workflow.logs import log_progress
 from meanface.workflow.memory import process_bytes
 
 with job(snakemake.log[0], snakemake.output):
     began = time.perf_counter()
     given, made = snakemake.input, snakemake.output
     params, resources = snakemake.params, snakemake.resources
-    encode = partial(
+    engine = partial(
         encode_isolated,
         params.engine,
         {Path(model).stem: Path(model) for model in given.models},
@@ -29,6 +33,10 @@ with job(snakemake.log[0], snakemake.output):
         memory=process_bytes(resources.mem_mb, snakemake.threads),
         processes=snakemake.threads,
     )
+
+    def encode(batches: Iterator[list[Photo]]) -> Iterator[Sequence[Outcome]]:
+        return log_progress(engine(batches))
+
     # With --sdm conda, jobs have other versions than Snakemake itself, which made the key.
     fingerprint = params.engine.fingerprint()
     address = resources.get("cache")

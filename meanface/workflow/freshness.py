@@ -70,8 +70,8 @@ class Results(Protocol):
 class LocalResults:
     """Results in a folder, with the records of what jobs made (see integrity)."""
 
-    def __init__(self, folder: Path, records: Path) -> None:
-        self.name = str(folder)
+    def __init__(self, folder: Path, records: Path, name: str | None = None) -> None:
+        self.name = name or str(folder)
         self._folder, self._records = folder, records
 
     def read(self, path: str) -> dict[str, Any] | None:

@@ -3,8 +3,10 @@
 import logging
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
-from time import monotonic
+from threading import Event, Thread
+from time import monotonic, thread_time, time
 from typing import Any
 
 from snakemake_interface_logger_plugins.common import LogEvent
@@ -21,8 +23,15 @@ from meanface.workflow.freshness import (
     remove_outdated,
 )
 from meanface.workflow.integrity import remove_altered
-from meanface.workflow.logs import reason_in
+from meanface.workflow.logs import progress_in, reason_in
 from meanface.workflow.progress import Progress
+
+_PAUSE = 1.0
+"""Seconds between two looks at the logs of running jobs."""
+_SHARE = 400
+"""A look may take one part in so many of the time, so that 3,000 logs cost no more than one."""
+_SECONDS_PER_LINE = 30.0
+"""Where there is no terminal."""
 
 
 class StartHandler(logging.Handler):
@@ -38,14 +47,17 @@ class StartHandler(logging.Handler):
         records: Path | None,
         seen: Path,
         make_again: Callable[[list[str]], None],
+        directory: Path = Path(),
     ) -> None:
         """Prepare to check `results` and, if there are `records`, the files in these records.
+
+        `directory` is the working directory, as seen from where the command was given.
 
         `make_again` has Snakemake make the JSON files of the named sources again.
         """
         super().__init__()
         self.name = results.name
-        self._make_again = make_again
+        self._make_again, self._directory = make_again, directory
         self._results, self._wanted = results, wanted
         self._records, self._seen = records, seen
 
@@ -68,7 +80,8 @@ class StartHandler(logging.Handler):
             sys.exit(f"meanface: {error.filename}: cannot be removed: {error.strerror}")
         for file in altered:
             print(
-                f"meanface: {file} was altered since it was made, and is removed to be made again",
+                f"meanface: {self._directory / file} was altered since it was made, "
+                "and is removed to be made again",
                 file=sys.stderr,
             )
 
@@ -99,10 +112,11 @@ class MessageHandler(logging.Handler):
 
 
 class ProgressHandler(logging.Handler):
-    """Counts the photos of finished encode jobs. Logger plugins count jobs only.
+    """Counts the photos of encode jobs as they are encoded. Logger plugins count jobs only.
 
     `rule` is the name of the rule encode in this run. `photos_of` takes the wildcards of a job, and
-    gives the number of photos that the job has to encode.
+    gives the number of photos that the job has to encode. A running job tells in its log how far it
+    is. Where the log of a job comes late, as from a pod, its photos count when it has finished.
     """
 
     def __init__(
@@ -113,9 +127,11 @@ class ProgressHandler(logging.Handler):
         self._workflow, self._rule, self._photos_of = workflow, rule, photos_of
         self._progress: Progress | None = None
         self._jobs: dict[int, Any] = {}
-        self._began = 0.0
+        self._began, self._began_at = 0.0, 0.0
+        self._said = 0.0
         self._bars: Any = None
         self._bar: Any = None
+        self._ended = Event()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Start at the first encode job; add the photos of each finished encode job."""
@@ -128,6 +144,21 @@ class ProgressHandler(logging.Handler):
         except Exception:  # no run fails for what it shows
             self.handleError(record)
 
+    def look(self) -> None:
+        """Read in the logs of running jobs how far they are, and show it."""
+        progress = self._progress
+        if progress is None:
+            return
+        running = [job for job in internals.running_jobs(self._workflow) if job.jobid in self._jobs]
+        for job in running:
+            done, failed = progress_in(Path(job.log[0]), self._began_at)
+            progress.runs(job.jobid, min(done, self._photos_of(job.wildcards)), failed)
+        self._show(progress)
+
+    def end(self) -> None:
+        """Show nothing any more."""
+        self._ended.set()
+
     def _start(self) -> None:
         """Count the photos of the run. All jobs are known when the first job is logged."""
         if self._progress is None:
@@ -135,7 +166,17 @@ class ProgressHandler(logging.Handler):
             self._jobs = {job.jobid: job for job in jobs}
             self._progress = Progress(sum(self._photos_of(job.wildcards) for job in jobs))
             self._bars = internals.rich_bars(self._workflow)
-            self._began = monotonic()
+            self._began, self._began_at = monotonic(), time()
+            self._said = self._began
+            Thread(target=self._look_again_and_again, daemon=True).start()
+
+    def _look_again_and_again(self) -> None:
+        pause = _PAUSE
+        while not self._ended.wait(pause):
+            began = thread_time()
+            with self.lock or nullcontext(), internals.cosmetic("progress within a shard"):
+                self.look()
+            pause = max(_PAUSE, _SHARE * (thread_time() - began))
 
     def _finish(self, jobid: int, progress: Progress) -> None:
         job = self._jobs.pop(jobid, None)
@@ -144,18 +185,22 @@ class ProgressHandler(logging.Handler):
         counts = job.output.counts
         if internals.is_in_storage(counts):
             internals.fetch(counts)
-        progress.done += self._photos_of(job.wildcards)
-        progress.failed += read_json(Path(counts))["failed"]
-        self._show(progress, progress.text(monotonic() - self._began))
+        progress.finish(jobid, self._photos_of(job.wildcards), read_json(Path(counts))["failed"])
+        self._show(progress, is_last=not self._jobs)
+        if not self._jobs:
+            self.end()
 
-    def _show(self, progress: Progress, text: str) -> None:
-        """Update a bar of the rich logger or, without this logger, write a line to the log."""
-        if self._bars is None:
+    def _show(self, progress: Progress, *, is_last: bool = False) -> None:
+        """Update a bar of the rich logger or, without this logger, write a line now and then."""
+        now = monotonic()
+        text = progress.text(now - self._began)
+        if self._bars is not None:
+            if self._bar is None:
+                self._bar = self._bars.add_task(text, total=progress.photos, active="")
+            self._bars.update(self._bar, description=text, completed=progress.done)
+        elif is_last or now - self._said >= _SECONDS_PER_LINE:
+            self._said = now
             internals.say(text)
-            return
-        if self._bar is None:
-            self._bar = self._bars.add_task(text, total=progress.photos, active="")
-        self._bars.update(self._bar, description=text, completed=progress.done)
 
 
 class FailureHandler(logging.Handler):

@@ -1,5 +1,6 @@
 """What a user sees of a run: the start, the progress, and the summary or the failures."""
 
+import atexit
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -21,6 +22,7 @@ from meanface.workflow.handlers import (
     StartHandler,
 )
 from meanface.workflow.integrity import note_states
+from meanface.workflow.logs import from_here
 from meanface.workflow.summary import summary_text
 
 PICTURES_OF_PHOTOS = ("mean_face", "extremes", "failures")
@@ -53,6 +55,7 @@ class Run:
         self._wanted, self._encode, self._needs_gpu = wanted, encode, needs_gpu
         self._workflow, self._config, self._summary = workflow, config, summary
         self._in_storage = internals.storage_provider(workflow) is not None
+        self._directory = internals.directory(workflow)
         self._results = Path("results") if self._in_storage else Path(summary).parent
         self._records = self._results / "logs"
         self._seen = Path(".snakemake/meanface.json")
@@ -68,12 +71,15 @@ class Run:
         )
         for handler in (self._progress, self._failures, messages):
             internals.add_handler(handler)
-        results: Results = LocalResults(self._results, self._records)
+        name = str(self._directory / self._results)
+        results: Results = LocalResults(self._results, self._records, name)
         if self._in_storage:
             results = internals.StoredResults(self._workflow, str(self._results))
         records = None if self._in_storage else self._records
         internals.add_handler(
-            StartHandler(results, self._wanted, records, self._seen, self._make_again)
+            StartHandler(
+                results, self._wanted, records, self._seen, self._make_again, self._directory
+            )
         )
 
     def start(self) -> None:
@@ -102,9 +108,11 @@ class Run:
         self._note_results()
 
     def fail(self) -> None:
-        """After a run that failed: print a line for each reason."""
+        """After a run that failed: print a line for each reason, after Snakemake's last line."""
+        self._progress.end()
         for reason, log in self._failures.reasons().items():
-            print(f"meanface: {reason} (details in {log})", file=sys.stderr)
+            told, details = from_here(reason, self._directory), self._directory / log
+            atexit.register(print, f"meanface: {told} (details in {details})", file=sys.stderr)
         self._note_results()
 
     def _finish(self) -> None:
@@ -126,7 +134,8 @@ class Run:
             internals.fetch(self._summary)
             folder = internals.address_of(self._summary).rpartition("/")[0]
         if summary.exists():
-            print(summary_text(read_json(summary), folder, os.environ["MEANFACE_RUN"]))
+            text = summary_text(read_json(summary), folder, os.environ["MEANFACE_RUN"])
+            print(from_here(text, self._directory))
 
     def _print_report(self) -> None:
         """Show the path of Snakemake's own report, if it is where `make provenance` writes it."""

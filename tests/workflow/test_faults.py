@@ -156,8 +156,7 @@ def test_what_was_altered_is_found_and_made_again(
         again = run(finished, photos)
         assert again.code == 0, again.output
         assert sorted(notices(again)) == sorted(
-            f"meanface: {path.relative_to(finished)} was altered since it was made, "
-            "and is removed to be made again"
+            f"meanface: {path} was altered since it was made, and is removed to be made again"
             for path in altered
         )
         assert results(finished) == undisturbed
@@ -235,8 +234,8 @@ def test_merge_itself_looks_at_what_encode_made(photos: Path, finished: Path) ->
     refused = run(finished, photos)
     assert refused.code != 0
     assert notices(refused) == [
-        f"meanface: results/encoded/{damaged.name} was altered since it was made; "
-        "delete it to have it made again (details in results/logs/merge.log)"
+        f"meanface: {damaged} was altered since it was made; "
+        f"delete it to have it made again (details in {finished}/results/logs/merge.log)"
     ]
     assert not (finished / "results/mean.npy").exists()
 
@@ -253,7 +252,7 @@ def test_the_clock_may_be_set_back(undisturbed: dict[str, bytes], tmp_path: Path
     assert refused.code != 0
     assert notices(refused) == [
         f"meanface: {source}: its time is in the future; set the clock or `touch` it "
-        "(details in results/logs/acquire/photos.log)"
+        f"(details in {folder}/results/logs/acquire/photos.log)"
     ]
     source.touch()
     again = run(folder, source)

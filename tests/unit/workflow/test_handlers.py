@@ -2,10 +2,10 @@
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from snakemake_interface_logger_plugins.common import LogEvent
@@ -174,67 +174,147 @@ def test_a_folder_that_another_run_has_locked_is_left_alone(
 
 # --- progress -------------------------------------------------------------------------------------
 
-Emit = Callable[..., None]
+
+class Followed(NamedTuple):
+    """A run of three encode jobs of 10, 20 and 30 photos, as a handler follows it."""
+
+    handler: ProgressHandler
+    jobs: list[Any]
+    running: set[Any]
+    clock: list[float]
+
+    def emit(self, event: LogEvent, **fields: Any) -> None:  # noqa: ANN401
+        self.handler.emit(record(event, **fields))
+
+    def start(self) -> None:
+        self.emit(LogEvent.JOB_INFO, rule_name="mf_encode")
+
+    def finish(self, number: int, seconds: float) -> None:
+        self.clock[0] += seconds
+        self.emit(LogEvent.JOB_FINISHED, job_id=number)
+
+    def tell(self, number: int, done: int, failed: int, seconds: float) -> None:
+        """Have a running job log how far it is, and look."""
+        self.clock[0] += seconds
+        job = self.jobs[number]
+        write(Path(job.log[0]), f"x INFO progress: {done} photos done, {failed} failed\n")
+        self.running.add(job)
+        self.handler.look()
+
+
+class Job(SimpleNamespace):
+    """A job, as Snakemake knows it."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+    def is_group(self) -> bool:
+        return hasattr(self, "jobs")
 
 
 @pytest.fixture
-def jobs(tmp_path: Path) -> list[Any]:
-    """Three encode jobs of a run, each of which has counted its photos."""
-    made = []
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Followed]:
+    jobs = []
     for number, failed in enumerate((0, 2, 1)):
-        counts = tmp_path / f"{number}.json"
-        counts.write_text(json.dumps({"failed": failed}))
+        counts = write(tmp_path / f"{number}.json", json.dumps({"failed": failed}))
         file = type("File", (type(counts),), {"is_storage": False})(counts)
-        made.append(
-            SimpleNamespace(
+        jobs.append(
+            Job(
                 jobid=number,
                 rule=SimpleNamespace(name="mf_encode"),
                 wildcards=SimpleNamespace(shard=number),
                 output=SimpleNamespace(counts=file),
+                log=[str(tmp_path / f"{number}.log")],
             )
         )
-    other = SimpleNamespace(jobid=9, rule=SimpleNamespace(name="mf_merge"))
-    return [*made, other]
-
-
-@pytest.fixture
-def emit(jobs: list[Any], monkeypatch: pytest.MonkeyPatch) -> Emit:
-    """Gives records to a handler of a run with these jobs of 10, 20 and 30 photos."""
-    clock = iter((100.0, 102.0, 105.0))
-    monkeypatch.setattr(handlers, "monotonic", lambda: next(clock))
+    jobs.append(Job(jobid=9, rule=SimpleNamespace(name="mf_merge"), log=[]))
+    clock = [100.0]
+    running: set[Any] = set()
+    monkeypatch.setattr(handlers, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(handlers, "time", lambda: 0.0)
+    monkeypatch.setattr(handlers, "Thread", lambda **_: SimpleNamespace(start=lambda: None))
     workflow = SimpleNamespace(
         dag=SimpleNamespace(needrun_jobs=lambda: jobs),
         logger_manager=SimpleNamespace(get_log_handlers=lambda: []),
+        scheduler=SimpleNamespace(running=running),
     )
     handler = ProgressHandler(workflow, "mf_encode", lambda one: 10 * (one.shard + 1))
-
-    def emitted(event: LogEvent, **fields: Any) -> None:  # noqa: ANN401
-        handler.emit(record(event, **fields))
-
-    return emitted
+    yield Followed(handler, jobs, running, clock)
+    handler.end()
 
 
-def test_photos_are_counted_as_their_jobs_finish(
-    emit: Emit, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shown: list[str] = []
-    monkeypatch.setattr(internals, "say", shown.append)
-    emit(LogEvent.JOB_FINISHED, job_id=9)
-    emit(LogEvent.JOB_INFO, rule_name="mf_merge")
-    emit(LogEvent.JOB_INFO, rule_name="mf_encode")
-    emit(LogEvent.JOB_INFO, rule_name="mf_encode")
-    emit(LogEvent.JOB_FINISHED, job_id=1)
-    emit(LogEvent.JOB_FINISHED, job_id=1)
-    emit(LogEvent.JOB_FINISHED, job_id=9)
-    emit(LogEvent.JOB_FINISHED, job_id=2)
-    assert shown == [
-        "20 of 60 photos, 10.0/s, 00:04 left, 2 failed",
-        "50 of 60 photos, 10.0/s, 00:01 left, 3 failed",
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The lines in the log of a run without a terminal."""
+    lines: list[str] = []
+    monkeypatch.setattr(internals, "say", lines.append)
+    return lines
+
+
+def test_photos_are_counted_as_their_jobs_finish(run: Followed, said: list[str]) -> None:
+    run.emit(LogEvent.JOB_FINISHED, job_id=9)
+    run.emit(LogEvent.JOB_INFO, rule_name="mf_merge")
+    run.start()
+    run.start()
+    run.finish(1, 40)
+    run.finish(1, 40)
+    run.finish(9, 1)
+    run.finish(2, 19)
+    run.finish(0, 20)
+    assert said == [
+        "20 of 60 photos, 0.5/s, 01:20 left, 2 failed",
+        "50 of 60 photos, 0.5/s, 00:20 left, 3 failed",
+        "60 of 60 photos, 0.5/s, 00:00 left, 3 failed",
     ]
 
 
+def test_a_log_gets_a_line_every_30_seconds_and_one_at_the_end(
+    run: Followed, said: list[str]
+) -> None:
+    run.start()
+    for number in (0, 1):
+        run.finish(number, 10)
+    assert said == []
+    run.tell(2, 5, 0, 9)
+    assert said == []
+    run.tell(2, 6, 1, 1)
+    assert said == ["36 of 60 photos, 1.2/s, 00:20 left, 3 failed"]
+    run.finish(2, 10)
+    assert said[1:] == ["60 of 60 photos, 1.5/s, 00:00 left, 3 failed"]
+
+
+def test_no_number_falls_when_a_job_is_tried_again(run: Followed, said: list[str]) -> None:
+    run.start()
+    run.tell(2, 20, 4, 30)
+    run.tell(2, 3, 0, 30)
+    run.tell(1, 2, 0, 30)
+    run.tell(2, 29, 4, 30)
+    run.tell(2, 99, 4, 30)  # no more than the job has
+    assert [line.split(", ")[0] for line in said] == [
+        f"{n} of 60 photos" for n in (20, 20, 20, 31, 32)
+    ]
+    assert all(line.endswith(" 4 failed") for line in said)
+
+
+def test_a_log_of_an_earlier_run_says_nothing(
+    run: Followed, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handlers, "time", lambda: 1e12)
+    run.start()
+    run.tell(2, 20, 4, 30)
+    assert said == ["0 of 60 photos, 0 failed"]
+
+
+def test_jobs_of_a_group_and_of_other_rules(run: Followed, said: list[str]) -> None:
+    run.start()
+    run.running.add(Job(jobs=run.jobs[:2]))
+    run.running.add(run.jobs[3])
+    write(Path(run.jobs[0].log[0]), "progress: 7 photos done, 1 failed\n")
+    run.tell(2, 1, 0, 30)
+    assert said == ["8 of 60 photos, 0.3/s, 03:15 left, 1 failed"]
+
+
 def test_a_bar_is_shown_where_the_rich_logger_has_bars(
-    emit: Emit, monkeypatch: pytest.MonkeyPatch
+    run: Followed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: list[tuple[str, int]] = []
 
@@ -248,19 +328,20 @@ def test_a_bar_is_shown_where_the_rich_logger_has_bars(
             shown.append((description, completed))
 
     monkeypatch.setattr(internals, "rich_bars", lambda _: Bars())
-    emit(LogEvent.JOB_INFO, rule_name="mf_encode")
-    emit(LogEvent.JOB_FINISHED, job_id=0)
-    emit(LogEvent.JOB_FINISHED, job_id=1)
-    assert [completed for _, completed in shown] == [10, 30]
-    assert shown[0][0].startswith("10 of 60 photos")
+    run.start()
+    run.tell(2, 4, 1, 1)
+    run.finish(0, 1)
+    run.finish(1, 1)
+    assert [completed for _, completed in shown] == [4, 14, 34]
+    assert shown[0][0].startswith("4 of 60 photos")
 
 
 def test_counts_that_cannot_be_read_stop_no_run(
-    emit: Emit, jobs: list[Any], monkeypatch: pytest.MonkeyPatch
+    run: Followed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handled: list[logging.LogRecord] = []
     monkeypatch.setattr(ProgressHandler, "handleError", lambda _, one: handled.append(one))
-    jobs[0].output.counts.unlink()
-    emit(LogEvent.JOB_INFO, rule_name="mf_encode")
-    emit(LogEvent.JOB_FINISHED, job_id=0)
+    run.jobs[0].output.counts.unlink()
+    run.start()
+    run.finish(0, 1)
     assert len(handled) == 1
