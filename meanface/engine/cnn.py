@@ -70,6 +70,18 @@ class CnnDetector:
         scores = self._scores(score_rows, len(images), height, width)
         return [list(self._faces(score, tiles, upsample)) for score in scores]
 
+    def scores_of(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Give the best score in each of images of one size, float32 (n,); above zero is a face.
+
+        Images are those of `batch`, of 80x80 pixels or more. There is no pyramid: only faces of
+        about 80x80 pixels are seen.
+        """
+        height, width = images.shape[1:3]
+        whole = np.array([[0, 0, width - 1, height - 1]])
+        score_rows = self._scorer(images, whole, height, width)
+        scores = self._scores(score_rows, len(images), height, width)
+        return np.asarray(scores.max(axis=(1, 2)))
+
     def _scorer(
         self, images: NDArray[np.uint8], tiles: Boxes, height: int, width: int
     ) -> Callable[[int, int], NDArray[np.float32]]:

@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from meanface.engine.chips import open_cut
+from meanface.engine.chips import Chip, open_cut
 from meanface.engine.decode import PhotoError, decode
 from meanface.engine.embed import Embed
 from meanface.engine.face import Face, choose
@@ -49,13 +49,12 @@ class _Found:
 
 @dataclass(frozen=True)
 class _Cut:
-    """The chosen faces of a photo and their chips, uint8 RGB (150, 150, 3)."""
+    """The chosen faces of a photo that are upright or could be turned, and their chips."""
 
     sha256: str
     faces: int
     detector: str
-    chosen: Sequence[Face]
-    chips: Sequence[NDArray[np.uint8]]
+    chosen: Sequence[tuple[Face, Chip]]
 
 
 class Engine:
@@ -83,17 +82,18 @@ class Engine:
         found = _in_turn(self._find, bunches(decoded, _held, together))
         cut = list(_in_turn(self._cut_out, bunches(found, _held, HELD)))
         chips = [
-            (chip, f"{one.sha256} {number}")
+            (chip.pixels, f"{one.sha256} {number}")
             for one in cut
             if isinstance(one, _Cut)
-            for number, chip in enumerate(one.chips)
+            for number, (_, chip) in enumerate(one.chosen)
         ]
         embeddings = iter(self._embed(chips))
         return [
             one
             if isinstance(one, Failure)
             else [
-                EncodedFace(one.faces, face, one.detector, next(embeddings)) for face in one.chosen
+                EncodedFace(one.faces, face, one.detector, chip.angle, next(embeddings))
+                for face, chip in one.chosen
             ]
             for one in cut
         ]
@@ -116,7 +116,9 @@ class Engine:
             for one in photos
         ]
 
-    def _choose(self, photo: _Decoded, detector: str, faces: Sequence[Face]) -> _Found | Failure:
+    def _choose(
+        self, photo: _Decoded | _Found, detector: str, faces: Sequence[Face]
+    ) -> _Found | Failure:
         settings = self._settings
         if not faces:
             detail = f"none found by {', '.join(settings.detectors)}"
@@ -135,19 +137,27 @@ class Engine:
 
     def _cut_out(self, photos: Sequence[_Found | Failure]) -> list[_Cut | Failure]:
         found = [one for one in photos if isinstance(one, _Found)]
-        chips = iter(self._cut([(one.pixels, face) for one in found for face in one.chosen]))
+        faces = [(one.pixels, face, one.detector) for one in found for face in one.chosen]
+        chips = iter(self._cut(faces))
         return [
             one
             if isinstance(one, Failure)
-            else _Cut(
-                one.sha256,
-                one.faces,
-                one.detector,
-                one.chosen,
-                [next(chips) for _ in one.chosen],
-            )
+            else self._upright(one, [next(chips) for _ in one.chosen])
             for one in photos
         ]
+
+    def _upright(self, photo: _Found, chips: Sequence[Chip | None]) -> _Cut | Failure:
+        upright = [
+            (face, chip) for face, chip in zip(photo.chosen, chips, strict=True) if chip is not None
+        ]
+        if upright:
+            return _Cut(photo.sha256, photo.faces, photo.detector, upright)
+        # It may be no face: where there is one, another detector may find it.
+        [(detector, faces)] = self._ladder([photo.pixels], after=photo.detector)
+        found = self._choose(photo, detector, faces)
+        if isinstance(found, Failure):
+            return Failure("tilted_face", f"found by {photo.detector}, its angle cannot be told")
+        return self._cut_out([found])[0]
 
 
 _Item = TypeVar("_Item", Photo, _Decoded | Failure, _Found | Failure)

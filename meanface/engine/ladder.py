@@ -21,18 +21,23 @@ class Ladder:
         rungs = [(name, *name.split("@")) for name in settings.detectors]
         kinds = {kind for _, kind, _ in rungs}
         searches = {kind: _OPEN[kind](settings, models) for kind in kinds}
+        self._names = settings.detectors
         self._rungs = [(name, searches[kind], int(upsample)) for name, kind, upsample in rungs]
         self._most = settings.detect_pixels
 
-    def __call__(self, photos: Sequence[Pixels]) -> list[tuple[str, list[Face]]]:
+    def __call__(
+        self, photos: Sequence[Pixels], after: str | None = None
+    ) -> list[tuple[str, list[Face]]]:
         """Give for each photo the first detector that finds a face and its faces, best first.
 
+        `after`: only the detectors behind this one are tried.
         Photos are RGB uint8 (height, width, 3), boxes in their coordinates. Where no detector
         finds a face, its name is "" and the list empty.
         """
         found: list[tuple[str, list[Face]]] = [("", [])] * len(photos)
         bounded = {index: self._bounded(photo) for index, photo in enumerate(photos)}
-        for name, search, upsample in self._rungs:
+        first = 1 + self._names.index(after) if after else 0
+        for name, search, upsample in self._rungs[first:]:
             for index, faces in zip(
                 list(bounded),
                 search([small for small, _ in bounded.values()], upsample),

@@ -17,11 +17,15 @@ DIMENSIONS = 128  # of an embedding by dlib's network
 
 @dataclass(frozen=True)
 class EncodedFace:
-    """One face of a photo: where it is, what found it, its embedding float32 (128,)."""
+    """One face of a photo: where it is, what found it, its embedding float32 (128,).
+
+    `angle` is by how many degrees the face is turned counterclockwise, from -180 to 180.
+    """
 
     faces: int
     face: Face
     detector: str
+    angle: float
     embedding: NDArray[np.float32]
 
 

@@ -43,6 +43,7 @@ class EngineSettings:
     landmarks: int
     min_face: int
     min_score: float
+    upright: bool
     encoder: str
     flip: bool
     jitters: int
@@ -64,7 +65,7 @@ class EngineSettings:
         kinds = {name.partition("@")[0] for name in self.detectors}
         needed = {
             "encoder.onnx": self.encoder == "onnx",
-            "cnn.onnx": "cnn" in kinds and self.device == "cpu",
+            "cnn.onnx": self.upright or ("cnn" in kinds and self.device == "cpu"),
             "cnn_cuda.onnx": "cnn" in kinds and self.device == "cuda",
             "hog.svm": "hog" in kinds,
             "front.svm": "hog" in kinds and self.middle_settles,

@@ -18,7 +18,9 @@ class StubEngine:
 
     def encode(self, photos: Iterable[Photo]) -> list[Outcome]:
         """Give for each photo a face of 8x8 pixels in the corner, with its stub_embedding."""
-        return [[EncodedFace(1, _FACE, "stub", stub_embedding(photo.sha256))] for photo in photos]
+        return [
+            [EncodedFace(1, _FACE, "stub", 0.0, stub_embedding(photo.sha256))] for photo in photos
+        ]
 
 
 def stub_embedding(sha256: str) -> NDArray[np.float32]:

@@ -26,7 +26,7 @@ FAILURE: Schema = {"reason": str, "detail": str}
 MANIFEST: Schema = {"path": str, "size": int, "sha256": str}
 CONTENTS: Schema = {"shard": str, "sha256": str}
 PLAN: Schema = {"shard": str, "contents": int, "name": str}
-OUTCOMES: Schema = {"sha256": str, **FACE, **FAILURE}
+OUTCOMES: Schema = {"sha256": str, **FACE, "angle": float, **FAILURE}
 
 # results/faces.csv, failures.csv, identities.csv
 FACES: Schema = {
@@ -36,6 +36,7 @@ FACES: Schema = {
     "shard": str,
     "distance": float,
     "duplicate_of": str,
+    "angle": float,
 }
 FAILURES: Schema = {"path": str, **FAILURE, "shard": str}
 IDENTITIES: Schema = {"identity": str, "photos": int, "spread": float, "distance": float}

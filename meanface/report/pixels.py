@@ -68,19 +68,23 @@ def mean_faces(
         member[group, index] = True
     rows = np.flatnonzero(member.any(axis=1))
     wanted = faces.iloc[rows]
-    of_path: dict[str, list[tuple[np.intp, Face]]] = {}
-    for path, row, face in zip(wanted["path"], rows, faces_of(wanted), strict=True):
-        of_path.setdefault(path, []).append((row, face))
+    of_path: dict[str, list[tuple[np.intp, Face, str]]] = {}
+    for path, row, face, detector in zip(
+        wanted["path"], rows, faces_of(wanted), wanted["detector"], strict=True
+    ):
+        of_path.setdefault(path, []).append((row, face, detector))
     photos = (
         (of_path[path], decode(data, settings.decode, settings.max_pixels))
         for path, data in read_photos(wanted, tars)
     )
     sums = np.zeros((len(groups), SIZE, SIZE, 3), dtype=np.int64)
     for some in bunches(photos, lambda photo: photo[1].nbytes, HELD):
-        found = [(row, pixels, face) for faces, pixels in some for row, face in faces]
-        chips = cut([(pixels, face) for _, pixels, face in found])
-        for (row, _, _), chip in zip(found, chips, strict=True):
-            sums[member[row]] += chip
+        found = [(row, (pixels, face, by)) for faces, pixels in some for row, face, by in faces]
+        chips = cut([sighting for _, sighting in found])
+        for (row, _), chip in zip(found, chips, strict=True):
+            if chip is None:  # the engine encodes no such face
+                raise AccountingError(f"{faces['path'].iloc[row]!r} is not the photo that was read")
+            sums[member[row]] += chip.pixels
     counts = np.array([len(group) for group in groups])
     return list(np.round(sums / counts[:, None, None, None]).astype(np.uint8))
 

@@ -56,17 +56,17 @@ def read_outcomes(embeddings: BinaryIO, table: BinaryIO) -> dict[str, Outcome]:
         raise ValueError("an embedding is not finite")
     remaining = iter(rows)
     outcomes: dict[str, Outcome] = {}
-    for sha256, faces, left, top, right, bottom, score, detector, reason, detail in lines:
+    for sha256, faces, left, top, right, bottom, score, detector, angle, reason, detail in lines:
         known = outcomes.get(sha256, [])
         if isinstance(known, Failure) or (known and reason):
             raise ValueError(f"{sha256} is there twice")
         if reason:
             outcomes[sha256] = Failure(reason, detail)
             continue
-        if None in (faces, left, top, right, bottom, score):
+        if None in (faces, left, top, right, bottom, score, angle):
             raise ValueError(f"a face of {sha256} lacks a value")
         face = Face(left, top, right, bottom, score)
-        encoded = EncodedFace(faces, face, detector, next(remaining))
+        encoded = EncodedFace(faces, face, detector, angle, next(remaining))
         outcomes[sha256] = [*known, encoded]
     return outcomes
 
@@ -86,7 +86,7 @@ def read_tables_of_outcomes(sources: Sequence[Path]) -> "Iterator[tuple[pa.Table
 
     for table in read_tables(sources, OUTCOMES, gaps=True):
         is_face = pc.equal(table["reason"], "")
-        faces = table.filter(is_face).select(["sha256", *FACE, "number"])
+        faces = table.filter(is_face).select(["sha256", *FACE, "angle", "number"])
         for column in faces.columns:
             if column.null_count:
                 number = faces.filter(pc.is_null(column))["number"][0].as_py()
@@ -97,9 +97,10 @@ def read_tables_of_outcomes(sources: Sequence[Path]) -> "Iterator[tuple[pa.Table
 def _rows_of(outcomes: Mapping[str, Outcome]) -> Iterator[tuple[object, ...]]:
     for sha256, outcome in outcomes.items():
         if isinstance(outcome, Failure):
-            yield (sha256, *[""] * len(FACE), outcome.reason, outcome.detail)
+            yield (sha256, *[""] * len(FACE), "", outcome.reason, outcome.detail)
         else:
             for row in outcome:
                 face = row.face
                 box = (face.left, face.top, face.right, face.bottom)
-                yield (sha256, row.faces, *box, round(face.score, 6), row.detector, "", "")
+                found = (row.faces, *box, round(face.score, 6), row.detector)
+                yield (sha256, *found, round(row.angle, 1), "", "")

@@ -376,8 +376,10 @@ def check_shard(manifest: bytes, data: bytes, folder: Path) -> None:
 
 OUTCOMES: dict[str, Outcome] = {
     "0" * 64: [
-        EncodedFace(2, Face(-3, 4, 90, 101, 1.5), "hog@0", np.linspace(-1, 1, 128, dtype="f4")),
-        EncodedFace(2, Face(5, 6, 7, 8, 0.25), "hog@0", np.linspace(1, -1, 128, dtype="f4")),
+        EncodedFace(
+            2, Face(-3, 4, 90, 101, 1.5), "hog@0", -3.5, np.linspace(-1, 1, 128, dtype="f4")
+        ),
+        EncodedFace(2, Face(5, 6, 7, 8, 0.25), "hog@0", 0.0, np.linspace(1, -1, 128, dtype="f4")),
     ],
     "1" * 64: Failure("no_face", "none found by hog@0, cnn@1"),
     "2" * 64: Failure("error", 'ValueError: "x",\ny'),

@@ -34,7 +34,9 @@ def outcome(name: str) -> Outcome:
         return Failure(name, 'a "detail", with a comma\nand a line')
     rng = np.random.default_rng(list(name.encode()))
     return [
-        EncodedFace(2, Face(i, 2, 30, 40, 0.1234564), "hog@0", rng.normal(size=128).astype("f4"))
+        EncodedFace(
+            2, Face(i, 2, 30, 40, 0.1234564), "hog@0", 12.3, rng.normal(size=128).astype("f4")
+        )
         for i in range(2 if name == "two" else 1)
     ]
 

@@ -20,7 +20,7 @@ from meanface.results.merge import Counts, merge
 
 RESULTS = ("mean.npy", "embeddings.npy", "faces.csv", "faces.parquet", "failures.csv")
 FACES = ["path", "identity", "faces", "left", "top", "right", "bottom"]
-FACES += ["score", "detector", "shard", "distance", "duplicate_of"]
+FACES += ["score", "detector", "shard", "distance", "duplicate_of", "angle"]
 
 
 def vector(*seed: object) -> NDArray[np.float32]:
@@ -70,11 +70,11 @@ def shard(
     ]
     write_csv(files.manifest, ("path", "size", "sha256"), manifest)
     rows = [
-        (content(path), list(faces).count(path), i, 2, 30, 40, 1.234567, "hog@0")
+        (content(path), list(faces).count(path), i, 2, 30, 40, 1.234567, "hog@0", -7.5)
         for i, path in enumerate(faces)
     ]
-    failures = [(content(path), *[""] * 7, why, "why, and how") for path, why in failed.items()]
-    columns = ("sha256", "faces", *FACES[3:9], "reason", "detail")
+    failures = [(content(path), *[""] * 8, why, "why, and how") for path, why in failed.items()]
+    columns = ("sha256", "faces", *FACES[3:9], "angle", "reason", "detail")
     write_csv(files.outcomes, columns, [*((*row, "", "") for row in rows), *failures])
     np.save(files.embeddings, embeddings, allow_pickle=False)
     return files
@@ -135,7 +135,7 @@ def test_a_row_keeps_every_value(tmp_path: Path) -> None:
     result = merged([shard(tmp_path / "in", "0007", ["x/NA/a.jpg"])], tmp_path / "out")
     assert result.faces.columns.tolist() == FACES
     (row,) = result.faces.itertuples(index=False, name=None)
-    assert row == ("x/NA/a.jpg", "NA", 1, 0, 2, 30, 40, 1.234567, "hog@0", "0007", 0.0, "")
+    assert row == ("x/NA/a.jpg", "NA", 1, 0, 2, 30, 40, 1.234567, "hog@0", "0007", 0.0, "", -7.5)
 
 
 def test_parquet_holds_what_the_table_of_faces_holds(tmp_path: Path) -> None:

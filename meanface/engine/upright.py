@@ -1,0 +1,226 @@
+"""Tell by how much a face is tilted: landmarks and the encoder know upright faces only.
+
+The CNN detector sees faces that are tilted by up to 60 to 100 degrees, to the left as to the right.
+The middle of the turns at which the detector sees a face brings the face upright, within 25
+degrees. The 5 landmarks tell the rest: they are right for faces tilted by up to 50 degrees, the 68
+landmarks for up to 30. Then the face is searched again, upright, and the measurement is repeated
+until the angle changes no more.
+
+Every number below was chosen on LFW; `python -m benchmarks.tilt` shows what it gives.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import dlib
+import face_recognition_models
+import numpy as np
+from numpy.typing import NDArray
+
+from meanface.engine.cnn import CnnDetector
+from meanface.engine.face import Face
+from meanface.engine.search import Pixels
+from meanface.engine.session import open_session
+
+SURE = 0.5
+"""A face that HOG scores higher is a face, tilted by 45 degrees at most.
+
+HOG also finds false faces in faces that are upside down, of which one in 100 scores higher.
+"""
+
+_SUSPECT = 15.0  # degrees: the 68 landmarks may show no more for a face that is tilted by 45
+_UPRIGHT = 25.0  # degrees that the landmarks cope with; LFW's faces reach 22
+_SETTLED = 10.0  # degrees: two measurements that differ by less agree
+_APART = 45.0  # degrees: detector and landmarks that differ by more contradict each other
+
+_SEEN = 0.1  # the CNN detector's score from which it sees a face
+_TURNS = np.arange(0, 360, 45)
+_QUARTERS = np.arange(0, 360, 90)  # of an upright face, the detector sees the first alone
+_SIZES = 1.0, 0.85  # of a box, because boxes of tilted faces are larger
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How a square is cut out: the size of its side in pixels, and of what is cut, in its sides."""
+
+    size: int
+    around: float
+
+    @property
+    def pixels(self) -> int:
+        """The side of what is cut out."""
+        return round(self.size * self.around)
+
+    @property
+    def box(self) -> Face:
+        """The square itself in what is cut out."""
+        first = (self.pixels - self.size) // 2
+        last = first + self.size - 1
+        return Face(first, first, last, last, 0.0)
+
+
+MARKED = Scale(120, 1.6)
+"""In which landmarks are found."""
+_WINDOW = Scale(80, 1.4)  # in which the CNN detector looks at one face
+_NEARBY = Scale(90, 1.8)  # in which it searches faces of 80 pixels and more
+
+
+@dataclass(frozen=True)
+class Square:
+    """A square of a photo, which may be turned and reach beyond the photo.
+
+    `x` and `y` are its middle and `side` its size, in pixels of the photo. In the square, a face
+    is upright that is turned counterclockwise by `turn` degrees in the photo.
+    """
+
+    x: float
+    y: float
+    side: float
+    turn: float = 0.0
+
+    @classmethod
+    def of(cls, face: Face) -> "Square":
+        """Give the box of a face as a square."""
+        side = (face.width + face.height) / 2
+        return cls((face.left + face.right) / 2, (face.top + face.bottom) / 2, side)
+
+    def pixels(self, photo: Pixels, scale: Scale) -> Pixels:
+        """Cut the square and what is around it out of a photo, uint8 RGB (height, width, 3).
+
+        Gives uint8 (scale.pixels, scale.pixels, 3); black where the photo ends.
+        """
+        half = self.side * scale.around / 2
+        place = dlib.drectangle(self.x - half, self.y - half, self.x + half, self.y + half)
+        dims = dlib.chip_dims(scale.pixels, scale.pixels)
+        # dlib's angles are clockwise.
+        details = dlib.chip_details(place, dims, -math.radians(self.turn))
+        cut: Pixels = dlib.extract_image_chip(photo, details)
+        return cut
+
+    def to_photo(self, points: NDArray[np.float64], scale: Scale) -> NDArray[np.float64]:
+        """Give the places in the photo of points (n, 2), x and y, of what `pixels` cut out."""
+        radians = math.radians(self.turn)
+        cosine, sine = math.cos(radians), math.sin(radians)
+        from_middle = (points - (scale.pixels - 1) / 2) * (self.side / scale.size)
+        turned = from_middle @ np.array([[cosine, -sine], [sine, cosine]])
+        return np.asarray(turned + np.array([self.x, self.y]))
+
+
+def angle_of(landmarks: dlib.full_object_detection) -> float:
+    """Give the degrees, from -180 to 180, by which landmarks are turned counterclockwise."""
+    return _signed(-math.degrees(dlib.get_face_chip_details(landmarks).angle))
+
+
+class Upright:
+    """Finds the square in which a face is upright."""
+
+    def __init__(self, models: Mapping[str, Path]) -> None:
+        """Open the exported CNN detector `models["cnn"]` on the CPU: it has little to do here."""
+        self._cnn = CnnDetector(open_session(models["cnn"], "cpu"), 1 << 19)
+        self._five = dlib.shape_predictor(
+            face_recognition_models.pose_predictor_five_point_model_location()
+        )
+
+    def __call__(self, photo: Pixels, face: Face, detector: str, angle: float) -> Square | None:
+        """Give the square of a face; turn 0: the face is upright; None: the angle cannot be told.
+
+        `photo` is uint8 RGB (height, width, 3), `detector` the name of the detector that found the
+        face, `angle` the angle_of its landmarks.
+        """
+        found = Square.of(face)
+        by_hog = detector.startswith("hog")
+        is_sure = by_hog and face.score >= SURE
+        if is_sure and abs(angle) <= _SUSPECT:
+            return found
+        # HOG sees faces tilted by up to 45 degrees.
+        is_seen = is_sure or (by_hog and self._scores(photo, [found])[0] > _SEEN)
+        if is_seen and abs(self._angle(photo, face)) <= _UPRIGHT:
+            return found
+        turned = self._turned(photo, found) or self._elsewhere(photo, found)
+        return found if turned and abs(turned.turn) <= _UPRIGHT else turned
+
+    def _elsewhere(self, photo: Pixels, square: Square) -> Square | None:
+        """Search the face of a false find, upright and upside down; turn its square."""
+        for turn in (0.0, 180.0):
+            if found := self._search(photo, replace(square, turn=turn)):
+                return self._turned(photo, found)
+        return None
+
+    def _turned(self, photo: Pixels, square: Square) -> Square | None:
+        """Turn the square of a face until its angle changes no more."""
+        if not square.turn and self._is_upright(photo, square):
+            return square
+        for _ in range(4):
+            turned = self._closer(photo, square)
+            if turned is None or abs(_signed(turned.turn - square.turn)) <= _SETTLED:
+                return turned
+            square = turned
+        return None
+
+    def _closer(self, photo: Pixels, square: Square) -> Square | None:
+        """Turn the square as detector and landmarks say, and centre it on the upright face.
+
+        None: they contradict each other, and the face is not about upright.
+        """
+        weights = np.maximum(self._best(photo, square, _TURNS), 0)
+        if weights.max() <= _SEEN:
+            return None
+        middle = (weights * np.exp(1j * np.radians(_TURNS))).sum()
+        coarse = replace(square, turn=_signed(square.turn + math.degrees(np.angle(middle))))
+        settled = self._settled(photo, coarse)
+        if settled and abs(_signed(settled.turn - coarse.turn)) <= _APART:
+            centred = self._search(photo, settled)
+            final = centred and self._settled(photo, centred)
+            if final and abs(_signed(final.turn - coarse.turn)) <= _APART:
+                return final
+        return coarse if abs(coarse.turn) <= _UPRIGHT else None
+
+    def _is_upright(self, photo: Pixels, square: Square) -> bool:
+        upright, *others = self._best(photo, square, _QUARTERS).tolist()
+        if upright <= _SEEN or max(others) > 0:
+            return False
+        return abs(self._angle(square.pixels(photo, MARKED), MARKED.box)) <= _UPRIGHT
+
+    def _settled(self, photo: Pixels, square: Square) -> Square | None:
+        """Turn the square until the landmarks are upright in it; None: they never are."""
+        for _ in range(4):
+            angle = self._angle(square.pixels(photo, MARKED), MARKED.box)
+            square = replace(square, turn=_signed(square.turn + angle))
+            if abs(angle) <= _SETTLED:
+                return square
+        return None
+
+    def _angle(self, photo: Pixels, face: Face) -> float:
+        box = dlib.rectangle(face.left, face.top, face.right, face.bottom)
+        return angle_of(self._five(photo, box))
+
+    def _search(self, photo: Pixels, square: Square) -> Square | None:
+        """Search a face whose middle is in the square; give the square of that face."""
+        for face in self._cnn(square.pixels(photo, _NEARBY), 0):
+            there = Square.of(face)
+            [middle] = square.to_photo(np.array([[there.x, there.y]]), _NEARBY)
+            if np.abs(middle - (square.x, square.y)).max() <= square.side / 2:
+                x, y = middle.tolist()
+                return Square(x, y, there.side * square.side / _NEARBY.size, square.turn)
+        return None
+
+    def _best(self, photo: Pixels, square: Square, turns: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Give the CNN detector's score of the square turned by each of `turns` more degrees."""
+        squares = [
+            replace(square, turn=square.turn + turn, side=square.side * size)
+            for size in _SIZES
+            for turn in turns.tolist()
+        ]
+        scores = self._scores(photo, squares).reshape(len(_SIZES), -1)
+        return np.asarray(scores.max(axis=0))
+
+    def _scores(self, photo: Pixels, squares: Sequence[Square]) -> NDArray[np.float32]:
+        """Give the CNN detector's scores of the faces in squares; above 0 is a face."""
+        return self._cnn.scores_of(np.stack([square.pixels(photo, _WINDOW) for square in squares]))
+
+
+def _signed(degrees: float) -> float:
+    """Give the same angle between -180 and 180."""
+    return (degrees + 180) % 360 - 180
