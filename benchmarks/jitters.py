@@ -41,10 +41,11 @@ def measure(archive: Path, count: int) -> None:
         ladder, cut = Ladder(settings, models), open_cut(settings, models)
         encoder = OnnxEncoder(open_session(models["encoder"], "cpu"))
     photos = [decode(one, "full", 10**9) for one in data]
-    found = [(pixels, faces[0]) for pixels in photos if (faces := ladder([pixels])[0][1])]
+    found = [(pixels, *ladder([pixels])[0]) for pixels in photos]
+    seen = [(pixels, faces[0], detector) for pixels, detector, faces in found if faces]
     variances = []
-    for number, chip in enumerate(cut(found)):
-        crops = np.stack(list(jittered(chip, str(number), CROPS + 1))[1:])
+    for number, chip in enumerate(filter(None, cut(seen))):
+        crops = np.stack(list(jittered(chip.pixels, str(number), CROPS + 1))[1:])
         embeddings, mirrored = encoder(crops), encoder(np.ascontiguousarray(crops[:, :, ::-1]))
         pairs = embeddings, (embeddings + mirrored) / 2
         variances.append([one.var(axis=0, ddof=1).sum() for one in pairs])

@@ -15,7 +15,7 @@ from meanface.workflow.job import job
 MOST = 96  # photos on the sheet
 SIZE = 240  # pixels
 # Photos that failed for other reasons are not decoded again: some of them killed a process.
-DECODED = {"no_face", "small_face", "weak_face"}
+DECODED = {"no_face", "small_face", "weak_face", "tilted_face"}
 
 with job(snakemake.log[0], snakemake.output):
     failures = read_table(Path(snakemake.input.failures), FAILURES)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanface.engine.face import Face
-from meanface.engine.landmarks import Landmarks
+from meanface.engine.landmarks import Landmarks, Mark, open_five
 from meanface.engine.search import Pixels
 from meanface.engine.settings import EngineSettings
 from meanface.engine.upright import MARKED, Square, Upright, angle_of
@@ -37,24 +37,23 @@ Sighting: TypeAlias = tuple[Pixels, Face, str]
 Cut: TypeAlias = Callable[[Sequence[Sighting]], list[Chip | None]]
 """Cuts each face out of its photo; None for one that cannot be turned upright."""
 
-_Mark: TypeAlias = Callable[[Sequence[tuple[Pixels, Face]]], list[dlib.full_object_detection]]
-
 
 def open_cut(settings: EngineSettings, models: Mapping[str, Path]) -> Cut:
-    """Open what `settings` asks for; `models` gives the exported files of 68 landmarks and cnn."""
+    """Open what `settings` asks for; `models` gives the exported files of landmarks and cnn."""
     mark = open_landmarks(settings, models)
     if not settings.upright:
         return lambda faces: [
             _chip(photo, landmarks)
             for (photo, _, _), landmarks in zip(faces, _as_found(mark, faces), strict=True)
         ]
-    upright = Upright(models)
+    five = mark if settings.landmarks == 5 else open_five(models["landmarks5"])
+    upright = Upright(models["cnn"], five)
 
     def cut(faces: Sequence[Sighting]) -> list[Chip | None]:
         found = _as_found(mark, faces)
+        fives = found if five is mark else _as_found(five, faces)
         squares = [
-            upright(*face, angle_of(landmarks))
-            for face, landmarks in zip(faces, found, strict=True)
+            upright(*face, angle_of(points)) for face, points in zip(faces, fives, strict=True)
         ]
         tilted = [
             (photo, square)
@@ -70,12 +69,12 @@ def open_cut(settings: EngineSettings, models: Mapping[str, Path]) -> Cut:
     return cut
 
 
-def _as_found(mark: _Mark, faces: Sequence[Sighting]) -> list[dlib.full_object_detection]:
+def _as_found(mark: Mark, faces: Sequence[Sighting]) -> list[dlib.full_object_detection]:
     return mark([(photo, face) for photo, face, _ in faces])
 
 
 def _in_squares(
-    mark: _Mark, tilted: Sequence[tuple[Pixels, Square]]
+    mark: Mark, tilted: Sequence[tuple[Pixels, Square]]
 ) -> list[dlib.full_object_detection]:
     """Find landmarks where faces are upright; give them where they are in the photos."""
     found = mark([(square.pixels(photo, MARKED), MARKED.box) for photo, square in tilted])
@@ -93,12 +92,10 @@ def _chip(photo: Pixels, landmarks: dlib.full_object_detection) -> Chip:
     return Chip(pixels, angle_of(landmarks))
 
 
-def open_landmarks(settings: EngineSettings, models: Mapping[str, Path]) -> _Mark:
+def open_landmarks(settings: EngineSettings, models: Mapping[str, Path]) -> Mark:
     """Open the landmarks of `settings`, which find the points of a face in each photo."""
-    if settings.landmarks == 68:
-        return Landmarks(models["landmarks68"])
-    predictor = dlib.shape_predictor(str(models["landmarks5"]))
-    return lambda photos: [
-        predictor(pixels, dlib.rectangle(face.left, face.top, face.right, face.bottom))
-        for pixels, face in photos
-    ]
+    return (
+        open_five(models["landmarks5"])
+        if settings.landmarks == 5
+        else Landmarks(models["landmarks68"])
+    )

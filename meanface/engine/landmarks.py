@@ -1,20 +1,26 @@
-"""dlib's 68 landmarks of a face, by a cascade of regression trees.
+"""dlib's 5 and 68 landmarks of a face, by a cascade of regression trees.
 
 The algorithm comes from V. Kazemi and J. Sullivan, "One Millisecond Face Alignment with an Ensemble
 of Regression Trees", CVPR 2014. Steps and numbers, and so the landmarks, are those of dlib 20's
-`shape_predictor` (image_processing/shape_predictor.h). dlib parses 100 MB of numbers in every
-process. Here `export` parses them once, and `Landmarks` maps the result into memory, which all
-processes of a machine share.
+`shape_predictor` (image_processing/shape_predictor.h). For 68 landmarks, dlib parses 100 MB of
+numbers in every process. Here `export` parses them once, and `Landmarks` maps the result into
+memory, which all processes of a machine share.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import dlib
 import numpy as np
 from numpy.typing import NDArray
 
 from meanface.engine.face import Face
+
+Mark: TypeAlias = Callable[
+    [Sequence[tuple[NDArray[np.uint8], Face]]], list[dlib.full_object_detection]
+]
+"""Finds the landmarks of faces. Photos are uint8 RGB (height, width, 3)."""
 
 CASCADES, TREES, LEVELS, FEATURES, POINTS = 15, 500, 4, 500, 68
 LEAVES = 2**LEVELS
@@ -48,6 +54,15 @@ def _leaf_of_splits() -> NDArray[np.uint8]:
 
 _TOGETHER = 16  # faces at a time: 8 take a fifth longer each, 32 save less than a tenth
 _ROWS = 512  # leaves gathered at a time, so that they stay in the CPU's cache for the sum
+
+
+def open_five(model: Path) -> Mark:
+    """Open the file of 5 landmarks that `export` wrote."""
+    predictor = dlib.shape_predictor(str(model))
+    return lambda faces: [
+        predictor(photo, dlib.rectangle(face.left, face.top, face.right, face.bottom))
+        for photo, face in faces
+    ]
 
 
 class Landmarks:

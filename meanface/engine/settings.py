@@ -69,7 +69,7 @@ class EngineSettings:
             "cnn_cuda.onnx": "cnn" in kinds and self.device == "cuda",
             "hog.svm": "hog" in kinds,
             "front.svm": "hog" in kinds and self.middle_settles,
-            "landmarks5.dat": self.landmarks == 5,
+            "landmarks5.dat": self.upright or self.landmarks == 5,
             "landmarks68.npy": self.landmarks == 68,
         }
         return [model for model, is_needed in needed.items() if is_needed]

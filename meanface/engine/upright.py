@@ -10,17 +10,17 @@ Every number below was chosen on LFW; `python -m benchmarks.tilt` shows what it 
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import dlib
-import face_recognition_models
 import numpy as np
 from numpy.typing import NDArray
 
 from meanface.engine.cnn import CnnDetector
 from meanface.engine.face import Face
+from meanface.engine.landmarks import Mark
 from meanface.engine.search import Pixels
 from meanface.engine.session import open_session
 
@@ -30,14 +30,13 @@ SURE = 0.5
 HOG also finds false faces in faces that are upside down, of which one in 100 scores higher.
 """
 
-_SUSPECT = 15.0  # degrees: the 68 landmarks may show no more for a face that is tilted by 45
 _UPRIGHT = 25.0  # degrees that the landmarks cope with; LFW's faces reach 22
 _SETTLED = 10.0  # degrees: two measurements that differ by less agree
 _APART = 45.0  # degrees: detector and landmarks that differ by more contradict each other
 
 _SEEN = 0.1  # the CNN detector's score from which it sees a face
 _TURNS = np.arange(0, 360, 45)
-_QUARTERS = np.arange(0, 360, 90)  # of an upright face, the detector sees the first alone
+_SIDES = np.array([0, 90, 270])  # of an upright face, the detector sees the first alone
 _SIZES = 1.0, 0.85  # of a box, because boxes of tilted faces are larger
 
 
@@ -116,42 +115,49 @@ def angle_of(landmarks: dlib.full_object_detection) -> float:
 class Upright:
     """Finds the square in which a face is upright."""
 
-    def __init__(self, models: Mapping[str, Path]) -> None:
-        """Open the exported CNN detector `models["cnn"]` on the CPU: it has little to do here."""
-        self._cnn = CnnDetector(open_session(models["cnn"], "cpu"), 1 << 19)
-        self._five = dlib.shape_predictor(
-            face_recognition_models.pose_predictor_five_point_model_location()
-        )
+    def __init__(self, cnn: Path, five: Mark) -> None:
+        """Open the exported CNN detector on the CPU: it has little to do. `five`: 5 landmarks."""
+        self._cnn = CnnDetector(open_session(cnn, "cpu"), 1 << 19)
+        self._five = five
 
     def __call__(self, photo: Pixels, face: Face, detector: str, angle: float) -> Square | None:
         """Give the square of a face; turn 0: the face is upright; None: the angle cannot be told.
 
         `photo` is uint8 RGB (height, width, 3), `detector` the name of the detector that found the
-        face, `angle` the angle_of its landmarks.
+        face, `angle` the angle_of its 5 landmarks.
         """
         found = Square.of(face)
-        by_hog = detector.startswith("hog")
-        is_sure = by_hog and face.score >= SURE
-        if is_sure and abs(angle) <= _SUSPECT:
+        is_close = abs(angle) <= _UPRIGHT
+        ways = [self._turned, self._elsewhere]
+        if detector.startswith("hog"):
+            # HOG sees faces tilted by up to 45 degrees, and false faces in faces upside down.
+            is_face = face.score >= SURE or self._scores(photo, [found])[0] > _SEEN
+            if is_face and is_close:
+                return found
+            if not is_face:
+                ways.reverse()
+        elif is_close and self._is_seen_upright(photo, found):
             return found
-        # HOG sees faces tilted by up to 45 degrees.
-        is_seen = is_sure or (by_hog and self._scores(photo, [found])[0] > _SEEN)
-        if is_seen and abs(self._angle(photo, face)) <= _UPRIGHT:
-            return found
-        turned = self._turned(photo, found) or self._elsewhere(photo, found)
+        turned = next(filter(None, (way(photo, found) for way in ways)), None)
         return found if turned and abs(turned.turn) <= _UPRIGHT else turned
 
     def _elsewhere(self, photo: Pixels, square: Square) -> Square | None:
-        """Search the face of a false find, upright and upside down; turn its square."""
-        for turn in (0.0, 180.0):
-            if found := self._search(photo, replace(square, turn=turn)):
-                return self._turned(photo, found)
-        return None
+        """Search the face near a false find, upright and upside down; turn its square."""
+        if found := self._search(photo, square):
+            angle = self._angle(found.pixels(photo, MARKED), MARKED.box)
+            if abs(angle) <= _UPRIGHT and self._is_seen_upright(photo, found):
+                return found
+            return self._turned(photo, found)
+        found = self._search(photo, replace(square, turn=180.0))
+        return found and self._turned(photo, found)
+
+    def _is_seen_upright(self, photo: Pixels, square: Square) -> bool:
+        """Tell whether the CNN detector sees a face, tilted by 45 degrees at most."""
+        upright, *sideways = self._best(photo, square, _SIDES).tolist()
+        return bool(upright > _SEEN and max(sideways) <= 0)
 
     def _turned(self, photo: Pixels, square: Square) -> Square | None:
         """Turn the square of a face until its angle changes no more."""
-        if not square.turn and self._is_upright(photo, square):
-            return square
         for _ in range(4):
             turned = self._closer(photo, square)
             if turned is None or abs(_signed(turned.turn - square.turn)) <= _SETTLED:
@@ -177,12 +183,6 @@ class Upright:
                 return final
         return coarse if abs(coarse.turn) <= _UPRIGHT else None
 
-    def _is_upright(self, photo: Pixels, square: Square) -> bool:
-        upright, *others = self._best(photo, square, _QUARTERS).tolist()
-        if upright <= _SEEN or max(others) > 0:
-            return False
-        return abs(self._angle(square.pixels(photo, MARKED), MARKED.box)) <= _UPRIGHT
-
     def _settled(self, photo: Pixels, square: Square) -> Square | None:
         """Turn the square until the landmarks are upright in it; None: they never are."""
         for _ in range(4):
@@ -193,8 +193,8 @@ class Upright:
         return None
 
     def _angle(self, photo: Pixels, face: Face) -> float:
-        box = dlib.rectangle(face.left, face.top, face.right, face.bottom)
-        return angle_of(self._five(photo, box))
+        [landmarks] = self._five([(photo, face)])
+        return angle_of(landmarks)
 
     def _search(self, photo: Pixels, square: Square) -> Square | None:
         """Search a face whose middle is in the square; give the square of that face."""

@@ -100,6 +100,8 @@ MEANINGS: Mapping[str, tuple[Schema, Mapping[str, str]]] = {
             " `results/logs/encode/` begin with the shard",
             "distance": "the distance of the embedding to the mean",
             "duplicate_of": "the first photo with the same content, empty if there is none",
+            "angle": "degrees by which the face is turned counterclockwise in the photo, from -180"
+            " to 180",
         },
     ),
     "failures.csv": (
