@@ -1,4 +1,4 @@
-"""Compare the results with those of another run: are the two sets of photos alike?"""
+"""Compare the results with the results of another run."""
 
 
 rule compare:

@@ -1,4 +1,4 @@
-"""Compare all pairs of named photos: how often does a threshold mistake a person?"""
+"""Compare all pairs of named photos: false match and false non-match rates per threshold."""
 
 
 rule verify:

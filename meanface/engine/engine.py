@@ -156,7 +156,7 @@ class Engine:
         [(detector, faces)] = self._ladder([photo.pixels], after=photo.detector)
         found = self._choose(photo, detector, faces)
         if isinstance(found, Failure):
-            return Failure("tilted_face", f"found by {photo.detector}, its angle cannot be told")
+            return Failure("tilted_face", f"found by {photo.detector}, but its angle is unknown")
         return self._cut_out([found])[0]
 
 

@@ -1,4 +1,4 @@
-"""Tell why no GPU can be used, before a model is opened."""
+"""Checks for a usable GPU before a model is opened."""
 
 import ctypes
 
@@ -18,19 +18,18 @@ def no_gpu(reason: str) -> UserError:
 def check_gpu() -> None:
     """Raise UserError where there is no GPU, or no ONNX Runtime for it.
 
-    Takes no memory of the GPU. What a session alone can find out, such as a missing library of
-    CUDA, open_session tells.
+    Takes no memory of the GPU. Only open_session can find a missing library of CUDA.
     """
     import onnxruntime  # takes 0.2 s, which runs without a GPU save
 
     if CUDA not in onnxruntime.get_available_providers():
-        raise no_gpu("it is installed without CUDA")
+        raise no_gpu("ONNX Runtime is installed without CUDA")
     count = ctypes.c_int()
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError as error:
         raise no_gpu("NVIDIA's driver is not installed") from error
     if status := driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
-        raise no_gpu(f"NVIDIA's driver finds none (error {status})")
+        raise no_gpu(f"NVIDIA's driver finds no GPU (error {status})")
     if not count.value:
-        raise no_gpu("NVIDIA's driver finds none")
+        raise no_gpu("NVIDIA's driver finds no GPU")

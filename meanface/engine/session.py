@@ -59,7 +59,7 @@ def open_session(model: Path, device: str) -> onnxruntime.InferenceSession:
             if _NO_MEMORY.search(str(error)):
                 raise MemoryError(str(error)) from error
             raise
-    reason = "it is installed without CUDA"
+    reason = "ONNX Runtime is installed without CUDA"
     if CUDA in onnxruntime.get_available_providers():
         try:
             onnxruntime.preload_dlls()  # CUDA as pip installs it lies where no loader looks

@@ -151,7 +151,7 @@ MEANINGS: Mapping[str, tuple[Schema, Mapping[str, str]]] = {
     "comparison.csv": (
         COMPARISON,
         {
-            "measure": "what was measured, see [Compare two sets](../compare.md)",
+            "measure": "the name of the measure",
             "value": "the value",
             "low": "the lower end of the interval of 95 %, empty without an interval",
             "high": "the upper end",

@@ -24,7 +24,7 @@ REASONS = {
     "no_face": "No detector found a face.",
     "small_face": "Every face is smaller than the setting min_face.",
     "weak_face": "Every face has a lower score than the setting min_score.",
-    "tilted_face": "The face is tilted too far.",
+    "tilted_face": "The angle of the face could not be determined.",
     "not_an_image": "The file has the name of a photo and holds something else.",
     "truncated": "The file is cut off or damaged.",
     "unsupported": "The format is not read.",

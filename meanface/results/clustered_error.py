@@ -25,7 +25,7 @@ def clustered_error(
     """Give the standard error of `mean`, float64 (d,), with a cluster for each person.
 
     `photos` int64 (k,) and `means` float64 (k, d) are those of k persons. `single` has the
-    embeddings of nobody by name: each is a cluster of its own. All are nan for fewer than two
+    embeddings without an identity: each is a cluster of its own. All are nan for fewer than two
     clusters. The order of persons and embeddings changes no bit.
     """
     clusters, total = len(photos) + single.count, int(photos.sum()) + single.count

@@ -1,4 +1,4 @@
-"""The results of two runs, and what a comparison says of them."""
+"""Reads the results of two runs, and writes the table and the summary of their comparison."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from meanface.results.statistics import Statistics, read_statistics
 QUANTILES = 101
 """Quantiles of the permutations in the summary, from the smallest to the largest."""
 
-_DECIMALS = 12  # what equal sets differ by is smaller
+_DECIMALS = 12  # equal sets differ by less
 
 
 @dataclass(frozen=True)

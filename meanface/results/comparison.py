@@ -1,5 +1,4 @@
-"""Are two sets of photos alike? Compared by person, since photos of one person are no
-independent samples.
+"""Compares two sets of photos by person, since photos of one person are not independent samples.
 
 * The distance of the means, corrected for its noise, with an interval.
 * The Frechet distance of two normal distributions: D. C. Dowson and B. V. Landau, "The Frechet
@@ -8,8 +7,8 @@ independent samples.
 * The maximum mean discrepancy (MMD), unbiased, with a p-value from permutations: A. Gretton et al.,
   "A kernel two-sample test", Journal of Machine Learning Research 13 (2012), 723-773. The Gaussian
   kernel is approximated with random features: A. Rahimi and B. Recht, "Random features for
-  large-scale kernel machines", NIPS 2007. So time and memory grow with the number of photos, not
-  with its square.
+  large-scale kernel machines", NIPS 2007. So time and memory grow linearly with the number of
+  photos.
 
 A person who is in both sets is one unit: a permutation exchanges the person's two parts.
 """
@@ -86,9 +85,9 @@ def person_means(
 def distance_of_means(persons: PersonMeans) -> Distance:
     """Give the distance of the means of all photos, with persons as clusters.
 
-    The noise of two means adds its variance to their squared distance, which is taken off. The
-    interval is that of the squared length of a normal vector. Every number is nan for fewer than
-    two persons.
+    The noise of two means adds its variance to their squared distance. This variance is
+    subtracted. The interval is that of the squared length of a normal vector. Every number is nan
+    for fewer than two persons.
     """
     count = len(persons.photos.T)
     if count < 2:
@@ -143,7 +142,7 @@ def discrepancy(
 ) -> Discrepancy:
     """Give the unbiased squared MMD of two sets of persons, and its p-value.
 
-    Arguments are those of person_means. Each person counts once. Products of a person with herself
+    Arguments are those of person_means. Each person counts once. Products of a person with itself
     are left out, so that the number of photos per person adds no bias. Takes 2 kB of memory per
     person. Raises ValueError for a set of fewer than two persons.
     """
@@ -187,7 +186,7 @@ class _Units:
                 selves += weights @ lengths
                 every += float(lengths.sum())
         others = total - sums
-        # A person in both sets makes no pair with herself.
+        # A person in both sets makes no pair with itself.
         own = float(np.einsum("ij,ij->", self.kept[self.both], self.other, dtype=np.float64))
         n, m = self.counts
         within = (np.square(sums).sum(axis=1) - selves) / (n * (n - 1))

@@ -1,4 +1,4 @@
-"""How often a threshold mistakes two persons for one, or one person for two: FMR and FNMR.
+"""Error rates of verification at each threshold: false match rate and false non-match rate.
 
 Terms and definitions are those of ISO/IEC 19795-1 and of NIST's Face Recognition Vendor Test:
 

@@ -1,4 +1,4 @@
-"""Which faces show one person: groups of embeddings, found without names."""
+"""Groups the embeddings of each person, without names."""
 
 from dataclasses import dataclass
 

@@ -29,8 +29,8 @@ def state_of_list(path: Path) -> str:
 def read_list(path: Path) -> dict[str, int]:
     """Read the lines of the file `exclude`, each with its number, counted from 1.
 
-    Empty lines, and lines that begin with `#`, say nothing. A line that stands there twice has its
-    first number. Raises UserError for a file that cannot be read or is not UTF-8 text.
+    Empty lines, and lines that begin with `#`, are ignored. A repeated line has the number of its
+    first occurrence. Raises UserError for a file that cannot be read or is not UTF-8 text.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")

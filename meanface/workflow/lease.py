@@ -135,7 +135,7 @@ class ResultsLease:
             else:
                 if other is None:
                     continue
-                reason = f"the run in {_pod(other)} has taken it over"
+                reason = f"the run in {_pod(other)} has taken the Lease over"
             print(f"meanface: {self._results} is no longer held: {reason}", file=sys.stderr)
             os.kill(os.getpid(), signal.SIGINT)
             return
