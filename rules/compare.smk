@@ -24,6 +24,7 @@ rule compare_sets:
         "results/logs/compare_sets.log",
     benchmark:
         "results/benchmarks/compare_sets.tsv"
+    localrule: IN_STORAGE  # a pod does not see the files of the controller
     conda:
         "../envs/meanface.yaml"
     message:

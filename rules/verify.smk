@@ -23,6 +23,7 @@ rule compare_all_pairs:
         "results/logs/compare_all_pairs.log",
     benchmark:
         "results/benchmarks/compare_all_pairs.tsv"
+    localrule: IN_STORAGE  # a pod does not see the files of the controller
     conda:
         "../envs/meanface.yaml"
     message:

@@ -35,7 +35,8 @@ def named_photos(faces: pd.DataFrame, failed: Sequence[str], identities: Sequenc
     """Give the photos of named persons.
 
     `faces` has the columns path, identity and duplicate_of of faces.csv. `identities` are those of
-    the `failed` paths. A copy of a photo is left out: it would be a pair of one photo with itself.
+    the `failed` paths. A copy of an encoded photo is left out: it would be a pair of one photo
+    with itself.
 
     Raises UserError where a photo has several faces, since its name is that of one person, and
     where there are fewer than two names.

@@ -12,7 +12,7 @@ from meanface.results.statistics import squared_distances
 EXACT = 200_000
 """The most embeddings that are all compared. More are searched through an index."""
 
-_CHUNK = 1 << 12  # queries at a time
+_CHUNK = 1 << 9  # queries at a time, 60 MB of candidates
 _SPARE = 16  # faiss rounds by its blocks; spare candidates let the exact distances decide
 _PER_LIST, _PROBES, _TRAINING = 250, 64, 64  # rows per cell, cells searched, rows per cell to train
 
@@ -80,8 +80,8 @@ def _index(embeddings: NDArray[np.float32], exact: int) -> Any:  # noqa: ANN401 
     index.cp.max_points_per_centroid = _TRAINING
     sample = np.linspace(0, count - 1, min(count, cells * _TRAINING)).astype(np.int64)
     index.train(embeddings[sample])
-    for start in range(0, count, _CHUNK * 16):
-        index.add(np.ascontiguousarray(embeddings[start : start + _CHUNK * 16]))
+    for start in range(0, count, _CHUNK * 128):
+        index.add(np.ascontiguousarray(embeddings[start : start + _CHUNK * 128]))
     return index
 
 

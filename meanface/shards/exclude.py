@@ -76,6 +76,11 @@ class Exclusion:
             (self._contents if found else self._kept).add(sha256)
         return bool(found)
 
+    def leave_out(self, sha256: str) -> None:
+        """Exclude a content that `covers` has kept: a RAW file beside an excluded photo."""
+        self._kept.discard(sha256)
+        self._contents.add(sha256)
+
     @property
     def contents(self) -> set[str]:
         """The contents (sha256) that no photo has any more: those of excluded photos and lines."""

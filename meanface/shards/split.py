@@ -69,6 +69,7 @@ def split(
     """
     counts: Counter[str] = Counter()
     raws: list[str] = []
+    excluded: set[str] = set()
     with _drafts(tars, manifests, buffer) as drafts:
         members = read_members(
             source,
@@ -92,6 +93,7 @@ def split(
             digest = b"" if member.data is None else hashlib.sha256(member.data).digest()
             if exclusion and exclusion.covers(path, digest.hex()):
                 draft.records[path] = None
+                excluded.add(path)
                 counts["excluded"] += 1
                 continue
             if member.error:
@@ -101,11 +103,17 @@ def split(
                 raws.append(path)
             drafts.add(draft, path, _Photo(member.size, digest, member.data or b""))
         for path in raws:
-            if any(drafts.has(other) for other in _of_one_shot(path, suffixes)):
+            others = _of_one_shot(path, suffixes)
+            is_excluded = not excluded.isdisjoint(others)
+            if is_excluded or any(drafts.has(other) for other in others):
+                record = drafts.of(path).records[path]
+                if exclusion and record and is_excluded:
+                    exclusion.leave_out(record.sha256.hex())
                 drafts.of(path).records[path] = None
                 counts["photos"] -= 1
-                counts["raw"] += 1
-        if not counts["photos"]:
+                counts["excluded" if is_excluded else "raw"] += 1
+        # A source whose photos are all excluded is empty, but its results must be made anew.
+        if not counts["photos"] and not counts["excluded"]:
             skipped = ", ".join(
                 f"{count} {kind}" for kind, count in sorted(counts.items()) if count
             )

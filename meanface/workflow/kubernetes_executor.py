@@ -113,8 +113,10 @@ class KubernetesExecutor(Executor):  # type: ignore[misc]
         self.said: set[str] = set()
         # By Job name: the time since when the API server has not answered.
         self.silent: dict[str, float] = {}
-        # When a pod of this run was last seen to run, or a Job to start waiting for one.
-        self.last_ran: float | None = None
+        # When a pod of this run was last seen to run.
+        self.last_ran = 0.0
+        # By Job name: the time since when its pod cannot start.
+        self.waits: dict[str, float] = {}
         try:
             super().__post_init__()
         except (*NO_ANSWER, ConfigException) as error:
@@ -240,16 +242,16 @@ class KubernetesExecutor(Executor):  # type: ignore[misc]
     def _look_at_start(self, name: str, pod: Any) -> None:  # noqa: ANN401
         """Say what a pod waits for. Raises WorkflowError, which ends the run, if it waits in vain.
 
-        It does if nothing but a change by somebody helps, or if no pod has run for
-        SECONDS_TO_START. Until then, another pod may end or the cluster may get a node.
+        It does if nothing but a change by somebody helps, or if it has waited for SECONDS_TO_START
+        while no pod ran. Until then, another pod may end or the cluster may get a node.
         """
         waiting = what_it_waits_for(pod) if pod else self._refused_pod(name)
-        if waiting is None or self.last_ran is None:
-            self.last_ran = monotonic()
         if waiting is None:
+            self.last_ran = monotonic()
             return
+        since = max(self.waits.setdefault(name, monotonic()), self.last_ran)
         self.say(f"kubernetes: a pod waits: {waiting.reason}")
-        in_vain = SECONDS_TO_START and monotonic() - self.last_ran > SECONDS_TO_START
+        in_vain = SECONDS_TO_START and monotonic() - since > SECONDS_TO_START
         if waiting.for_ever or in_vain:
             raise WorkflowError(f"kubernetes: a pod cannot start: {waiting.reason}")
 

@@ -65,10 +65,10 @@ class ResultsLease:
         the run is alive, ApiException or HTTPError if the API server refuses or is away.
         """
         seen: Any = None
-        since = monotonic()
+        since = 0.0
         while other := self._take(seen if seen and _expired(seen, since) else None):
             if seen is None:
-                seen = other
+                seen, since = other, monotonic()
                 print(f"meanface: waits for the run in {_pod(other)} to end", file=sys.stderr)
             elif _state(other) != _state(seen):
                 raise UserError(

@@ -120,6 +120,19 @@ class Run:
 
         A run with other targets may have no summary.
         """
+        try:
+            self._remove_unwanted()
+        except OSError as error:
+            sys.exit(f"meanface: {error.filename} cannot be removed: {error.strerror}; remove it")
+        summary, folder = Path(self._summary), str(self._results.resolve())
+        if internals.exists_in_storage(self._summary):
+            internals.fetch(self._summary)
+            folder = internals.address_of(self._summary).rpartition("/")[0]
+        if summary.exists():
+            text = summary_text(read_json(summary), folder, os.environ["MEANFACE_RUN"])
+            print(from_here(text, self._directory))
+
+    def _remove_unwanted(self) -> None:
         if not self._config["pictures"]:
             remove_photos(self._results, PICTURES_OF_PHOTOS)
         if not self._config["paths"]:
@@ -129,13 +142,6 @@ class Run:
             remove_left_over(self._results, self._records, made)
         else:
             remove_receipt(self._results)
-        summary, folder = Path(self._summary), str(self._results.resolve())
-        if internals.exists_in_storage(self._summary):
-            internals.fetch(self._summary)
-            folder = internals.address_of(self._summary).rpartition("/")[0]
-        if summary.exists():
-            text = summary_text(read_json(summary), folder, os.environ["MEANFACE_RUN"])
-            print(from_here(text, self._directory))
 
     def _print_report(self) -> None:
         """Show the path of Snakemake's own report, if it is where `make provenance` writes it."""

@@ -138,6 +138,5 @@ def test_a_face_whose_angle_cannot_be_told_fails(engine: Open) -> None:
     (result,) = engine().encode([face_of_two_minds()])
     assert isinstance(result, Failure)
     assert result.reason == "tilted_face"
-    assert "found by" in result.detail
-    (found,) = faces_in(engine(upright=False), face_of_two_minds())
-    assert found.detector in result.detail
+    assert result.detail.startswith("found by cnn")
+    assert faces_in(engine(upright=False), face_of_two_minds())

@@ -87,11 +87,28 @@ def test_excluded_photos_get_into_no_shard(tmp_path: Path) -> None:
     )
     assert [photo.path for photo in made.photos()] == ["b/1.jpg"]
     assert counts == {"photos": 1, "excluded": 3, "not_a_photo": 1}
-    with pytest.raises(UserError, match=r"holds no photo: skipped 4 excluded"):
-        split(
-            write_tar(tmp_path / "y.tar", files),
-            *shards_in(tmp_path / "none", 1),
-            suffixes=SUFFIXES,
-            max_bytes=1000,
-            exclusion=Exclusion({"a": 1, "b": 2}),
-        )
+
+
+def test_a_source_whose_photos_are_all_excluded_is_empty(tmp_path: Path) -> None:
+    made = shards_in(tmp_path / "shards", 1)
+    source = write_tar(tmp_path / "x.tar", [("a/1.jpg", b"1"), ("b/1.jpg", b"2")])
+    exclusion = Exclusion({"a": 1, "b": 2})
+    counts = split(source, *made, suffixes=SUFFIXES, max_bytes=1000, exclusion=exclusion)
+    assert (list(made.photos()), counts["excluded"]) == ([], 2)
+
+
+def test_a_raw_file_beside_an_excluded_photo_is_excluded(tmp_path: Path) -> None:
+    raw = b"II*\0" + b"shot"
+    files = [("a/1.jpg", b"1"), ("a/1.nef", raw), ("a/2.nef", raw + b"2")]
+    made = shards_in(tmp_path / "shards", 1)
+    exclusion = Exclusion({"a/1.jpg": 1})
+    counts = split(
+        write_tar(tmp_path / "x.tar", files),
+        *made,
+        suffixes=SUFFIXES,
+        max_bytes=1000,
+        exclusion=exclusion,
+    )
+    assert [photo.path for photo in made.photos()] == ["a/2.nef"]
+    assert (counts["photos"], counts["excluded"], counts["raw"]) == (1, 2, 0)
+    assert {hashlib.sha256(one).hexdigest() for one in (b"1", raw)} == exclusion.contents
