@@ -79,12 +79,12 @@ def distances(
     result = np.empty(len(embeddings))
     for start in range(0, len(embeddings), CHUNK):
         part = slice(start, start + CHUNK)
-        result[part] = np.sqrt(squared_distances(embeddings[part], mean))
+        result[part] = np.sqrt(_squared_distances(embeddings[part], mean))
         release(embeddings)
     return result
 
 
-def squared_distances(
+def _squared_distances(
     rows: NDArray[np.float32] | NDArray[np.float64], centres: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Give the squared distances of rows (n, d) to one centre (d,) or one each (n, d)."""
@@ -273,7 +273,7 @@ def _persons(
     """Give the means and the spreads of persons whose vectors are one after the other."""
     ends = np.cumsum(photos)[:-1]
     means = np.array([_mean_of_few(theirs) for theirs in np.split(vectors, ends)])
-    squares = squared_distances(vectors, np.repeat(means, photos, axis=0))
+    squares = _squared_distances(vectors, np.repeat(means, photos, axis=0))
     return means, [_root_mean(theirs.tolist(), len(theirs)) for theirs in np.split(squares, ends)]
 
 
@@ -284,7 +284,7 @@ def _person(
 
     mean = _mean(_parts_of(vectors, rows))
     squares = chain.from_iterable(
-        squared_distances(part, mean).tolist() for part in _parts_of(vectors, rows)
+        _squared_distances(part, mean).tolist() for part in _parts_of(vectors, rows)
     )
     return mean, _root_mean(squares, len(rows))
 
