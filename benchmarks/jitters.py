@@ -41,10 +41,14 @@ def measure(archive: Path, count: int) -> None:
         ladder, cut = Ladder(settings, models), open_cut(settings, models)
         encoder = OnnxEncoder(open_session(models["encoder"], "cpu"))
     photos = [decode(one, "full", 10**9) for one in data]
-    found = [(pixels, *ladder([pixels])[0]) for pixels in photos]
-    seen = [(pixels, faces[0], detector) for pixels, detector, faces in found if faces]
+    found = [
+        (pixels, faces[0], detector)
+        for pixels in photos
+        for detector, faces in ladder([pixels])
+        if faces
+    ]
     variances = []
-    for number, chip in enumerate(filter(None, cut(seen))):
+    for number, chip in enumerate(filter(None, cut(found))):
         crops = np.stack(list(jittered(chip.pixels, str(number), CROPS + 1))[1:])
         embeddings, mirrored = encoder(crops), encoder(np.ascontiguousarray(crops[:, :, ::-1]))
         pairs = embeddings, (embeddings + mirrored) / 2

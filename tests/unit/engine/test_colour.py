@@ -141,8 +141,8 @@ def test_the_embedding_of_a_chip_does_not_depend_on_its_colour_space(
         (found,) = engine().encode([one])
         if not isinstance(found, Failure) and one.data is not None:
             pixels = decode(one.data, "full", MANY)
-            faces = [(pixels, face.face, face.detector) for face in found]
-            chips += [chip.pixels for chip in cut(faces) if chip is not None]
+            cuts = cut([(pixels, face.face, face.detector) for face in found])
+            chips += [chip.pixels for chip in cuts if chip is not None]
     true = embed([(chip, "") for chip in chips])
     wide = [np.round(in_space(chip, name)).astype(np.uint8) for chip in chips]
     moved = {}

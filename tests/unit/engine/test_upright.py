@@ -40,8 +40,9 @@ def apart(one: float, other: float) -> float:
     return abs((one - other + 180) % 360 - 180)
 
 
-@pytest.mark.parametrize("landmarks", [5, 68])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("name", "landmarks"), [(NAMES[0], 68), (NAMES[1], 5), (NAMES[2], 68), (NAMES[3], 5)]
+)
 def test_a_face_has_one_embedding_at_every_angle(engine: Open, name: str, landmarks: int) -> None:
     opened = engine(landmarks=landmarks)
     pixels = pixels_of(name)
@@ -138,5 +139,5 @@ def test_a_face_whose_angle_cannot_be_told_fails(engine: Open) -> None:
     (result,) = engine().encode([face_of_two_minds()])
     assert isinstance(result, Failure)
     assert result.reason == "tilted_face"
-    assert result.detail.startswith("found by cnn")
+    assert result.detail.startswith("found by cnn@")
     assert faces_in(engine(upright=False), face_of_two_minds())

@@ -60,9 +60,9 @@ def test_photos_are_read_by_name_from_their_shards(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def landmarks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("models")
-    models = {name: folder / name for name in ("landmarks5", "landmarks68")}
+    models = {name: folder / name for name in ("cnn", "landmarks5", "landmarks68")}
     for name, target in models.items():
         export(name, target)
     return models
@@ -70,7 +70,7 @@ def landmarks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.mark.parametrize("points", [5, 68])
 def test_the_mean_face_is_the_average_of_dlibs_chips(
-    tmp_path: Path, landmarks: dict[str, Path], points: int
+    tmp_path: Path, models: dict[str, Path], points: int
 ) -> None:
     astronaut = skimage.data.astronaut()
     photos = {
@@ -85,16 +85,16 @@ def test_the_mean_face_is_the_average_of_dlibs_chips(
         predictor = getattr(face_recognition.api, f"pose_predictor_{points}_point")
         shape = predictor(pixels, dlib.rectangle(left, top, right, bottom))
         chips[name] = dlib.get_face_chip(pixels, shape, 150, 0.25).astype(float)
-        rows.append((name, left, top, right, bottom, 1.0, "0000"))
-    columns = ["path", "left", "top", "right", "bottom", "score", "shard"]
-    faces = pd.DataFrame([*rows, ("gone.png", 0, 0, 9, 9, 1.0, "0000")], columns=columns)
+        rows.append((name, left, top, right, bottom, 1.0, "hog@0", "0000"))
+    columns = ["path", "left", "top", "right", "bottom", "score", "detector", "shard"]
+    faces = pd.DataFrame([*rows, ("gone.png", 0, 0, 9, 9, 1.0, "hog@0", "0000")], columns=columns)
     tar = write_tar(tmp_path / "0000.tar", {name: png(pixels) for name, pixels in photos.items()})
     everybody, two, one = mean_faces(
         faces,
         [np.array([0, 1, 2]), np.array([0, 2]), np.array([1])],
         {"0000": tar},
         settings(landmarks=points),
-        landmarks,
+        models,
     )
     a, b, c = (chips[name] for name in photos)
     for image, average in ((everybody, (a + b + c) / 3), (two, (a + c) / 2), (one, b)):

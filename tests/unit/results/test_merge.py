@@ -350,7 +350,7 @@ def test_a_photo_both_encoded_and_failed_is_named(tmp_path: Path) -> None:
 def test_a_photo_that_failed_twice_is_named(tmp_path: Path) -> None:
     bad = shard(tmp_path / "in", "0", ["a"], {"b": "no_face"})
     with bad.outcomes.open("a") as stream:
-        stream.write(f"{content('b')},,,,,,,,truncated,again\n")
+        stream.write(f"{content('b')},,,,,,,,,truncated,again\n")
     assert_refused(
         [bad], tmp_path / "out", AccountingError, str(bad.outcomes), "'b' is counted twice"
     )
