@@ -1,3 +1,3 @@
 """Face embeddings of a large set of photos, their mean, and an account of what failed."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
