@@ -58,7 +58,7 @@ def test_the_results_keep_their_contract(sample_run: Run) -> None:
     exact = [math.fsum(column) / len(faces) for column in embeddings.astype(float).T]
     assert mean.tolist() == exact
     columns = "path identity faces left top right bottom score detector shard distance duplicate_of"
-    assert faces.columns.tolist() == columns.split()
+    assert faces.columns.tolist() == [*columns.split(), "angle"]
     assert failures.columns.tolist() == ["path", "reason", "detail", "shard"]
     assert faces["path"].tolist() == sorted(faces["path"])
     assert failures["path"].tolist() == sorted(failures["path"])
