@@ -54,6 +54,7 @@ try:
         check_command_line(sys.argv[1:], Path("results"))
     config = with_defaults(config, SCHEMA)
     check_config(config, SCHEMA)
+    ENGINE = EngineSettings.of(config)
     if IN_STORAGE:
         check_storage(workflow, config)
     # A pod reads shards, so the photos need not exist there.
@@ -75,7 +76,6 @@ except UserError as error:
 if IN_STORAGE and IS_MAIN:
     use_our_executor(workflow)
 
-ENGINE = EngineSettings.of(config)
 FINGERPRINT = ENGINE.fingerprint()
 MODELS = expand("results/models/{model}", model=ENGINE.models)
 PARTS = [f"{part:0{len(str(parts - 1))}}" for part in range(parts)]

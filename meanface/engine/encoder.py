@@ -24,13 +24,13 @@ class Encoder(Protocol):
 
 
 def open_encoder(settings: EngineSettings, models: Mapping[str, Path]) -> Encoder:
-    """Open settings.encoder: the exported network models["encoder"], or dlib's own.
+    """Open settings.encoder: the exported network in settings.precision, or dlib's own.
 
     Raises UserError where settings.device is "cuda" and no GPU can be used.
     """
     if settings.encoder == "dlib":
         return DlibEncoder()
-    session = open_session(models["encoder"], settings.device)
+    session = open_session(models[settings.network], settings.device)
     return OnnxEncoder(session, filled_up=settings.device == "cuda")
 
 

@@ -14,7 +14,8 @@ import onnx
 
 from meanface.engine.dlib_landmarks import read_landmarks
 from meanface.engine.dlib_network import Reader
-from meanface.engine.onnx_graphs import detector_graph, encoder_graph
+from meanface.engine.int8 import Calibration, Int8Graph
+from meanface.engine.onnx_graphs import Graph, detector_graph, encoder_graph
 from meanface.engine.weights import read_weights
 from meanface.errors import UserError
 from meanface.files.arrays import save_array
@@ -25,6 +26,7 @@ def export(model: str, target: Path) -> None:
     """Write one of dlib's models to `target`; the same bytes every time.
 
     * encoder: ONNX, from "chips", uint8 (n, 150, 150, 3) RGB, to "embeddings", float32 (n, 128).
+    * encoder_int8: the same in integers of 8 bits, see `meanface.engine.int8`.
     * cnn: ONNX, from "pyramids", float32 (n, 3, rows, columns) as `meanface.engine.cnn` makes them,
       to "scores", float32 (n, rows, columns), above zero at a face. The file's metadata has the
       detector's settings as JSON, under "detector".
@@ -72,8 +74,18 @@ def _export_network(model: str, build: Callable[[Reader], onnx.ModelProto], targ
         part.write_bytes(network.SerializeToString(deterministic=True))
 
 
+def _float32_encoder(reader: Reader) -> onnx.ModelProto:
+    return encoder_graph(reader, Graph())
+
+
+def _int8_encoder(reader: Reader) -> onnx.ModelProto:
+    calibration = Calibration.read()
+    return encoder_graph(reader, Int8Graph(calibration), calibration.correction)
+
+
 _EXPORTS: dict[str, Callable[[Path], None]] = {
-    "encoder": partial(_export_network, "encoder", encoder_graph),
+    "encoder": partial(_export_network, "encoder", _float32_encoder),
+    "encoder_int8": partial(_export_network, "encoder", _int8_encoder),
     "cnn": partial(_export_network, "cnn", partial(detector_graph, makes_pyramids=False)),
     "cnn_cuda": partial(_export_network, "cnn", partial(detector_graph, makes_pyramids=True)),
     "hog": _export_hog,

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from meanface.engine.dlib_network import Conv, Reader, read_network
 
 
-class _Graph:
+class Graph:
     """An ONNX graph under construction. Methods add a node and give the name of its output."""
 
     def __init__(self) -> None:
@@ -32,7 +32,14 @@ class _Graph:
     def conv(self, x: str, conv: Conv) -> str:
         filters = self.constant(conv.filters.astype(np.float32))
         bias = self.constant(conv.bias.astype(np.float32))
+        return self._conv(x, filters, bias, conv)
+
+    def _conv(self, x: str, filters: str, bias: str, conv: Conv) -> str:
         return self.add("Conv", x, filters, bias, strides=[conv.stride] * 2, pads=conv.padding * 2)
+
+    def rounded(self, x: str, like: str | None = None) -> str:
+        """Round `x`, in the steps of `like`, in graphs that compute with integers."""
+        return x
 
     def pad(self, x: str, channels: int, pixels: int) -> str:
         """Add zeros at the end of `x`: `channels` channels, `pixels` rows and columns."""
@@ -49,25 +56,35 @@ class _Graph:
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
-def encoder_graph(reader: Reader) -> onnx.ModelProto:
+def encoder_graph(
+    reader: Reader, graph: Graph, correction: NDArray[np.float64] | float = 0.0
+) -> onnx.ModelProto:
     """Build the encoder: a convolution, 14 residual blocks of two convolutions, and a matrix.
 
     A block whose first convolution has stride 2 halves the image. The input that goes around the
     block is averaged over 2x2 pixels. The smaller of the two is padded with zeros before the sum.
+
+    `graph` is empty, and says how to compute. The sums of the blocks and the last block are never
+    rounded: they take little time, and their errors would add up. `correction` is added to the
+    embeddings.
     """
     mean, (first, *blocks, matrix) = read_network(reader)
+    matrix.bias += correction
     # (chip - mean) / 256 is folded into the first convolution, which has no padding.
     first.filters /= 256
     first.bias -= np.einsum("oirc,i->o", first.filters, mean)
 
-    graph = _Graph()
     x = graph.add("Transpose", "chips", perm=[0, 3, 1, 2])
-    x = graph.add("Cast", x, to=TensorProto.FLOAT)
-    x = graph.add("Relu", graph.conv(x, first))
-    x = graph.add("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2])
+    x = graph.rounded(graph.add("Cast", x, to=TensorProto.FLOAT))
+    large = graph.rounded(graph.add("Relu", graph.conv(x, first)))
+    x = graph.add("MaxPool", large, kernel_shape=[3, 3], strides=[2, 2])
     size = 35  # of a side of x, from 150
-    for one, two in zip(blocks[::2], blocks[1::2], strict=True):
-        y = graph.conv(graph.add("Relu", graph.conv(x, one)), two)
+    for number, (one, two) in enumerate(zip(blocks[::2], blocks[1::2], strict=True)):
+        if two is blocks[-1]:
+            y = graph.conv(graph.add("Relu", graph.conv(x, one)), two)
+        else:
+            z = graph.rounded(x, like=None if number else large)
+            y = graph.rounded(graph.conv(graph.rounded(graph.add("Relu", graph.conv(z, one))), two))
         if one.stride == 2:
             x = graph.add("AveragePool", x, kernel_shape=[2, 2], strides=[2, 2])
             x = graph.pad(x, two.filters.shape[0] - one.filters.shape[1], 0)
@@ -98,7 +115,7 @@ def detector_graph(reader: Reader, *, makes_pyramids: bool) -> onnx.ModelProto:
     settings = {"window": window, "overlap": overlap, "covered": covered, "mean": mean.tolist()}
     settings |= {"stride": stride, "offset": offset, "smallest": smallest}
 
-    graph = _Graph()
+    graph = Graph()
     if makes_pyramids:
         x, sources = _pyramids(graph, mean)
     else:
@@ -119,7 +136,7 @@ def detector_graph(reader: Reader, *, makes_pyramids: bool) -> onnx.ModelProto:
     return model
 
 
-def _pyramids(graph: _Graph, mean: NDArray[np.float64]) -> tuple[str, list[onnx.ValueInfoProto]]:
+def _pyramids(graph: Graph, mean: NDArray[np.float64]) -> tuple[str, list[onnx.ValueInfoProto]]:
     """Add nodes that make tiled pyramids and cut rows out. Give their output and the inputs.
 
     A loop makes each level from the level before, as dlib does.
@@ -129,7 +146,7 @@ def _pyramids(graph: _Graph, mean: NDArray[np.float64]) -> tuple[str, list[onnx.
     number = helper.make_tensor_value_info("number", TensorProto.INT64, [])
     goes_on = helper.make_tensor_value_info("goes_on", TensorProto.BOOL, [])
 
-    body = _Graph()
+    body = Graph()
     size = body.add("Gather", "sizes", "number")
     smaller = body.add(
         "Resize",

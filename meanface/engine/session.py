@@ -52,6 +52,8 @@ def open_session(model: Path, device: str) -> onnxruntime.InferenceSession:
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    # Without VNNI, sums of 8-bit products would overflow, and embeddings would differ.
+    options.add_session_config_entry("session.x64quantprecision", "1")
     if device == "cpu":
         try:
             return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

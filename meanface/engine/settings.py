@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from meanface import __version__
+from meanface.errors import UserError
 
 # Results may differ between versions of these packages, so the fingerprint has their versions. Some
 # packages replace each other: those that are installed count.
@@ -45,17 +46,31 @@ class EngineSettings:
     min_score: float
     upright: bool
     encoder: str
+    precision: str
     flip: bool
     jitters: int
     device: str
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> "EngineSettings":
-        """Take the engine's keys from a valid config. `device: auto` is resolved."""
+        """Take the engine's keys from a valid config. `device: auto` is resolved.
+
+        Raises UserError for `precision: int8` on a GPU.
+        """
         values = {field.name: config[field.name] for field in fields(cls)}
         values["detectors"] = tuple(values["detectors"])
         values["device"] = resolve_device(values["device"])
-        return cls(**values)
+        settings = cls(**values)
+        if settings.precision == "int8" and settings.needs_gpu:
+            raise UserError(
+                "config: precision: int8 is for processors; write device: cpu or precision: float32"
+            )
+        return settings
+
+    @property
+    def network(self) -> str:
+        """The name of the exported encoder."""
+        return "encoder" if self.precision == "float32" else "encoder_int8"
 
     @property
     def models(self) -> list[str]:
@@ -64,7 +79,7 @@ class EngineSettings:
             return []
         kinds = {name.partition("@")[0] for name in self.detectors}
         needed = {
-            "encoder.onnx": self.encoder == "onnx",
+            f"{self.network}.onnx": self.encoder == "onnx",
             "cnn.onnx": self.upright or ("cnn" in kinds and self.device == "cpu"),
             "cnn_cuda.onnx": "cnn" in kinds and self.device == "cuda",
             "hog.svm": "hog" in kinds,

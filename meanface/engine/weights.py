@@ -30,6 +30,7 @@ WEIGHTS = {
 _FREE = "CC0 1.0, public domain"
 LICENCES = {
     "encoder": _FREE,
+    "encoder_int8": _FREE,
     "cnn": _FREE,
     "cnn_cuda": _FREE,
     "landmarks5": _FREE,

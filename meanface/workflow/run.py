@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from meanface.engine.gpu import check_gpu
+from meanface.engine.processor import is_fast_at_int8
 from meanface.engine.settings import licence_note
 from meanface.errors import UserError
 from meanface.files.json_files import read_json
@@ -99,6 +100,12 @@ class Run:
         os.environ["MEANFACE_QUIET"] = "1"
         if note := licence_note(self._config):
             print(f"meanface: {note}", file=sys.stderr)
+        if self._config["precision"] == "int8" and not is_fast_at_int8():
+            print(
+                "meanface: precision: int8 may gain no time on this processor, which has no"
+                " instructions for integers of 8 bits",
+                file=sys.stderr,
+            )
         internals.look_only_when_a_job_ends(self._workflow)
         internals.end_when_asked(self._workflow)
 

@@ -93,6 +93,25 @@ def test_weights_that_exclude_commercial_use_are_used_and_named_only_when_asked_
     assert sorted(told) == [" licence  ", "meanface: "]
 
 
+def test_the_encoder_in_integers_gives_nearly_the_same(
+    sample_run: Run, sample_photos: Path, tmp_path: Path
+) -> None:
+    preset = ("--configfile", str(ROOT / "config/fast.yaml"))
+    run = snakemake(tmp_path / "run", *preset, photos=sample_photos, cache="null")
+    assert run.code == 0, run.output
+    assert "    int8  embeddings differ from those of float32" in run.output
+    assert "int8" not in sample_run.output
+    assert not (run.results / "models/encoder.onnx").exists()
+    ours, theirs = (
+        np.load(one.results / "embeddings.npy", allow_pickle=False) for one in (run, sample_run)
+    )
+    errors = np.linalg.norm(ours - theirs, axis=1)
+    assert 0.005 < np.median(errors) < 0.04 and errors.max() < 0.07
+    refused = snakemake(tmp_path / "gpu", *preset, photos=sample_photos, device="cuda")
+    assert refused.code == 1
+    assert "meanface: config: precision: int8 is for processors" in refused.output
+
+
 def test_nothing_changed_runs_nothing(sample_run: Run) -> None:
     again = snakemake(sample_run.results.parent)
     assert again.code == 0, again.output

@@ -39,7 +39,7 @@ def test_the_defaults_are_valid_and_the_schema_has_their_keys() -> None:
     assert list(KEYS) == list(DEFAULTS)
 
 
-@pytest.mark.parametrize("name", ["accurate.yaml", "lfw.yaml", "compat.yaml"])
+@pytest.mark.parametrize("name", ["accurate.yaml", "fast.yaml", "lfw.yaml", "compat.yaml"])
 def test_the_presets_are_valid_and_change_something(name: str) -> None:
     check_config(DEFAULTS | preset(name), SCHEMA)
     assert DEFAULTS | preset(name) != DEFAULTS
@@ -100,6 +100,7 @@ def test_every_key_has_a_description_and_refuses_what_it_is_not(key: str) -> Non
         ("min_face", 1.5),
         ("min_score", -0.1),
         ("encoder", "torch"),
+        ("precision", "int16"),
         ("flip", 0),
         ("jitters", 0),
         ("jitters", 1001),
