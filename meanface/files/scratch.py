@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import duckdb
-
 from meanface.errors import AccountingError
 from meanface.files.schemas import Schema
 
@@ -28,7 +26,10 @@ class Scratch:
     """A database in a folder. Other temporary files of the job may stand in the folder too."""
 
     def __init__(self, folder: Path) -> None:
+        import duckdb  # takes 70 ms, which encode jobs save
+
         self.folder = folder
+        self._error = duckdb.Error
         self._database = duckdb.connect(
             folder / "tables.duckdb",
             config={
@@ -67,7 +68,7 @@ class Scratch:
                     rows.insert_into(name)
                 else:
                     rows.create(name)
-            except duckdb.Error as error:
+            except self._error as error:
                 why = str(error).splitlines()[0]
                 raise AccountingError(f"{source} is damaged: {why}") from error
 

@@ -1,6 +1,8 @@
 """The encode stage on the sample: every photo is encoded or failed, whatever the batch."""
 
 import csv
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -210,3 +212,13 @@ def test_a_shard_without_photos_gives_empty_results(engine: Open, tmp_path: Path
     assert (done.embeddings.dtype, done.embeddings.shape) == (np.float32, (0, 128))
     assert done.faces == done.failures == []
     assert done.counts == {"contents": 0, "encoded": 0, "failed": 0, "faces": 0}
+
+
+def test_an_encode_job_imports_nothing_that_takes_long_and_is_not_needed() -> None:
+    modules = "meanface.results.encode, meanface.results.cache, meanface.engine.isolate"
+    listed = f"import sys, {modules}; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", listed], capture_output=True, text=True, check=True
+    )
+    slow = {"dlib", "duckdb", "onnx", "onnxruntime", "pandas", "pyarrow", "snakemake"}
+    assert slow & set(done.stdout.split()) == set()
