@@ -49,8 +49,8 @@ with job(snakemake.log[0], snakemake.output):
     cache_trouble = None
     if address := snakemake.resources.get("cache"):
         cache = Cache(address, fingerprint)
-        encoded = (read_contents(Path(table)) for table in given.outcomes)
-        cache.tidy((name_of(contents), contents) for contents in encoded if contents)
+        encoded = read_contents([Path(table) for table in given.outcomes])
+        cache.tidy((name_of(contents), contents) for contents in encoded)
         cache_trouble = cache.trouble
     numbers = summarise(
         counts,

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from meanface.files.json_files import read_json
-from meanface.report.figures import BLUE, VERMILLION, save
+from meanface.report.figures import BLUE, GREY, VERMILLION, new_figure, save
 from meanface.results.principal_components import principal_components
 from meanface.results.statistics import read_statistics
 from meanface.workflow.job import job
@@ -28,7 +28,12 @@ def draw(
     summary: dict[str, Any], sets: list[NDArray[np.float64]], directions: NDArray[np.float64]
 ) -> Figure:
     """Draw sets of embeddings (n, d) in two `directions` (d, 2)."""
-    figure = Figure(figsize=(9.6, 4.8), layout="constrained")
+    distance, mmd = summary["distance_of_means"], summary["mmd"]
+    verdict = "differ" if mmd["p_value"] < 0.05 else "show no difference"
+    figure = new_figure(
+        f"The two sets {verdict}: their means are {distance['distance']:.3f} apart"
+        f" ({distance['low']:.3f} to {distance['high']:.3f})",
+    )
     places, test = figure.subplots(1, 2)
     for rows, colour, name in zip(
         sets, (BLUE, VERMILLION), ("this set", "the other set"), strict=True
@@ -39,27 +44,19 @@ def draw(
         places.plot(*(rows.mean(axis=0) @ directions), "o", color="white", markersize=11)
         places.plot(*(rows.mean(axis=0) @ directions), "o", color=colour, markersize=8)
     places.set_aspect("equal")
-    places.legend(loc="best", frameon=False, markerscale=3)
-    places.set_title("Faces in two directions of most variance; rings: means", fontsize="small")
+    handles, names = places.get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower left", ncols=2, markerscale=3)
+    places.set_xlabel("the two directions of most variance")
+    places.set_title("Faces; discs: means")
 
-    mmd = summary["mmd"]
     density, edges = np.histogram(mmd["permuted_quantiles"], bins=20)
-    test.stairs(density, edges, fill=True, color="#AAAAAA", label="persons mixed at random")
+    test.stairs(density, edges, fill=True, color=GREY, alpha=0.6, label="persons mixed at random")
     test.axvline(mmd["squared"], color=VERMILLION, linewidth=2, label="the two sets")
     test.set_yticks([])
     test.set_xlabel("squared MMD")
-    test.legend(loc="best", frameon=False)
+    handles, names = test.get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower right", ncols=2)
     test.set_title(f"p = {mmd['p_value']:.4f}, {mmd['permutations']:,} permutations by person")
-    for axes in places, test:
-        axes.spines[["top", "right"]].set_visible(False)
-
-    distance = summary["distance_of_means"]
-    verdict = "differ" if mmd["p_value"] < 0.05 else "show no difference"
-    figure.suptitle(
-        f"The two sets {verdict}: their means are {distance['distance']:.3f} apart"
-        f" ({distance['low']:.3f} to {distance['high']:.3f})",
-        fontweight="bold",
-    )
     return figure
 
 

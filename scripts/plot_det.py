@@ -9,14 +9,15 @@ from matplotlib.figure import Figure
 from meanface.files.json_files import read_json
 from meanface.files.schemas import VERIFICATION
 from meanface.files.tables import read_table
-from meanface.report.figures import BLUE, VERMILLION, save
+from meanface.report.figures import BLUE, VERMILLION, new_figure, save, show_percent
 from meanface.workflow.job import job
 
 STYLES = ("-", "--", ":", "-.")  # of groups, which differ in style too, for print and for all eyes
 
 
 def draw(summary: dict[str, Any], table: pd.DataFrame) -> Figure:
-    figure = Figure(figsize=(6.4, 4.8), layout="constrained")
+    known = [at for at in summary["at_fmr"] if at["fnmr"]]
+    figure = new_figure(_title(known[0]) if known else "Error rates of all pairs", height=4.8)
     axes = figure.subplots()
     # A log scale has no 0.
     seen = table[(table["fmr"] > 0) & (table["fnmr"] > 0)]
@@ -35,7 +36,6 @@ def draw(summary: dict[str, Any], table: pd.DataFrame) -> Figure:
         rows = seen[seen["group"] == name]
         style = STYLES[number % len(STYLES)]
         axes.plot(rows["fmr"], rows["fnmr"], f"C{number + 1}{style}", linewidth=1.2, label=name)
-    known = [at for at in summary["at_fmr"] if at["fnmr"]]
     axes.plot(
         [at["fmr"] for at in known],
         [at["fnmr"] for at in known],
@@ -57,26 +57,20 @@ def draw(summary: dict[str, Any], table: pd.DataFrame) -> Figure:
         axes.text(0.5, 0.5, "One threshold mistakes nobody.", transform=axes.transAxes, ha="center")
     axes.set_xscale("log")
     axes.set_yscale("log")
-    for axis in axes.xaxis, axes.yaxis:
-        axis.set_major_formatter(lambda rate, _: f"{100 * rate:g} %")
+    show_percent(axes)
     axes.set_xlabel("false match rate: two persons match (log scale)")
     axes.set_ylabel("false non-match rate: one person does not match (log scale)")
-    axes.grid(color="#DDDDDD", linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(loc="best", frameon=False, fontsize="small")
+    axes.legend(loc="best", fontsize="small")
     axes.set_title(
         f"{summary['mated_pairs']:,} pairs of one person, {summary['nonmated_pairs']:,} of two;"
-        " the numbers are distances",
-        fontsize="small",
+        " the numbers are distances"
     )
-    if known:
-        at = known[0]
-        rarely = f"At 1 false match in {1 / at['target']:,.0f}"
-        figure.suptitle(
-            f"{rarely}, {100 * at['fnmr']:.2g} % of pairs of one person are missed",
-            fontweight="bold",
-        )
     return figure
+
+
+def _title(at: dict[str, Any]) -> str:
+    rarely = f"At 1 false match in {1 / at['target']:,.0f}"
+    return f"{rarely}, {100 * at['fnmr']:.2g} % of pairs of one person are missed"
 
 
 with job(snakemake.log[0], snakemake.output):

@@ -9,12 +9,16 @@ from matplotlib.figure import Figure
 from meanface.files.json_files import read_json
 from meanface.files.schemas import ROC
 from meanface.files.tables import read_table
-from meanface.report.figures import BLUE, VERMILLION, save
+from meanface.report.figures import BLUE, VERMILLION, new_figure, save, show_percent
 from meanface.workflow.job import job
 
 
 def draw(result: dict[str, Any], roc: pd.DataFrame) -> Figure:
-    figure = Figure(figsize=(6.4, 4.8), layout="constrained")
+    figure = new_figure(
+        f"{100 * result['accuracy']:.2f} % of pairs called correctly,"
+        f" area under the curve {result['auc']:.4f}",
+        height=4.8,
+    )
     axes = figure.subplots()
     false_rate, true_rate = roc["false_positive_rate"], roc["true_positive_rate"]
     # A log scale has no 0: a rate of 0 is drawn at the left edge, half the smallest other rate.
@@ -32,29 +36,19 @@ def draw(result: dict[str, Any], roc: pd.DataFrame) -> Figure:
         clip_on=False,
         label=f"at the folds' mean threshold, {threshold:.3f}",
     )
-    axes.legend(loc="best", frameon=False)
+    axes.legend(loc="best")
 
     axes.set_xscale("log")
     axes.set_xlim(left, 1)
     # The axis begins where the curve does.
     bottom = true_rate[false_rate > 0].min() // 0.1 * 0.1
     axes.set_ylim(bottom, 1 + (1 - bottom) / 50)
-    for axis in axes.xaxis, axes.yaxis:
-        axis.set_major_formatter(lambda rate, _: f"{100 * rate:g} %")
+    show_percent(axes)
     axes.set_xlabel("false positive rate: different persons called the same (log scale)")
     axes.set_ylabel("true positive rate: same person called the same")
-    axes.grid(color="#DDDDDD", linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
-
     axes.set_title(
         f"{len(result['folds'])} folds, standard error {100 * result['standard_error']:.2f} %;"
-        f" {result['unscored']:,} of {result['pairs']:,} pairs unscored, called different",
-        fontsize="small",
-    )
-    figure.suptitle(
-        f"{100 * result['accuracy']:.2f} % of pairs called correctly,"
-        f" area under the curve {result['auc']:.4f}",
-        fontweight="bold",
+        f" {result['unscored']:,} of {result['pairs']:,} pairs unscored, called different"
     )
     return figure
 

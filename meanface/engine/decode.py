@@ -70,7 +70,7 @@ def decode(data: bytes, how: str, max_pixels: int) -> NDArray[np.uint8]:
 def _decode(
     data: bytes, how: str, max_pixels: int, orientation_of_raw: object = None
 ) -> NDArray[np.uint8]:
-    """Give the pixels of data as they are. A preview without orientation has that of its RAW."""
+    """Decode as `decode` does. `orientation_of_raw` counts where a preview has no orientation."""
     try:
         _check_size(*_webp_size(data), max_pixels)
         if how == "full" and (kind := raw_kind(data)):

@@ -76,7 +76,7 @@ class Int8Graph(Graph):
 
 
 def _scale(low: float, high: float) -> tuple[np.float32, np.uint8]:
-    """Give scale and zero for 256 steps from low to high, of which one is 0 exactly."""
+    """Give scale and zero for 256 steps from low to high. One step is exactly 0."""
     low, high = min(low, 0.0), max(high, 0.0)
     scale = np.float32((high - low) / 255)
     return scale, np.uint8(round(-low / float(scale)))
@@ -87,9 +87,9 @@ def round_filters(
 ) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """Round filters (out, in, rows, columns) to integers from -127 to 127, with a scale per output.
 
-    Rounding errors of a kernel add up to half a step at most, and those of an output too.
-    Neighbours in an image are alike, so their errors cancel out. The idea is that of C. Guo et al.,
-    "SQuant: On-the-Fly Data-Free Quantization", ICLR 2022.
+    The rounding errors of a kernel add up to half a step at most, and so do those of an output.
+    Neighbouring pixels are alike, so the errors of their filter weights cancel out. The method
+    follows C. Guo et al., "SQuant: On-the-Fly Data-Free Quantization", ICLR 2022.
     """
     largest = np.abs(filters).max(axis=(1, 2, 3))
     scales = (np.where(largest == 0, 1, largest) / _MOST).astype(np.float32)

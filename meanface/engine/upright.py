@@ -25,9 +25,9 @@ from meanface.engine.search import Pixels
 from meanface.engine.session import open_session
 
 SURE = 0.5
-"""A face that HOG scores higher is a face, tilted by 45 degrees at most.
+"""HOG finds with a higher score are taken for faces that are tilted by 45 degrees at most.
 
-HOG also finds false faces in faces that are upside down, of which one in 100 scores higher.
+HOG also finds false faces in faces that are upside down. One in 100 of these scores higher.
 """
 
 _UPRIGHT = 25.0  # degrees that the landmarks cope with; LFW's faces reach 22

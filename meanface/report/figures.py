@@ -76,6 +76,12 @@ def new_figure(title: str, height: float = 4) -> Figure:
     return figure
 
 
+def show_percent(axes: Axes) -> None:
+    """Write the rates of both axes as percentages."""
+    for axis in axes.xaxis, axes.yaxis:
+        axis.set_major_formatter(lambda rate, _: f"{100 * rate:g} %")
+
+
 def _balanced(title: str) -> str:
     """Break a title into as few lines as possible, of about the same length."""
     least = len(textwrap.wrap(title, _TITLE_LETTERS))

@@ -71,10 +71,15 @@ def read_outcomes(embeddings: BinaryIO, table: BinaryIO) -> dict[str, Outcome]:
     return outcomes
 
 
-def read_contents(table: Path) -> list[str]:
-    """Give the contents (sha256, in order) of a table that write_outcomes wrote."""
-    with table.open(encoding="utf-8", newline="") as stream:
-        return list(dict.fromkeys(row[0] for row in read_rows(stream, OUTCOMES, gaps=True)))
+def read_contents(sources: Sequence[Path]) -> Iterator[list[str]]:
+    """Yield the contents (sha256, in order) of each table that write_outcomes wrote.
+
+    Tables without rows are left out.
+    """
+    for table in read_tables(sources, OUTCOMES, gaps=True):
+        contents = table.select(["number", "sha256"]).to_pandas().drop_duplicates()
+        for _, theirs in contents.groupby("number")["sha256"]:
+            yield theirs.tolist()
 
 
 def read_tables_of_outcomes(sources: Sequence[Path]) -> "Iterator[tuple[pa.Table, pa.Table]]":

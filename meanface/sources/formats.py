@@ -4,7 +4,7 @@ import codecs
 import io
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cache
 
@@ -179,17 +179,18 @@ _IMAGES = {
 
 def image_kind(data: bytes) -> str:
     """Name the kind of image that begins with these bytes; "" if no known kind does."""
-    for pattern, name in _IMAGES.items():
-        if re.match(pattern, data, re.DOTALL):
-            return raw_kind(data) or name
-    return raw_kind(data)
+    return raw_kind(data) or _kind_in(_IMAGES, data)
+
+
+def _kind_in(kinds: Mapping[bytes, str], data: bytes) -> str:
+    return next((name for start, name in kinds.items() if re.match(start, data, re.DOTALL)), "")
 
 
 # Files under the name of a photo that hold something else. \xef\xbb\xbf is the mark of UTF-8.
 _OTHERS = {
-    rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype html|html|head|body)": "a web page",
-    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml.{,200}?)?<svg": "an SVG drawing",
-    rb"(?:\xef\xbb\xbf)?\s*<\?xml": "an XML file",
+    rb"(?i)(?:\xef\xbb\xbf)?\s*<(?:!doctype html|html|head|body)": "a web page",
+    rb"(?i)(?:\xef\xbb\xbf)?\s*(?:<\?xml.{,200}?)?<svg": "an SVG drawing",
+    rb"(?i)(?:\xef\xbb\xbf)?\s*<\?xml": "an XML file",
     rb"(?:\xef\xbb\xbf)?\s*[{\[]\s*[\"{\[\]}]": "a JSON file",
     rb"version https://git-lfs": "a pointer of Git LFS: run git lfs pull",
     rb"%PDF-": "a PDF",
@@ -206,9 +207,8 @@ _OTHERS = {
 
 def other_kind(data: bytes) -> str:
     """Name the kind of file that begins with these bytes and is no image; "" if it is unknown."""
-    for pattern, name in _OTHERS.items():
-        if re.match(pattern, data, re.DOTALL | re.IGNORECASE):
-            return name
+    if name := _kind_in(_OTHERS, data):
+        return name
     head = data[:512]
     with suppress(UnicodeDecodeError):
         # Not final: the last character may be cut.

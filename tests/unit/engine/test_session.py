@@ -44,22 +44,25 @@ except MemoryError:
 """
 
 
+def printed_with_little_memory(script: str, graph: onnx.GraphProto, model: Path) -> str:
+    """Run a script, which gets the model of a graph; give what it prints."""
+    opset = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), model)
+    command = [sys.executable, "-c", script, str(model)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert not done.returncode, done.stderr
+    return done.stdout
+
+
 def test_memory_that_runs_out_for_a_model_is_a_memory_error(tmp_path: Path) -> None:
     weights = numpy_helper.from_array(np.ones(16_000_000, np.float32), "w")
     given, result = (
         helper.make_tensor_value_info(name, TensorProto.FLOAT, [16_000_000]) for name in "xy"
     )
-    graph = helper.make_graph(
-        [helper.make_node("Add", ["x", "w"], ["y"])], "sum", [given], [result], [weights]
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    onnx.save(model, tmp_path / "sum.onnx")
-    done = subprocess.run(
-        [sys.executable, "-c", NO_ROOM_FOR_THE_MODEL, str(tmp_path / "sum.onnx")],
-        capture_output=True,
-        text=True,
-    )
-    assert done.stdout == "MemoryError\n", done.stderr
+    node = helper.make_node("Add", ["x", "w"], ["y"])
+    graph = helper.make_graph([node], "sum", [given], [result], [weights])
+    printed = printed_with_little_memory(NO_ROOM_FOR_THE_MODEL, graph, tmp_path / "sum.onnx")
+    assert printed == "MemoryError\n"
 
 
 def test_memory_that_runs_out_for_an_input_is_a_memory_error(tmp_path: Path) -> None:
@@ -70,14 +73,8 @@ def test_memory_that_runs_out_for_an_input_is_a_memory_error(tmp_path: Path) -> 
     )
     node = helper.make_node("GlobalMaxPool", ["x"], ["y"])
     graph = helper.make_graph([node], "maximum", [given], [result])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    onnx.save(model, tmp_path / "maximum.onnx")
-    done = subprocess.run(
-        [sys.executable, "-c", NO_ROOM_FOR_A_COPY, str(tmp_path / "maximum.onnx")],
-        capture_output=True,
-        text=True,
-    )
-    assert done.stdout == "MemoryError\n", done.stderr
+    printed = printed_with_little_memory(NO_ROOM_FOR_A_COPY, graph, tmp_path / "maximum.onnx")
+    assert printed == "MemoryError\n"
 
 
 @pytest.mark.parametrize(
