@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -235,7 +236,7 @@ def test_the_dashboard_asks_for_what_a_run_exports(few_photos: Path, tmp_path: P
         while not running.done():
             try:
                 now = text(f"http://127.0.0.1:{port}/metrics")
-            except OSError:
+            except (OSError, HTTPException):  # the run has not begun, or ends within the answer
                 continue
             # What is left when the plugin has withdrawn its figures tells nothing.
             scraped = now if "snakemake_jobs_finished_total{" in now else scraped
