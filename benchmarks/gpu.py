@@ -1,17 +1,19 @@
-"""Measure encoding with `device: cuda` and with `device: cpu`, on the same photos.
+"""Measure encoding on a GPU, from the bytes of photos to embeddings.
 
-Prints a Markdown table:
+Three sets are made from the photos of an archive: the photos as they are, the same in 50 sizes, and
+photos of 12 megapixels. For each set and precision, a Markdown table has:
 
-* photos per second, from the end of the first batch to the end of the last;
-* seconds until the end of the first batch;
-* how busy the GPU was, and how much of its memory was used;
-* the number of photos whose faces differ from the CPU's, and the largest difference of embeddings.
+* photos per second, from the first photo sent to the last outcome, with the engine open;
+* seconds until the engine is open and has encoded its first batch;
+* how busy the GPU was, and how much of its memory was used (medians);
+* how many photos have other faces than on the processor, and how far embeddings are apart (at most
+  and in the median).
 
-Batches that are under way when the first batch ends count as encoded later. So with few photos,
-many processes look too fast.
+A second table has the microseconds per photo of each stage alone, in the order of the stages.
 """
 
 import argparse
+import io
 import os
 import shutil
 import subprocess
@@ -21,12 +23,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import torch
 import yaml
+from PIL import Image
 
-from meanface.engine.export import export
+from meanface.engine.gpu.engine import GpuEngine, limit_memory, parts
+from meanface.engine.gpu.isolate import encode_on_gpu
 from meanface.engine.isolate import encode_isolated
 from meanface.engine.outcome import EncodedFace, Failure, Outcome
 from meanface.engine.settings import EngineSettings, versions
@@ -34,22 +40,12 @@ from meanface.shards.manifest import Photo
 
 ROOT = Path(__file__).parents[1]
 PHOTOS = ROOT.parent / "shared/lfw/lfw-subset.tgz"
-LADDERS = (("hog@0", "hog@1", "cnn@0", "cnn@1"), ("cnn@0", "cnn@1"))
 SMI = shutil.which("nvidia-smi") or ""
 QUERY = "utilization.gpu,memory.used"
-
-COLUMNS = (
-    "detectors",
-    "device",
-    "processes",
-    "batch",
-    "photos per s",
-    "start s",
-    "GPU busy",
-    "GPU MB",
-    "other faces",
-    "embeddings within",
-)
+SIZES, LARGE, LARGE_NAME = 50, (4000, 3000), "12 megapixels"
+COLUMNS = ("photos", "precision", "per s", "start s", "busy", "MB", "others", "apart")
+GPU_MB = 8000
+PAUSE = 0.005  # seconds
 
 
 @dataclass(frozen=True)
@@ -68,16 +64,38 @@ def read_photos(archive: Path) -> list[Photo]:
     with tarfile.open(archive) as tar:
         files = [member for member in tar if member.name.lower().endswith(".jpg")]
         data = [content.read() for file in files if (content := tar.extractfile(file))]
-    return [
-        Photo(file.name, len(one), file.name, one) for file, one in zip(files, data, strict=True)
-    ]
+    return [_photo(file.name, one) for file, one in zip(files, data, strict=True)]
+
+
+def _photo(name: str, data: bytes) -> Photo:
+    return Photo(name, len(data), name, data)
+
+
+def resized(photo: Photo, width: int, height: int) -> Photo:
+    """Give the photo as a JPEG of another size."""
+    stream = io.BytesIO()
+    with Image.open(io.BytesIO(photo.data)) as image:
+        image.convert("RGB").resize((width, height), Image.Resampling.BICUBIC).save(
+            stream, "JPEG", quality=90
+        )
+    return _photo(f"{width}x{height}/{photo.path}", stream.getvalue())
+
+
+def sets(photos: Sequence[Photo], times: int) -> Iterator[tuple[str, list[Photo], list[Photo]]]:
+    """Yield each set: its name, its different photos, and as many as are encoded."""
+    yield "as they are", list(photos), list(photos) * times
+    sides = [(200 + 7 * number, 200 + 5 * (SIZES - number)) for number in range(SIZES)]
+    mixed = [resized(photo, *sides[number % SIZES]) for number, photo in enumerate(photos[:800])]
+    yield f"{SIZES} sizes", mixed, mixed * max(1, times // 2)
+    large = [resized(photo, *LARGE) for photo in photos[:24]]
+    yield LARGE_NAME, large, large * max(1, 4 * times)
 
 
 @contextmanager
 def watched_gpu() -> Iterator[Callable[[], tuple[float, float]]]:
     """Sample the GPU. Give a function that ends this, and gives the medians of load and memory."""
     command = [SMI, "-i", "0", f"--query-gpu={QUERY}", "--format=csv,noheader,nounits"]
-    command += ["-lms", "200"]
+    command += ["-lms", "100"]
     with tempfile.TemporaryFile("w+") as samples, subprocess.Popen(command, stdout=samples) as smi:
 
         def medians() -> tuple[float, float]:
@@ -86,7 +104,7 @@ def watched_gpu() -> Iterator[Callable[[], tuple[float, float]]]:
             samples.seek(0)
             lines = samples.read().splitlines()
             rows = [[float(value) for value in line.split(",")] for line in lines[:-1]]
-            busy, used = np.median(rows[len(rows) // 4 :], axis=0).tolist()  # without the start
+            busy, used = np.median(rows or [[0.0, 0.0]], axis=0).tolist()
             return busy, used
 
         try:
@@ -96,43 +114,66 @@ def watched_gpu() -> Iterator[Callable[[], tuple[float, float]]]:
 
 
 def measure(
-    settings: EngineSettings,
-    models: Mapping[str, Path],
-    photos: Sequence[Photo],
-    *,
-    batch: int,
-    processes: int,
+    settings: EngineSettings, models: Mapping[str, Path], photos: Sequence[Photo]
 ) -> Measured:
-    """Encode all photos, `batch` at a time in each of `processes`."""
-    batches = [photos[start : start + batch] for start in range(0, len(photos), batch)]
+    """Encode all photos. The speed counts from the second batch of the GPU on."""
+    batches = [photos[start : start + 16] for start in range(0, len(photos), 16)]
     with watched_gpu() as medians:
         began = time.perf_counter()
-        results = encode_isolated(settings, models, batches, seconds=600, processes=processes)
-        outcomes = list(next(results))
-        first = time.perf_counter()
-        for some in results:
-            outcomes += some
-        seconds = time.perf_counter() - first
+        outcomes: list[Outcome] = []
+        marks: list[tuple[int, float]] = []
+        for batch in encode_on_gpu(
+            settings, models, batches, seconds=60, gpu_mb=GPU_MB, processes=os.cpu_count() or 1
+        ):
+            outcomes += batch
+            marks.append((len(outcomes), time.perf_counter()))
         busy, used = medians()
-    return Measured((len(photos) - batch) / seconds, first - began, busy, used, outcomes)
+    # Batches of the GPU are yielded at once: the first step in time ends the first of them.
+    first, start = next(
+        (before for before, after in pairwise(marks) if after[1] - before[1] > PAUSE), marks[0]
+    )
+    seconds = marks[-1][1] - start
+    return Measured((len(photos) - first) / seconds, start - began, busy, used, outcomes)
 
 
-def difference(ours: Sequence[Outcome], theirs: Sequence[Outcome]) -> tuple[int, float]:
+def difference(ours: Sequence[Outcome], theirs: Sequence[Outcome]) -> tuple[int, list[float]]:
     """Give the number of photos with other faces or failures, and how far embeddings are apart."""
-    others, furthest = 0, 0.0
+    others, apart = 0, []
     for one, other in zip(ours, theirs, strict=True):
         if isinstance(one, Failure) or isinstance(other, Failure):
             others += one != other
         elif _boxes(one) != _boxes(other):
             others += 1
         else:
-            for a, b in zip(one, other, strict=True):
-                furthest = max(furthest, float(np.abs(a.embedding - b.embedding).max()))
-    return others, furthest
+            apart += [
+                float(np.linalg.norm(a.embedding - b.embedding))
+                for a, b in zip(one, other, strict=True)
+            ]
+    return others, apart
 
 
 def _boxes(faces: Sequence[EncodedFace]) -> list[tuple[object, ...]]:
     return [(one.detector, one.faces, replace(one.face, score=0.0)) for one in faces]
+
+
+def stages(settings: EngineSettings, models: Mapping[str, Path], photos: Sequence[Photo]) -> None:
+    """Print the time of each stage, after the same photos went through once."""
+    engine = GpuEngine(settings, models)
+    for _ in range(3):  # the first time, algorithms are chosen
+        engine.times = {}
+        left = 0
+        with torch.inference_mode():
+            for part in parts(photos, settings.max_pixels):
+                began = time.perf_counter()
+                decoded = engine.decode(part)
+                seconds = time.perf_counter() - began
+                engine.times["decode"] = engine.times.get("decode", 0.0) + seconds
+                left += engine.outcomes(decoded).count(None)
+    print(
+        f"\n{settings.precision}, {len(photos)} photos, {left} left to the processor:", flush=True
+    )
+    for stage, seconds in (*engine.times.items(), ("all", sum(engine.times.values()))):
+        print(f"  {stage:10} {seconds / len(photos) * 1e6:8.1f} us per photo", flush=True)
 
 
 def main() -> None:
@@ -140,45 +181,59 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("archive", type=Path, nargs="?", default=PHOTOS, help="a tar of photos")
     parser.add_argument("--times", type=int, default=10, help="encode each photo so often")
-    parser.add_argument("--batch", type=int, nargs="+", default=[16, 64])
-    parser.add_argument("--processes", type=int, nargs="+", default=[1, os.cpu_count()])
+    parser.add_argument("--models", type=Path, help="a folder of exported models")
+    parser.add_argument("--check", type=int, default=200, help="compare so many with the processor")
     given = parser.parse_args()
     if not SMI:
         parser.error("there is no nvidia-smi here, and so no GPU to measure")
     config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
-    defaults = EngineSettings.of(config | {"device": "cpu"})
+    config |= {"detectors": ["cnn@0", "cnn@1"], "device": "cuda"}
+    by_precision = [
+        EngineSettings.of(config | {"precision": one}) for one in ("float32", "float16")
+    ]
+    on_cpu = replace(by_precision[0], device="cpu")
     photos = read_photos(given.archive)
     name = subprocess.check_output([SMI, "-L"], text=True).split(" (")[0]
-    print(f"{name}, {os.cpu_count()} cores, {len(photos)} photos {given.times} times, {versions()}")
-    print("\n| " + " | ".join(COLUMNS) + " |\n|---|---|" + "--:|" * (len(COLUMNS) - 2), flush=True)
+    print(f"{name}, {os.cpu_count()} cores, {len(photos)} photos, {versions('cuda')}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        files = {*defaults.models, *replace(defaults, device="cuda").models}
-        models = {file.split(".")[0]: Path(folder, file) for file in files}
+        models = {
+            file.split(".")[0]: Path(given.models or folder, file)
+            for file in by_precision[0].models
+        }
         for model, target in models.items():
-            export(model, target)
-        for ladder in LADDERS:
-            reference = replace(defaults, detectors=ladder)
-            ways = [("cpu", given.processes[-1], given.batch[0])] + [
-                ("cuda", processes, batch) for processes in given.processes for batch in given.batch
+            if not target.exists():
+                from meanface.engine.export import export  # needs the packages with the weights
+
+                export(model, target)
+        limit_memory(GPU_MB)
+        for settings in by_precision:
+            stages(settings, models, photos[:1024])
+        print("\n| " + " | ".join(COLUMNS) + " |\n|---|---|" + "--:|" * (len(COLUMNS) - 2))
+        for kind, different, many in sets(photos, given.times):
+            checked = different[: given.check if kind != LARGE_NAME else 8]
+            expected = [
+                one
+                for batch in encode_isolated(
+                    on_cpu,
+                    models,
+                    [[one] for one in checked],
+                    seconds=600,
+                    processes=os.cpu_count() or 1,
+                )
+                for one in batch
             ]
-            expected: list[Outcome] = []
-            for device, processes, batch in ways:
-                settings = replace(reference, device=device)
-                many = photos * (given.times if processes > 1 else 1)
-                done = measure(settings, models, many, batch=batch, processes=processes)
-                expected = expected or done.outcomes[: len(photos)]
-                others, furthest = difference(done.outcomes[: len(photos)], expected)
+            for settings in by_precision:
+                done = measure(settings, models, many)
+                others, apart = difference(done.outcomes[: len(checked)], expected)
                 row = (
-                    ", ".join(ladder),
-                    device,
-                    processes,
-                    batch,
+                    f"{kind}, {len(many)}",
+                    settings.precision,
                     f"{done.speed:.0f}",
                     f"{done.start:.1f}",
                     f"{done.busy:.0f} %",
                     f"{done.used:.0f}",
-                    others,
-                    f"{furthest:.1e}",
+                    f"{others} of {len(checked)}",
+                    f"{max(apart, default=0.0):.1e}, {np.median(apart or [0.0]):.1e}",
                 )
                 print("| " + " | ".join(map(str, row)) + " |", flush=True)
 

@@ -39,7 +39,7 @@ def measure(archive: Path, count: int) -> None:
         for name, model in models.items():
             export(name, model)
         ladder, cut = Ladder(settings, models), open_cut(settings, models)
-        encoder = OnnxEncoder(open_session(models["encoder"], "cpu"))
+        encoder = OnnxEncoder(open_session(models["encoder"]))
     photos = [decode(one, "full", 10**9) for one in data]
     found = [
         (pixels, faces[0], detector)

@@ -72,7 +72,7 @@ def measure(archive: Path, count: int) -> None:
         for name, model in models.items():
             export(name, model)
         ladder, landmarks = Ladder(settings, models), open_landmarks(settings, models)
-        encoder = OnnxEncoder(open_session(models["encoder"], settings.device))
+        encoder = OnnxEncoder(open_session(models["encoder"]))
         encoder_work = multiply_adds(models["encoder"], {"n": 1})
         cnn_work = multiply_adds(models["cnn"], {"n": 1})
 

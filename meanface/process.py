@@ -1,10 +1,23 @@
 """What a process does about the one that started it."""
 
 import ctypes
+import os
 import signal
 import sys
 
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+
+
+def child_environment() -> dict[str, str]:
+    """Give the environment of a process that encodes.
+
+    It imports what its parent can. With a single thread, OpenBLAS takes 40 MB less per core.
+    """
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "OPENBLAS_NUM_THREADS": "1",
+    }
 
 
 def end_with_parent() -> None:

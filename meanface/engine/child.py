@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from meanface.engine.settings import EngineSettings
-from meanface.errors import DeviceError, UserError
+from meanface.errors import UserError
 from meanface.process import end_with_parent
 from meanface.shards.manifest import Photo
 
@@ -27,9 +27,9 @@ log = logging.getLogger(__name__)
 SECONDS_TO_OPEN = 600
 """The time limit for opening the engine. The models may be on a slow network."""
 
-# Python itself never ends with these.
-NO_MEMORY, NO_DEVICE = 77, 78
-"""Exit statuses: the memory limit was reached; the GPU failed."""
+# Python itself never ends with it.
+NO_MEMORY = 77
+"""Exit status: the memory limit was reached."""
 
 
 def serve(connection: Connection) -> NoReturn:
@@ -49,14 +49,11 @@ def serve(connection: Connection) -> NoReturn:
         connection.send(None)
         while True:
             photos = [connection.recv() for _ in range(connection.recv())]
-            results = engine.encode(_watched(photos, seconds, settings.device == "cuda"))
+            results = engine.encode(_watched(photos, seconds))
             signal.setitimer(signal.ITIMER_REAL, 0)
             connection.send(results)
     except MemoryError:
         os._exit(NO_MEMORY)
-    except DeviceError:
-        log.exception("the GPU failed")
-        os._exit(NO_DEVICE)
     except (EOFError, ConnectionError):  # the parent is gone
         os._exit(0)
     except UserError as error:
@@ -67,14 +64,13 @@ def serve(connection: Connection) -> NoReturn:
     os._exit(1)
 
 
-def _watched(photos: Sequence[Photo], seconds: float, together: bool) -> Iterator[Photo]:
+def _watched(photos: Sequence[Photo], seconds: float) -> Iterator[Photo]:
     """Yield the photos, and end this process when a photo takes longer than `seconds`.
 
-    Work on n photos at once has n times as long: encoding after the last photo, and with `together`
-    all other work as well.
+    Encoding after the last of n photos has n times as long.
     """
-    for number, photo in enumerate(photos, start=1):
-        signal.setitimer(signal.ITIMER_REAL, seconds * (number if together else 1))
+    for photo in photos:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
         yield photo
     signal.setitimer(signal.ITIMER_REAL, seconds * len(photos))
 

@@ -7,7 +7,6 @@ dnn/loss.h and image_transforms/image_pyramid.h).
 """
 
 import json
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -63,7 +62,7 @@ class CnnDetector:
         coordinates of the image as given. The face with the highest score comes first.
         """
         enlarged = np.stack([_enlarged(image, upsample) for image in images])
-        tiles, height, width = _layout(*enlarged.shape[1:3])
+        tiles, height, width = layout(*enlarged.shape[1:3])
         if min(height, width) < self._smallest:
             return [[] for _ in images]
         score_rows = self._scorer(enlarged, tiles, height, width)
@@ -156,28 +155,6 @@ class CnnDetector:
         return (inner / outer > self._overlap) | (inner / smaller > self._covered)
 
 
-class CudaCnnDetector(CnnDetector):
-    """The detector on a GPU, which also makes the pyramids: copying them would take most time.
-
-    Between levels, the places of pixels are rounded in another way than in dlib. The whole pyramid
-    is made again for each strip. Photos within the default detect_pixels are a single strip.
-    """
-
-    def _scorer(
-        self, images: NDArray[np.uint8], tiles: Boxes, height: int, width: int
-    ) -> Callable[[int, int], NDArray[np.float32]]:
-        shape = np.array([len(images), 3, height, width])
-        sizes = np.tile(shape, (len(tiles), 1))
-        sizes[:, 2:] = (tiles[:, 2:] - tiles[:, :2] + 1)[:, ::-1]
-        pads = np.zeros((len(tiles), 8), np.int64)
-        pads[:, 2:4] = tiles[:, 1::-1]
-        pads[:, 6:] = shape[2:] - 1 - tiles[:, :1:-1]
-        inputs = {"images": images, "shape": shape, "sizes": sizes, "pads": pads}
-        return lambda top, bottom: run_session(
-            self._session, inputs | {"rows": np.array([top, bottom])}
-        )
-
-
 def _area(low: NDArray[np.int64], high: NDArray[np.int64]) -> NDArray[np.int64]:
     """Give the areas of boxes between two corners (..., 2); 0 where a box is empty."""
     sides = np.maximum(high - low + 1, 0)
@@ -205,7 +182,7 @@ def _smaller(box: NDArray[np.int64], times: int) -> NDArray[np.int64]:
     return _rounded(corners)
 
 
-def _layout(height: int, width: int) -> tuple[Boxes, int, int]:
+def layout(height: int, width: int) -> tuple[Boxes, int, int]:
     """Give the boxes of an image's levels in the tiled pyramid, and its height and width.
 
     Levels are placed below each other until a level fits beside the level before, and about half of
@@ -249,32 +226,19 @@ def _tile(plane: NDArray[np.float32], channel: NDArray[np.float32], tiles: Boxes
         plane[top : bottom + 1, left : right + 1] = channel
 
 
-_KINDS = {"cpu": (CnnDetector, "cnn"), "cuda": (CudaCnnDetector, "cnn_cuda")}
-
-# Pixels of photos in a batch, and pixels of a strip of their pyramids. For a CPU, single photos and
-# strips that fit into its caches are fastest. A GPU needs larger batches.
-_AT_ONCE = {"cpu": 1, "cuda": 1 << 22}
-_STRIP = {"cpu": 1 << 19, "cuda": 1 << 24}
+_STRIP = 1 << 19
+"""Pixels of a strip of pyramids: strips that fit into a processor's caches are fastest."""
 
 
 def open_cnn(settings: EngineSettings, models: Mapping[str, Path]) -> Search:
-    """Open the detector, which searches photos of one size together. `models` has its file."""
-    kind, model = _KINDS[settings.device]
-    detector = kind(open_session(models[model], settings.device), _STRIP[settings.device])
+    """Open the detector. `models` has its file."""
+    detector = CnnDetector(open_session(models["cnn"]), _STRIP)
 
     def search(photos: Sequence[Pixels], upsample: int) -> list[list[Face]]:
-        found: list[list[Face]] = [[]] * len(photos)
-        smaller = [shrunk(photo, max(photo.shape) / LONGEST) for photo in photos]
-        of_size = defaultdict(list)
-        for index, (photo, _) in enumerate(smaller):
-            of_size[photo.shape].append(index)
-        for (height, width, _), indices in of_size.items():
-            count = max(1, _AT_ONCE[settings.device] // (height * width * 4**upsample))
-            for start in range(0, len(indices), count):
-                batch = indices[start : start + count]
-                results = detector.batch(np.stack([smaller[index][0] for index in batch]), upsample)
-                for index, faces in zip(batch, results, strict=True):
-                    found[index] = [scaled(face, smaller[index][1]) for face in faces]
+        found = []
+        for photo in photos:
+            smaller, scale = shrunk(photo, max(photo.shape) / LONGEST)
+            found.append([scaled(face, scale) for face in detector(smaller, upsample)])
         return found
 
     return search

@@ -23,6 +23,11 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     return image.convert("RGB") if transform is None else transform.apply(image)
 
 
+def is_srgb(profile: bytes) -> bool:
+    """Tell whether an ICC profile of RGB photos changes no colour."""
+    return _transform(profile, "RGB") is None
+
+
 @lru_cache(_KEPT)
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     """Build the conversion of a profile to sRGB; None where it changes nothing or fails."""

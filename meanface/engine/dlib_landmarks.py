@@ -1,4 +1,4 @@
-"""dlib's file of 68 landmarks, parsed: the array that `meanface.engine.landmarks` maps."""
+"""dlib's files of 5 and 68 landmarks, parsed: the arrays that the engines compute with."""
 
 import re
 
@@ -7,39 +7,37 @@ from numpy.typing import NDArray
 
 from meanface.engine.landmarks import (
     CASCADES,
-    FEATURES,
     LEAVES,
-    MODEL,
-    POINTS,
     SPLITS,
     THRESHOLDS,
     TREES,
+    model_of,
 )
 
-# These bytes begin a column of 2 * 68 numbers, and a list of 500 values.
-_COLUMN, _LIST = re.compile(rb"\x81\x88\x81\x01"), re.compile(rb"\x02\xf4\x01")
 
-
-def read_landmarks(data: bytes) -> NDArray[np.void]:
-    """Parse a predictor, as dlib saves it, into an array () of the type MODEL, 68 MB.
+def read_landmarks(data: bytes, points: int, features: int) -> NDArray[np.void]:
+    """Parse a predictor, as dlib saves it, into an array () of the type model_of.
 
     The file holds the initial landmarks, the trees, the anchors and the deltas, in this order.
     Numbers have no fixed length: the place of the next number is known only when a number has been
     read. To be fast, many places are read at once: all leaves of a cascade, all trees, all
     cascades.
     """
-    model = np.zeros((), MODEL)
+    model = np.zeros((), model_of(points, features))
     cascades = model["cascades"]
+    # These bytes begin a column of 2 * points numbers, and a list of all features.
+    column = re.escape(bytes([0x81, 2 * points, 0x81, 1]))
+    begin_list = b"\x02" + re.escape(features.to_bytes(2, "little"))
     words = np.ndarray(len(data), "<i8", data + bytes(8), strides=(1,))
-    columns = np.array([match.end() for match in _COLUMN.finditer(data)])
+    columns = np.array([match.end() for match in re.finditer(column, data)])
 
-    points = _Reader(words, columns[:1])
-    for i in range(2 * POINTS):
-        model["points"][i] = points.real()[0]
-    ends = [points.at]
+    initial = _Reader(words, columns[:1])
+    for i in range(2 * points):
+        model["points"][i] = initial.real()[0]
+    ends = [initial.at]
     for cascade, places in zip(cascades, np.split(columns[1:], CASCADES), strict=True):
         leaves = _Reader(words, places)
-        for i in range(2 * POINTS):
+        for i in range(2 * points):
             cascade["leaves"][:, i] = leaves.real()
         ends.append(leaves.at)
 
@@ -54,11 +52,13 @@ def read_landmarks(data: bytes) -> NDArray[np.void]:
         for which in range(2):
             split[:, which] = trees.integer().reshape(CASCADES, TREES)
         threshold = np.floor(trees.real()) - THRESHOLDS[0]
-        split[:, 2] = (FEATURES + threshold).reshape(CASCADES, TREES)
+        split[:, 2] = (features + threshold).reshape(CASCADES, TREES)
 
-    lists = np.array([match.end() for match in _LIST.finditer(data, places[-1])])
+    lists = np.array(
+        [places[-1] + one.end() for one in re.finditer(begin_list, data[places[-1] :])]
+    )
     anchors, deltas = (_Reader(words, places) for places in np.split(lists, 2))
-    for i in range(FEATURES):
+    for i in range(features):
         cascades["anchors"][:, i] = anchors.integer()
         for axis in range(2):
             cascades["deltas"][:, axis, i] = deltas.real()

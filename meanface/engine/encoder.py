@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Protocol
 
 import dlib
-import face_recognition_models
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
@@ -24,40 +23,30 @@ class Encoder(Protocol):
 
 
 def open_encoder(settings: EngineSettings, models: Mapping[str, Path]) -> Encoder:
-    """Open settings.encoder: the exported network in settings.precision, or dlib's own.
-
-    Raises UserError where settings.device is "cuda" and no GPU can be used.
-    """
+    """Open settings.encoder: the exported network in settings.precision, or dlib's own."""
     if settings.encoder == "dlib":
         return DlibEncoder()
-    session = open_session(models[settings.network], settings.device)
-    return OnnxEncoder(session, filled_up=settings.device == "cuda")
+    return OnnxEncoder(open_session(models[settings.network]))
 
 
 class OnnxEncoder:
     """dlib's encoder, exported by meanface.engine.export."""
 
-    def __init__(self, session: onnxruntime.InferenceSession, *, filled_up: bool = False) -> None:
-        """Encode with `session`. With `filled_up`, every batch has CHIPS chips.
-
-        For a new batch size, a GPU chooses algorithms again. That takes longer than encoding, and
-        other algorithms round differently.
-        """
+    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+        """Encode with `session`."""
         self._session = session
-        self._least = CHIPS if filled_up else 0
 
     def __call__(self, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Encode chips. The embedding of a chip does not depend on the other chips."""
-        missing = max(0, self._least - len(chips))
-        blank = np.zeros((missing, *chips.shape[1:]), np.uint8)
-        filled = np.concatenate([chips, blank])
-        return run_session(self._session, {"chips": filled})[: len(chips)]
+        return run_session(self._session, {"chips": chips})
 
 
 class DlibEncoder:
     """The reference: dlib's own network, about twenty times slower from a wheel without BLAS."""
 
     def __init__(self) -> None:
+        import face_recognition_models  # finds its files, which only this encoder reads itself
+
         self._network = dlib.face_recognition_model_v1(
             face_recognition_models.face_recognition_model_location()
         )

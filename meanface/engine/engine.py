@@ -16,14 +16,11 @@ from meanface.engine.face import Face, choose
 from meanface.engine.ladder import Ladder
 from meanface.engine.outcome import EncodedFace, Failure, Outcome
 from meanface.engine.settings import EngineSettings
-from meanface.errors import DeviceError
 from meanface.shards.manifest import Photo
 
 log = logging.getLogger(__name__)
 
 HELD = 16 << 20  # bytes of photos kept so that their landmarks are found together, which is quicker
-# The same for their faces: one photo at a time is best for a CPU, a GPU wants more.
-_DETECTED = {"cpu": 0, "cuda": 256 << 20}
 
 
 @dataclass(frozen=True)
@@ -61,10 +58,7 @@ class Engine:
     """Everything from the bytes of photos to embeddings."""
 
     def __init__(self, settings: EngineSettings, models: Mapping[str, Path]) -> None:
-        """Open the exported models, given by name, that settings.models asks for.
-
-        Raises UserError where settings.device is "cuda" and there is no usable GPU.
-        """
+        """Open the exported models, given by name, that settings.models asks for."""
         self._settings = settings
         self._ladder = Ladder(settings, models)
         self._cut = open_cut(settings, models)
@@ -73,13 +67,11 @@ class Engine:
     def encode(self, photos: Iterable[Photo]) -> list[Outcome]:
         """Give for each photo its faces, or its failure.
 
-        MemoryError and DeviceError are left to the caller.
-        A photo is taken when the one before it has been searched, on a GPU decoded.
+        MemoryError is left to the caller. A photo is taken when the one before it was searched.
         """
         # As iterators: only so many photos are in memory at once as are worked on together.
-        together = _DETECTED[self._settings.device]
         decoded = _in_turn(self._decode, ([photo] for photo in photos))
-        found = _in_turn(self._find, bunches(decoded, _held, together))
+        found = _in_turn(self._find, ([photo] for photo in decoded))
         cut = list(_in_turn(self._cut_out, bunches(found, _held, HELD)))
         chips = [
             (chip.pixels, f"{one.sha256} {number}")
@@ -181,7 +173,7 @@ def _one_by_one(
     """Do the work on all items together or, where that fails, on each: one photo alone fails."""
     try:
         return [*work(items)]
-    except (MemoryError, DeviceError):
+    except MemoryError:
         raise
     except Exception as error:  # a photo that breaks a library must not take others along
         if len(items) > 1:

@@ -15,6 +15,7 @@ import onnx
 from meanface.engine.dlib_landmarks import read_landmarks
 from meanface.engine.dlib_network import Reader
 from meanface.engine.int8 import Calibration, Int8Graph
+from meanface.engine.landmarks import FEATURES, POINTS
 from meanface.engine.onnx_graphs import Graph, detector_graph, encoder_graph
 from meanface.engine.weights import read_weights
 from meanface.errors import UserError
@@ -30,13 +31,10 @@ def export(model: str, target: Path) -> None:
     * cnn: ONNX, from "pyramids", float32 (n, 3, rows, columns) as `meanface.engine.cnn` makes them,
       to "scores", float32 (n, rows, columns), above zero at a face. The file's metadata has the
       detector's settings as JSON, under "detector".
-    * cnn_cuda: the same, but makes the pyramids on the GPU, from "images", uint8 (n, height, width,
-      3) RGB. Further inputs, int64: "shape" (4,) of the pyramids; for each level "sizes"
-      (levels, 4), its shape, and "pads" (levels, 8), the zeros before and after the level in the
-      pyramid; "rows" (2,), the first row to score and the row after the last.
     * hog: what `dlib.fhog_object_detector` reads. front: the same with one of its five filters.
     * landmarks5: what `dlib.shape_predictor` reads, the published file of 9 MB.
     * landmarks68: what `meanface.engine.landmarks` reads, .npy of 68 MB.
+    * trees5: the 5 landmarks in the same form, which a GPU reads, .npy of 12 MB.
 
     Raises UserError where a weight file is not the published one.
     """
@@ -58,8 +56,8 @@ def _export_front(target: Path) -> None:
             raise UserError("dlib saves its HOG detector in another way; write hog: full")
 
 
-def _export_landmarks(target: Path) -> None:
-    save_array(target, read_landmarks(read_weights("landmarks68")))
+def _export_landmarks(weights: str, points: int, features: int, target: Path) -> None:
+    save_array(target, read_landmarks(read_weights(weights), points, features))
 
 
 def _export_weights(model: str, target: Path) -> None:
@@ -86,10 +84,10 @@ def _int8_encoder(reader: Reader) -> onnx.ModelProto:
 _EXPORTS: dict[str, Callable[[Path], None]] = {
     "encoder": partial(_export_network, "encoder", _float32_encoder),
     "encoder_int8": partial(_export_network, "encoder", _int8_encoder),
-    "cnn": partial(_export_network, "cnn", partial(detector_graph, makes_pyramids=False)),
-    "cnn_cuda": partial(_export_network, "cnn", partial(detector_graph, makes_pyramids=True)),
+    "cnn": partial(_export_network, "cnn", detector_graph),
     "hog": _export_hog,
     "front": _export_front,
     "landmarks5": partial(_export_weights, "landmarks5"),
-    "landmarks68": _export_landmarks,
+    "landmarks68": partial(_export_landmarks, "landmarks68", POINTS, FEATURES),
+    "trees5": partial(_export_landmarks, "landmarks5", 5, 800),
 }

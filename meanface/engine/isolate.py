@@ -10,7 +10,6 @@ child is no sandbox.
 """
 
 import logging
-import os
 import signal
 import subprocess
 import sys
@@ -22,10 +21,11 @@ from multiprocessing.connection import Pipe, wait
 from pathlib import Path
 
 from meanface.engine import child
-from meanface.engine.child import NO_DEVICE, NO_MEMORY, SECONDS_TO_OPEN
+from meanface.engine.child import NO_MEMORY, SECONDS_TO_OPEN
 from meanface.engine.outcome import Failure, Outcome
 from meanface.engine.settings import EngineSettings
 from meanface.errors import UserError
+from meanface.process import child_environment
 from meanface.shards.manifest import Photo
 
 log = logging.getLogger(__name__)
@@ -44,8 +44,7 @@ def encode_isolated(
 ) -> Iterator[list[Outcome]]:
     """Yield for each batch, in order, the results of Engine(settings, models).encode.
 
-    * `seconds`: the time limit of a photo. On a GPU, which works on several photos at once, all of
-      them together have the sum of their limits.
+    * `seconds`: the time limit of a photo.
     * `memory`: the limit on the private writable memory of a child, in bytes (RLIMIT_DATA; Linux
       only).
     * `processes`: the number of children. At most twice as many batches are in memory.
@@ -154,23 +153,17 @@ class _Child:
     ) -> None:
         self._seconds = seconds
         self._memory = memory
-        self._device = settings.device
         self.is_open = False  # the engine
         self.is_fresh = True  # has not encoded yet
         self._photos: Sequence[Photo] = ()  # to be sent when it is open
         self.connection, theirs = Pipe()
         # Not a fork: what the parent imported or opened does no harm, and macOS works the same way.
-        # With a single thread, OpenBLAS takes 40 MB less per core.
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-P", "-m", child.__name__, str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
-                env={
-                    **os.environ,
-                    "PYTHONPATH": os.pathsep.join(sys.path),
-                    "OPENBLAS_NUM_THREADS": "1",
-                },
+                env=child_environment(),
             )
         self._send(settings, models, seconds, memory, logging.getLogger().level)
 
@@ -224,10 +217,7 @@ class _Child:
             return _Death("timeout", f"longer than {limit:g} s")
         if status == NO_MEMORY:
             most = f"{self._memory / 1e6:.0f} MB" if self._memory else "there is"
-            on_gpu = ", or than the GPU has left" * (self._device == "cuda")
-            return _Death("out_of_memory", f"more than {most}{on_gpu}")
-        if status == NO_DEVICE:
-            return _Death("crashed", "the GPU failed, see the log")
+            return _Death("out_of_memory", f"more than {most}")
         if status == -signal.SIGKILL:
             return _Death("out_of_memory", "signal SIGKILL, as sent where memory runs out")
         if status < 0:

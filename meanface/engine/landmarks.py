@@ -31,19 +31,22 @@ SPLITS = LEAVES - 1
 # Splits form a heap: the children of split i are 2i + 1 (left) and 2i + 2.
 THRESHOLDS = np.arange(-64, 64)  # training draws thresholds from this range
 
+
 # Coordinates are in units of the face's box. Landmarks are x0, y0, x1, y1 and so on.
-CASCADE = np.dtype(
-    [
-        ("anchors", "<i8", FEATURES),  # the landmark that a feature's place is measured from
-        ("deltas", "<f4", (2, FEATURES)),
-        ("splits", "<i8", (3, SPLITS, TREES)),  # rows: first feature, second feature, threshold
-        ("leaves", "<f4", (TREES * LEAVES, 2 * POINTS)),  # what a leaf adds to the landmarks
-    ]
-)
-MODEL = np.dtype([("points", "<f4", 2 * POINTS), ("cascades", CASCADE, CASCADES)])
+def model_of(points: int, features: int) -> np.dtype[np.void]:
+    """Give the type of a predictor's numbers, for so many landmarks and features."""
+    cascade = np.dtype(
+        [
+            ("anchors", "<i8", features),  # the landmark that a feature's place is measured from
+            ("deltas", "<f4", (2, features)),
+            ("splits", "<i8", (3, SPLITS, TREES)),  # rows: first feature, second, threshold
+            ("leaves", "<f4", (TREES * LEAVES, 2 * points)),  # what a leaf adds to the landmarks
+        ]
+    )
+    return np.dtype([("points", "<f4", 2 * points), ("cascades", cascade, CASCADES)])
 
 
-def _leaf_of_splits() -> NDArray[np.uint8]:
+def leaf_of_splits() -> NDArray[np.uint8]:
     """Give the leaf for every outcome of a tree's splits. Bit i is set where split i goes left."""
     outcomes = np.arange(2**SPLITS)
     at = np.zeros_like(outcomes)
@@ -73,13 +76,13 @@ class Landmarks:
         mapped = np.asarray(np.load(model, mmap_mode="r", allow_pickle=False))
         self._points = mapped["points"].copy()
         self._cascades = [
-            tuple(cascade[name] for name in CASCADE.fields or ()) for cascade in mapped["cascades"]
+            tuple(cascade[name] for name in cascade.dtype.names) for cascade in mapped["cascades"]
         ]
         points = self._points.view(np.complex64).astype(np.complex128)
         centred = points - points.mean()
         self._similarity = centred.conj() / (abs(centred) ** 2).sum()
         self._bits = 1 << np.arange(SPLITS, dtype=np.uint16)
-        self._leaf = _leaf_of_splits()
+        self._leaf = leaf_of_splits()
         self._trees = np.arange(0, TREES * LEAVES, LEAVES)[:, None]
 
     def __call__(

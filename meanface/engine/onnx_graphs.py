@@ -1,4 +1,4 @@
-"""dlib's networks as ONNX graphs: the encoder, and the CNN detector on CPU and GPU."""
+"""dlib's networks as ONNX graphs: the encoder, and the CNN detector."""
 
 import json
 from collections.abc import Sequence
@@ -99,7 +99,7 @@ def encoder_graph(
     )
 
 
-def detector_graph(reader: Reader, *, makes_pyramids: bool) -> onnx.ModelProto:
+def detector_graph(reader: Reader) -> onnx.ModelProto:
     """Build the detector: six convolutions with relu, then one of 9x9 that gives the scores."""
     reader.next_layer()
     _, *window = reader.integers(3)
@@ -116,11 +116,8 @@ def detector_graph(reader: Reader, *, makes_pyramids: bool) -> onnx.ModelProto:
     settings |= {"stride": stride, "offset": offset, "smallest": smallest}
 
     graph = Graph()
-    if makes_pyramids:
-        x, sources = _pyramids(graph, mean)
-    else:
-        x = "pyramids"
-        sources = [helper.make_tensor_value_info(x, TensorProto.FLOAT, ["n", 3, None, None])]
+    x = "pyramids"
+    sources = [helper.make_tensor_value_info(x, TensorProto.FLOAT, ["n", 3, None, None])]
     *convs, last = convs
     for conv in convs:
         x = graph.add("Relu", graph.conv(x, conv))
@@ -134,55 +131,3 @@ def detector_graph(reader: Reader, *, makes_pyramids: bool) -> onnx.ModelProto:
     model = graph.model(sources, scores)
     helper.set_model_props(model, {"detector": json.dumps(settings)})
     return model
-
-
-def _pyramids(graph: Graph, mean: NDArray[np.float64]) -> tuple[str, list[onnx.ValueInfoProto]]:
-    """Add nodes that make tiled pyramids and cut rows out. Give their output and the inputs.
-
-    A loop makes each level from the level before, as dlib does.
-    """
-    level = helper.make_tensor_value_info("level", TensorProto.FLOAT, ["n", 3, None, None])
-    pyramid = helper.make_tensor_value_info("pyramid", TensorProto.FLOAT, ["n", 3, None, None])
-    number = helper.make_tensor_value_info("number", TensorProto.INT64, [])
-    goes_on = helper.make_tensor_value_info("goes_on", TensorProto.BOOL, [])
-
-    body = Graph()
-    size = body.add("Gather", "sizes", "number")
-    smaller = body.add(
-        "Resize",
-        *("level", "", "", size),
-        mode="linear",
-        coordinate_transformation_mode="align_corners",
-    )
-    placed = body.add("Pad", smaller, body.add("Gather", "pads", "number"))
-    added = body.add("Add", "pyramid", placed)
-    still = body.add("Identity", "goes_on")
-    outputs = [
-        helper.make_tensor_value_info(still, TensorProto.BOOL, []),
-        helper.make_tensor_value_info(smaller, TensorProto.FLOAT, ["n", 3, None, None]),
-        helper.make_tensor_value_info(added, TensorProto.FLOAT, ["n", 3, None, None]),
-    ]
-    inputs = [number, goes_on, level, pyramid]
-    one_level = helper.make_graph(body.nodes, "one_level", inputs, outputs, body.constants)
-
-    x = graph.add("Cast", graph.add("Transpose", "images", perm=[0, 3, 1, 2]), to=TensorProto.FLOAT)
-    x = graph.add("Sub", x, graph.constant(mean.astype(np.float32)[:, None, None]))
-    x = graph.add("Div", x, graph.constant(np.array([256], np.float32)))
-    empty = graph.add("ConstantOfShape", "shape")
-    levels = graph.add("Gather", graph.add("Shape", "sizes"), graph.constant(np.array(0)))
-    always = graph.constant(np.array(True))
-    results = ["last_level", "all_levels"]
-    graph.nodes.append(
-        helper.make_node("Loop", [levels, always, x, empty], results, "loop", body=one_level)
-    )
-    first, end = (
-        graph.add("Gather", "rows", graph.constant(np.array([place]))) for place in (0, 1)
-    )
-    x = graph.add("Slice", "all_levels", first, end, graph.constant(np.array([2])))
-    return x, [
-        helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", None, None, 3]),
-        helper.make_tensor_value_info("shape", TensorProto.INT64, [4]),
-        helper.make_tensor_value_info("sizes", TensorProto.INT64, ["levels", 4]),
-        helper.make_tensor_value_info("pads", TensorProto.INT64, ["levels", 8]),
-        helper.make_tensor_value_info("rows", TensorProto.INT64, [2]),
-    ]

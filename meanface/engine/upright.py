@@ -35,8 +35,9 @@ _SETTLED = 10.0  # degrees: two measurements that differ by less agree
 _APART = 45.0  # degrees: detector and landmarks that differ by more contradict each other
 
 _SEEN = 0.1  # the CNN detector's score from which it sees a face
+_BETTER = 0.3  # by so much higher is an upright face's score than when it lies on a side
 _TURNS = np.arange(0, 360, 45)
-_SIDES = np.array([0, 90, 270])  # of an upright face, the detector sees the first alone
+_SIDES = np.array([0, 90, 270])  # an upright face, and lying on a side
 _SIZES = 1.0, 0.85  # of a box, because boxes of tilted faces are larger
 
 
@@ -107,6 +108,16 @@ class Square:
         return np.asarray(turned + np.array([self.x, self.y]))
 
 
+class Seen:
+    """How the CNN detector tells that a face is upright: the windows it looks at, and the limits."""
+
+    UPRIGHT, LEAST, BETTER, AROUND = _UPRIGHT, _SEEN, _BETTER, _WINDOW.around
+    PIXELS = _WINDOW.pixels
+    SIDES: tuple[int, ...] = tuple(_SIDES.tolist())
+    TURNS: tuple[int, ...] = tuple(_TURNS.tolist())
+    SIZES = _SIZES
+
+
 def angle_of(landmarks: dlib.full_object_detection) -> float:
     """Give the degrees, from -180 to 180, by which landmarks are turned counterclockwise."""
     return _signed(-math.degrees(dlib.get_face_chip_details(landmarks).angle))
@@ -116,8 +127,8 @@ class Upright:
     """Finds the square in which a face is upright."""
 
     def __init__(self, cnn: Path, five: Mark) -> None:
-        """Open the exported CNN detector on the CPU: it has little to do. `five`: 5 landmarks."""
-        self._cnn = CnnDetector(open_session(cnn, "cpu"), 1 << 19)
+        """Open the exported CNN detector. `five`: finds 5 landmarks."""
+        self._cnn = CnnDetector(open_session(cnn), 1 << 19)
         self._five = five
 
     def __call__(self, photo: Pixels, face: Face, detector: str, angle: float) -> Square | None:
@@ -154,7 +165,7 @@ class Upright:
     def _is_seen_upright(self, photo: Pixels, square: Square) -> bool:
         """Tell whether the CNN detector sees a face, tilted by 45 degrees at most."""
         upright, *sideways = self._best(photo, square, _SIDES).tolist()
-        return bool(upright > _SEEN and max(sideways) <= 0)
+        return bool(upright > _SEEN and upright - max(sideways) >= _BETTER)
 
     def _turned(self, photo: Pixels, square: Square) -> Square | None:
         """Turn the square of a face until its angle changes no more."""

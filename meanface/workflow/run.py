@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from meanface.engine.gpu import check_gpu
+from meanface.engine.gpu_check import check_gpu
 from meanface.engine.processor import is_fast_at_int8
 from meanface.engine.settings import licence_note
 from meanface.errors import UserError

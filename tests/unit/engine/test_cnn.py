@@ -27,7 +27,7 @@ Image8 = NDArray[np.uint8]
 def session(tmp_path_factory: pytest.TempPathFactory) -> onnxruntime.InferenceSession:
     path = tmp_path_factory.mktemp("models") / "cnn.onnx"
     export("cnn", path)
-    return open_session(path, "cpu")
+    return open_session(path)
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,7 @@ def cuda_session(tmp_path_factory: pytest.TempPathFactory) -> onnxruntime.Infere
     """The model for a GPU, on the CPU."""
     path = tmp_path_factory.mktemp("models") / "cnn_cuda.onnx"
     export("cnn_cuda", path)
-    return open_session(path, "cpu")
+    return open_session(path)
 
 
 def assert_same(found: list[list[Face]], expected: list[list[Face]]) -> None:

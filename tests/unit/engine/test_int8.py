@@ -32,7 +32,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def session(model: Path) -> InferenceSession:
-    return open_session(model, "cpu")
+    return open_session(model)
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from tests.lfw import lfw_photos, needs_lfw
 def session(tmp_path_factory: pytest.TempPathFactory) -> InferenceSession:
     path = tmp_path_factory.mktemp("models") / "encoder.onnx"
     export("encoder", path)
-    return open_session(path, "cpu")
+    return open_session(path)
 
 
 def encode(session: InferenceSession, chips: NDArray[np.uint8]) -> NDArray[np.float32]:

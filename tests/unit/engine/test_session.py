@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from meanface.engine.session import open_session, run_session
 
-session = open_session(Path(sys.argv[1]), "cpu")
+session = open_session(Path(sys.argv[1]))
 striped = np.zeros((1, 3, 4000, 4000), np.float32)[:, :, ::2]
 assert run_session(session, {"x": striped}).shape == (1, 3, 1, 1)
 used = int(Path("/proc/self/status").read_text().split("VmData:")[1].split()[0]) * 1024
@@ -38,7 +38,7 @@ from meanface.engine.session import open_session
 used = int(Path("/proc/self/status").read_text().split("VmData:")[1].split()[0]) * 1024
 resource.setrlimit(resource.RLIMIT_DATA, (used + 20_000_000,) * 2)
 try:
-    open_session(Path(sys.argv[1]), "cpu")
+    open_session(Path(sys.argv[1]))
 except MemoryError:
     print("MemoryError")
 """

@@ -1,0 +1,333 @@
+"""The pipeline on a GPU: bytes of photos go in, boxes, angles and embeddings come out."""
+
+import math
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Queue
+from threading import Thread
+from typing import TypeAlias
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from numpy.typing import NDArray
+from torch import Tensor
+
+from meanface.engine.chips import PADDING, SIZE
+from meanface.engine.face import Face
+from meanface.engine.gpu.decode import Decoder, Plain, plain_jpeg
+from meanface.engine.gpu.detect import Boxes, Detector
+from meanface.engine.gpu.landmarks import Landmarks, aligned
+from meanface.engine.gpu.network import Network
+from meanface.engine.gpu.pixels import Pixels, Places, cut_out
+from meanface.engine.gpu_check import no_gpu
+from meanface.engine.outcome import EncodedFace, Failure, Outcome
+from meanface.engine.search import LONGEST
+from meanface.engine.settings import EngineSettings
+from meanface.engine.upright import Seen
+from meanface.shards.manifest import Photo
+
+Some: TypeAlias = list[Outcome | None]
+"""Outcomes of photos; None for a photo that is left to the processor."""
+
+_CHIPS = 256  # in a batch of the encoder, which is filled up: results depend on the batch's size
+_DECODED = 64 << 20  # pixels of photos that are worked on together
+_CLOSE = 18.0  # degrees: both measurements of an upright face's angle are surely within its limit
+_SURE = 0.02  # scores this far from a limit are on the same side with float16 and float32
+_DTYPES = {"float32": torch.float32, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class _Faces:
+    """The chosen faces of a batch: photos (m,), boxes int64 (m, 4), scores, detectors (m,)."""
+
+    photos: NDArray[np.int64]
+    boxes: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    detectors: NDArray[np.int64]
+
+
+class GpuEngine:
+    """Everything from the bytes of photos to embeddings, on one GPU and in one process."""
+
+    def __init__(
+        self, settings: EngineSettings, models: Mapping[str, Path], device: str = "cuda"
+    ) -> None:
+        """Open the exported models. `device`: "cpu" computes the same, for tests."""
+        self._settings = settings
+        self._device = torch.device(device)
+        torch.backends.cuda.matmul.allow_tf32 = False  # TF32 rounds products to 10 bits
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cudnn.benchmark = True  # shapes are few, see Detector
+        dtype = _DTYPES[settings.precision]
+        self._detector = Detector(models["cnn"], self._device, dtype)
+        self._encoder = Network(models["encoder"], self._device, dtype)
+        self._five = Landmarks(models["trees5"], self._device)
+        self._rungs = [(name, int(name.partition("@")[2])) for name in settings.detectors]
+        self._decoder = Decoder(self._device) if device == "cuda" else None
+        self.times: dict[str, float] | None = None
+        """Seconds of each stage, where a dictionary is set: then each stage is waited for."""
+
+    def encode(self, batches: Iterable[Sequence[Photo]]) -> Iterator[Some]:
+        """Yield the outcomes of each batch. The next photos are decoded while some are searched."""
+        ahead: Queue[tuple[list[Tensor | None], bool] | BaseException | None] = Queue(2)
+
+        def decode() -> None:
+            try:
+                with torch.inference_mode(), self._stream():
+                    for batch in batches:
+                        some = list(parts(batch, self._settings.max_pixels))
+                        for number, part in enumerate(some, start=1):
+                            ahead.put((self.decode(part), number == len(some)))
+                ahead.put(None)
+            except BaseException as error:
+                ahead.put(error)
+
+        Thread(target=decode, daemon=True).start()
+        outcomes: Some = []
+        while (part := ahead.get()) is not None:
+            if isinstance(part, BaseException):
+                raise part
+            photos, is_last = part
+            outcomes += self.outcomes(photos)
+            if is_last:
+                yield outcomes
+                outcomes = []
+
+    def _stream(self) -> "torch.cuda.StreamContext":
+        stream = torch.cuda.Stream(self._device) if self._device.type == "cuda" else None
+        return torch.cuda.stream(stream)
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        if self.times is not None:
+            torch.cuda.synchronize(self._device)
+            self.times[name] = self.times.get(name, 0.0) + time.perf_counter() - began
+
+    def decode(self, photos: Sequence[Plain | None]) -> list[Tensor | None]:
+        """Decode photos; None for one that is left to the processor."""
+        assert self._decoder is not None
+        plain = [photo for photo in photos if photo is not None]
+        decoded = iter(self._decoder(plain))
+        pixels = [None if photo is None else next(decoded) for photo in photos]
+        torch.cuda.current_stream(self._device).synchronize()
+        return pixels
+
+    @torch.inference_mode()
+    def outcomes(self, photos: Sequence[Tensor | None]) -> Some:
+        """Give the outcomes of decoded photos, uint8 (height, width, 3) on the device.
+
+        None, for a photo or an outcome, is what is left to the processor.
+        """
+        known = [index for index, photo in enumerate(photos) if photo is not None]
+        results: Some = [None] * len(photos)
+        if known:
+            some = self._encode([photo for photo in photos if photo is not None])
+            for index, outcome in zip(known, some, strict=True):
+                results[index] = outcome
+        return results
+
+    def _encode(self, photos: list[Tensor]) -> Some:
+        with self._stage("detect"):
+            found, counts, detectors = self._search(photos)
+        results: Some = [None] * len(photos)
+        faces = self._choose(photos, found, counts, detectors, results)
+        if not len(faces.photos):
+            return results
+        pixels = Pixels.of(photos)
+        which = torch.from_numpy(faces.photos).to(self._device)
+        boxes = torch.from_numpy(faces.boxes).to(self._device)
+        with self._stage("landmarks"):
+            places = aligned(which, self._five(pixels, which, boxes), SIZE, PADDING)
+        with self._stage("upright"):
+            upright = self._is_upright(pixels, which, boxes, places.angles)
+        with self._stage("chips"):
+            chips = cut_out(pixels, places.places, SIZE)
+        with self._stage("encode"):
+            embeddings = self._embed(chips).cpu().numpy()
+        angles, upright = places.angles.cpu().numpy(), upright.cpu().numpy()
+        of_photo: dict[int, list[EncodedFace] | None] = {}
+        names = self._settings.detectors
+        for number, photo in enumerate(faces.photos.tolist()):
+            others = of_photo.setdefault(photo, [])
+            if not upright[number]:
+                of_photo[photo] = None
+            elif others is not None:
+                face = Face(*faces.boxes[number].tolist(), float(faces.scores[number]))
+                others.append(
+                    EncodedFace(
+                        int(counts[photo]),
+                        face,
+                        names[detectors[photo]],
+                        float(angles[number]),
+                        embeddings[number],
+                    )
+                )
+        for photo, outcome in of_photo.items():
+            results[photo] = outcome
+        return results
+
+    def _search(
+        self, photos: Sequence[Tensor]
+    ) -> tuple[tuple[NDArray[np.int64], NDArray[np.float32]], NDArray[np.int64], NDArray[np.int64]]:
+        """Give boxes (n, m, 4) and scores (n, m), the number of faces and the detector (n,)."""
+        bounded, scales = zip(*(self._bounded(photo) for photo in photos), strict=True)
+        boxes = np.zeros((len(photos), 0, 4), np.int64)
+        scores = np.zeros((len(photos), 0), np.float32)
+        detectors = np.zeros(len(photos), np.int64)
+        left = np.arange(len(photos))
+        for number, (_, upsample) in enumerate(self._rungs):
+            if not len(left):
+                break
+            found: Boxes = self._detector([bounded[index] for index in left.tolist()], upsample)
+            theirs, certain = found.boxes.cpu().numpy(), found.scores.cpu().numpy()
+            more = max(0, certain.shape[1] - scores.shape[1])
+            boxes = np.pad(boxes, [(0, 0), (0, more), (0, 0)])
+            scores = np.pad(scores, [(0, 0), (0, more)])
+            boxes[left, : theirs.shape[1]] = theirs
+            scores[left, : certain.shape[1]] = certain
+            detectors[left] = number
+            left = left[~(certain > 0).any(axis=1)]
+        scale = np.array(scales)[:, None, None]
+        scaled = np.concatenate(
+            [np.round(boxes[..., :2] * scale), np.round((boxes[..., 2:] + 1) * scale) - 1], axis=2
+        )
+        boxes = np.where(scale == 1, boxes, scaled.astype(np.int64))
+        return (boxes, scores), (scores > 0).sum(axis=1), detectors
+
+    def _bounded(self, photo: Tensor) -> tuple[Tensor, float]:
+        height, width = photo.shape[:2]
+        scale = max(height, width) / LONGEST
+        if most := self._settings.detect_pixels:
+            scale = max(scale, math.sqrt(height * width / most))
+        if scale <= 1:
+            return photo, 1.0
+        size = max(1, int(height / scale)), max(1, int(width / scale))
+        return _shrunk(photo, size), scale
+
+    def _choose(
+        self,
+        photos: Sequence[Tensor],
+        found: tuple[NDArray[np.int64], NDArray[np.float32]],
+        counts: NDArray[np.int64],
+        detectors: NDArray[np.int64],
+        results: Some,
+    ) -> _Faces:
+        """Choose faces as `face.choose` does, and fill in the failures among `results`."""
+        settings = self._settings
+        boxes, scores = found
+        sides = boxes[..., 2:] - boxes[..., :2] + 1
+        large = (scores > 0) & (sides.min(axis=2) >= settings.min_face)
+        strong = large & (scores >= settings.min_score)
+        for index in np.flatnonzero(~strong.any(axis=1)).tolist():
+            if not counts[index]:
+                detail = f"none found by {', '.join(settings.detectors)}"
+                results[index] = Failure("no_face", detail)
+            elif not large[index].any():
+                detail = f"every face is smaller than min_face, {settings.min_face} pixels"
+                results[index] = Failure("small_face", detail)
+            else:
+                detail = f"every score is lower than min_score, {settings.min_score}"
+                results[index] = Failure("weak_face", detail)
+        if settings.face == "all":
+            which, number = np.nonzero(strong)
+        else:
+            which = np.flatnonzero(strong.any(axis=1))
+            number = np.zeros(0, np.int64)
+            if len(which):
+                size = np.array([photo.shape[1::-1] for photo in photos])[:, None]
+                worth = {
+                    "first": lambda: -np.arange(scores.shape[1]) + np.zeros_like(scores, np.int64),
+                    "largest": lambda: sides.prod(axis=2),
+                    "central": lambda: -((boxes[..., :2] + boxes[..., 2:] + 1 - size) ** 2).sum(2),
+                }[settings.face]()
+                least = np.iinfo(np.int64).min
+                number = np.where(strong, worth, least)[which].argmax(axis=1)
+        return _Faces(which, boxes[which, number], scores[which, number], detectors[which])
+
+    def _is_upright(self, pixels: Pixels, photos: Tensor, boxes: Tensor, angles: Tensor) -> Tensor:
+        """Tell of which faces it is sure that `upright.Upright` takes them for upright, (m,)."""
+        if not self._settings.upright:
+            return torch.ones(len(boxes), dtype=torch.bool, device=boxes.device)
+        best = self._best(pixels, photos, boxes, Seen.SIDES)
+        better = best[0] - best[1:].amax(dim=0)
+        seen = (best[0] > Seen.LEAST + _SURE) & (better >= Seen.BETTER + _SURE)
+        upright = seen & (angles.abs() <= Seen.UPRIGHT)
+        unsure = torch.nonzero(~upright & (angles.abs() <= _CLOSE))[:, 0]
+        if len(unsure):
+            # As upright._closer begins: the middle of the turns at which the face is seen.
+            weights = self._best(pixels, photos[unsure], boxes[unsure], Seen.TURNS).clamp(min=0)
+            turns = torch.deg2rad(torch.tensor(Seen.TURNS, device=boxes.device).float())[:, None]
+            x, y = (weights * turns.cos()).sum(dim=0), (weights * turns.sin()).sum(dim=0)
+            middle = torch.rad2deg(torch.atan2(y, x))
+            seen = weights.amax(dim=0) > Seen.LEAST + _SURE
+            upright[unsure] = seen & (middle.abs() <= _CLOSE)
+        return upright
+
+    def _best(self, pixels: Pixels, photos: Tensor, boxes: Tensor, turns: Sequence[int]) -> Tensor:
+        """Give the detector's best scores of faces turned by so many degrees, (turns, m)."""
+        corners = boxes.double()
+        middle = (corners[:, :2] + corners[:, 2:]) / 2
+        side = (corners[:, 2:] - corners[:, :2] + 1).mean(dim=1)
+        best = []
+        for turn in turns:
+            turned = corners.new_full((len(boxes),), -math.radians(turn))
+            of_size = []
+            for size in Seen.SIZES:
+                half = (side * size * Seen.AROUND / 2)[:, None]
+                places = Places(photos, torch.cat([middle - half, middle + half], dim=1), turned)
+                of_size.append(self._detector.scores_of(cut_out(pixels, places, Seen.PIXELS)))
+            best.append(torch.maximum(*of_size))
+        return torch.stack(best)
+
+    def _embed(self, chips: Tensor) -> Tensor:
+        """Give the embeddings, float32 (n, 128), of chips."""
+        crops = [chips, chips.flip(2)] if self._settings.flip else [chips]
+        of_each = [self._encoded(crop).double() for crop in crops]
+        return torch.stack(of_each).mean(dim=0).float()
+
+    def _encoded(self, chips: Tensor) -> Tensor:
+        parts = []
+        for some in chips.split(_CHIPS):
+            filled = some
+            if self._device.type == "cuda" and len(some) < _CHIPS:
+                filled = torch.cat([some, some.new_zeros((_CHIPS - len(some), *some.shape[1:]))])
+            parts.append(self._encoder(filled)[: len(some)].float())
+        return torch.cat(parts)
+
+
+def parts(photos: Sequence[Photo], max_pixels: int) -> Iterator[list[Plain | None]]:
+    """Divide photos into parts that are decoded together."""
+    part: list[Plain | None] = []
+    pixels = 0
+    for photo in photos:
+        plain = plain_jpeg(photo.data, max_pixels)
+        size = plain.height * plain.width if plain else 0
+        if part and pixels + size > _DECODED:
+            yield part
+            part, pixels = [], 0
+        part.append(plain)
+        pixels += size
+    yield part
+
+
+def _shrunk(photo: Tensor, size: tuple[int, int]) -> Tensor:
+    """Scale a photo down as Pillow does, which rounds after the rows and after the columns."""
+    planes = photo.permute(2, 0, 1)[None].float()
+    for shape in ((photo.shape[0], size[1]), size):
+        planes = F.interpolate(planes, shape, mode="bilinear", antialias=True)
+        planes = (planes + 0.5).floor().clamp(0, 255)
+    return planes[0].permute(1, 2, 0).to(torch.uint8).contiguous()
+
+
+def limit_memory(megabytes: int) -> None:
+    """Take at most so many MB of the GPU's memory. Raises UserError where there is no GPU."""
+    if not torch.cuda.is_available():
+        raise no_gpu("PyTorch finds none")
+    whole = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction(min(1.0, megabytes * 1e6 / whole))

@@ -1,0 +1,256 @@
+"""Encode on a GPU in one process of its own, and on processors what the GPU leaves.
+
+The GPU takes whole JPEGs of usual kinds and faces that are surely upright. All else goes to the
+processes of `meanface.engine.isolate`, with their limits: other formats, broken and hostile files,
+tilted faces, and the photos under way when the GPU's process dies.
+"""
+
+import logging
+import signal
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from multiprocessing.connection import Pipe
+from pathlib import Path
+from queue import Queue
+from threading import Thread
+from typing import Any
+
+from meanface.engine.child import NO_MEMORY, SECONDS_TO_OPEN
+from meanface.engine.isolate import encode_isolated
+from meanface.engine.outcome import Outcome
+from meanface.engine.settings import EngineSettings
+from meanface.errors import UserError
+from meanface.process import child_environment
+from meanface.shards.manifest import Photo
+
+log = logging.getLogger(__name__)
+
+_STARTS = 3  # so many processes in a row may die before their engine is open
+_AHEAD = 3  # batches that are with the GPU's process: computed, decoded and on the way
+_PHOTOS, _BYTES = 1024, 64 << 20  # of a batch at most
+
+
+def encode_on_gpu(
+    settings: EngineSettings,
+    models: Mapping[str, Path],
+    batches: Iterable[Sequence[Photo]],
+    *,
+    seconds: float,
+    gpu_mb: int,
+    memory: int | None = None,
+    processes: int = 1,
+) -> Iterator[list[Outcome]]:
+    """Yield for each batch, in order, the outcomes of its photos.
+
+    * `seconds`: the time limit of a photo. Photos on the GPU have the sum of their limits.
+    * `gpu_mb`: the most memory of the GPU that PyTorch takes, in MB.
+    * `memory`, `processes`: those of `encode_isolated`, for what the GPU leaves.
+
+    Raises UserError where the engine cannot be opened, and RuntimeError for every other exception
+    of a child, which is in the log.
+    """
+    on_cpu = replace(settings, device="cpu", precision="float32")
+    rest = _Rest(on_cpu, models, seconds, memory, processes)
+    remaining = _regrouped(batches)
+    under_way: deque[_Batch] = deque()  # in order
+    on_gpu: deque[_Batch] = deque()
+    child: _GpuChild | None = None
+    died_early = 0
+    try:
+        while True:
+            while len(on_gpu) < _AHEAD and (batch := next(remaining, None)) is not None:
+                under_way.append(batch)
+                on_gpu.append(batch)
+                child = child or _GpuChild(settings, models, seconds, gpu_mb)
+                child.send(batch)
+            if child and on_gpu:
+                outcomes = child.receive()
+                if isinstance(outcomes, str):
+                    log.warning("the process on the GPU died: %s", outcomes)
+                    died_early = 0 if child.is_open else died_early + 1
+                    if died_early == _STARTS:
+                        raise UserError(
+                            f"the engine cannot be opened: {_STARTS} processes in a row died of "
+                            f"it, the last one {outcomes}"
+                        )
+                    child, is_open = None, child.is_open
+                    if is_open:  # the next process gets the batches behind the first
+                        rest.take(on_gpu.popleft())
+                    for batch in on_gpu:
+                        child = child or _GpuChild(settings, models, seconds, gpu_mb)
+                        child.send(batch)
+                elif outcomes is not None:
+                    batch = on_gpu.popleft()
+                    batch.outcomes = outcomes
+                    rest.take(batch)
+            if not on_gpu:
+                rest.end()
+            while under_way and (under_way[0].is_done or not on_gpu):
+                yield from under_way.popleft().divided()
+            if not on_gpu:
+                return
+    finally:
+        if child:
+            child.end()
+        rest.end()
+
+
+class _Batch:
+    """Photos on the way, the sizes of the batches that they came in, and their outcomes."""
+
+    def __init__(self, photos: Sequence[Photo], sizes: Sequence[int]) -> None:
+        self.photos = photos
+        self._sizes = sizes
+        self.outcomes: list[Outcome | None] = [None] * len(photos)
+        self.on_gpu = True
+
+    @property
+    def is_done(self) -> bool:
+        return not self.on_gpu and all(outcome is not None for outcome in self.outcomes)
+
+    def divided(self) -> Iterator[list[Outcome]]:
+        """Yield the outcomes of each batch that photos came in."""
+        start = 0
+        for size in self._sizes:
+            some = self.outcomes[start : start + size]
+            yield [outcome for outcome in some if outcome is not None]
+            start += size
+
+
+def _regrouped(batches: Iterable[Sequence[Photo]]) -> Iterator[_Batch]:
+    """Join batches: a GPU is fast with many photos at a time."""
+    photos: list[Photo] = []
+    sizes: list[int] = []
+    held = 0
+    for batch in batches:
+        photos += batch
+        sizes.append(len(batch))
+        held += sum(len(photo.data) for photo in batch)
+        if len(photos) >= _PHOTOS or held >= _BYTES:
+            yield _Batch(photos, sizes)
+            photos, sizes, held = [], [], 0
+    if sizes:
+        yield _Batch(photos, sizes)
+
+
+class _Rest:
+    """Encodes what the GPU leaves, in a thread that waits for processes."""
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        models: Mapping[str, Path],
+        seconds: float,
+        memory: int | None,
+        processes: int,
+    ) -> None:
+        self._queue: Queue[tuple[_Batch, int] | None] = Queue()
+        self._error: BaseException | None = None
+        self._given: deque[tuple[_Batch, int]] = deque()
+
+        def photos() -> Iterator[list[Photo]]:
+            while (one := self._queue.get()) is not None:
+                self._given.append(one)
+                batch, index = one
+                yield [batch.photos[index]]
+
+        def encode() -> None:
+            try:
+                for [outcome] in encode_isolated(
+                    settings, models, photos(), seconds=seconds, memory=memory, processes=processes
+                ):
+                    batch, index = self._given.popleft()
+                    batch.outcomes[index] = outcome
+            except BaseException as error:
+                self._error = error
+
+        self._thread = Thread(target=encode)
+        self._thread.start()
+
+    def take(self, batch: _Batch) -> None:
+        """Encode the photos of the batch that have no outcome yet."""
+        batch.on_gpu = False
+        for index, outcome in enumerate(batch.outcomes):
+            if outcome is None:
+                self._queue.put((batch, index))
+
+    def end(self) -> None:
+        """Wait until all is encoded. Raises what went wrong."""
+        if self._thread.is_alive():
+            self._queue.put(None)
+            self._thread.join()
+        if self._error:
+            error, self._error = self._error, None
+            raise error
+
+
+class _GpuChild:
+    """The process on the GPU, seen from its parent."""
+
+    def __init__(
+        self, settings: EngineSettings, models: Mapping[str, Path], seconds: float, gpu_mb: int
+    ) -> None:
+        self._seconds = seconds
+        self.is_open = False
+        self._waiting: list[Sequence[Photo]] = []
+        self._connection, theirs = Pipe()
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-P", "-m", "meanface.engine.gpu.child", str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                env=child_environment(),
+            )
+        self._send((settings, models, seconds, gpu_mb, logging.getLogger().level))
+
+    def send(self, batch: _Batch) -> None:
+        """Send photos to encode, as soon as the engine is open."""
+        if self.is_open:
+            self._send(list(batch.photos))
+        else:
+            self._waiting.append(list(batch.photos))
+
+    def _send(self, message: object) -> None:
+        try:
+            self._connection.send(message)
+        except ConnectionError:
+            log.debug("the process on the GPU is gone")  # `receive` tells why
+
+    def receive(self) -> list[Outcome | None] | str | None:
+        """Give the outcomes of a batch, or how the process died, or None: more will come."""
+        try:
+            message: Any = self._connection.recv()
+        except (EOFError, ConnectionError):
+            return self._death()
+        if isinstance(message, Exception):
+            raise message
+        if isinstance(message, logging.LogRecord):
+            logging.getLogger(message.name).handle(message)
+            return None
+        if message is None:
+            self.is_open = True
+            for photos in self._waiting:
+                self._send(photos)
+            return None
+        outcomes: list[Outcome | None] = message
+        return outcomes
+
+    def end(self) -> int:
+        """Kill the process if it is alive. Give its exit status as subprocess does."""
+        self._connection.close()
+        self._process.kill()
+        return self._process.wait()
+
+    def _death(self) -> str:
+        status = self.end()
+        if status == -signal.SIGALRM:
+            return f"timeout, longer than {self._seconds if self.is_open else SECONDS_TO_OPEN:g} s"
+        if status == NO_MEMORY:
+            return "out_of_memory, see gpu_mb"
+        if status < 0:
+            names = [one.name for one in signal.Signals if one == -status]
+            return f"crashed, signal {names[0] if names else -status}"
+        return f"crashed, exit status {status}"
