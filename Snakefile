@@ -72,6 +72,7 @@ include: "rules/accuracy.smk"
 include: "rules/verify.smk"
 include: "rules/compare.smk"
 include: "rules/people.smk"
+include: "rules/find.smk"
 include: "rules/report.smk"
 
 

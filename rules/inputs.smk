@@ -4,6 +4,7 @@ from functools import cache
 from importlib.util import find_spec
 
 from meanface.shards.plan import NOTHING, outcome_key, read_plan
+from meanface.sources.query import check_query, query_place
 from meanface.workflow.memory import encode_mb
 from meanface.workflow.run import PICTURES_OF_PHOTOS
 
@@ -230,3 +231,37 @@ def other_files(wildcards):
                 f"meanface: other: {config['other']} holds no results: there is no {file}"
             )
     return {f"other_{name}": local(str(file)) for name, file in files.items()}
+
+
+@cache
+def query_state():
+    """Give place and state of the query photos, as plain values for `params`."""
+    if not config["query"]:
+        sys.exit(
+            "meanface: query: find needs a photo or a folder of photos, such as"
+            " --config query=photo.jpg"
+        )
+    try:
+        place = query_place(config["query"])
+        check_query(place, config["ignore"], config["max_bytes"])
+        return [str(place), state_of(place, config["ignore"]).text]
+    except (OSError, UserError) as error:
+        sys.exit(f"meanface: {error}")
+
+
+def known_people(wildcards):
+    """Give the persons by number, if `people` has run."""
+    return ["results/people.csv"] if Path("results/people.csv").exists() else []
+
+
+def known_rates(wildcards):
+    """Give the false match rates of these photos, if `verify` has run."""
+    files = ["results/verification.csv", "results/verification.json"]
+    return files if all(Path(file).exists() for file in files) else []
+
+
+def found_sheet(wildcards):
+    """Give the pictures of the target find; nothing with `pictures: false`."""
+    if not config["pictures"]:
+        return []
+    return drawn(["results/pictures/find.png", "results/pictures/find.svg"])(wildcards)

@@ -77,6 +77,20 @@ PEOPLE: Schema = {
     "medoid": int,
 }
 
+# results/find.csv
+FIND: Schema = {
+    "query": str,
+    "query_face": int,
+    "rank": int,
+    "path": str,
+    "face": int,
+    "identity": str,
+    "person": int,
+    "distance": float,
+    "fmr": float,
+    "person_rank": int,
+}
+
 # results/accuracy/roc.csv, pictures/settling.csv
 ROC: Schema = {"threshold": float, "false_positive_rate": float, "true_positive_rate": float}
 SETTLING: Schema = {"faces": int, "distance": float, "chance": float}
@@ -169,6 +183,23 @@ MEANINGS: Mapping[str, tuple[Schema, Mapping[str, str]]] = {
             "cohesion": "the root mean square distance of the face to the other faces of the"
             " person, 0 for one face",
             "medoid": "1 for the face of the person with the least `cohesion`, else 0",
+        },
+    ),
+    "find.csv": (
+        FIND,
+        {
+            "query": "the query photo",
+            "query_face": "the number of the face in the query photo, from 1",
+            "rank": "1 for the face that is nearest to the query face, 2 for the next",
+            "path": "the photo found",
+            "face": "the number of the face in that photo, from 1, in the order of `faces.csv`",
+            "identity": "the person by the name of the photo's folder, empty for none",
+            "person": "the person in `people.csv`, 0 where there is no `people.csv`",
+            "distance": "the distance of the two faces",
+            "fmr": "the false match rate at this distance: the share of pairs of two persons that"
+            " are as near",
+            "person_rank": "1 for the nearest face of the nearest person, 2 for that of the next"
+            " person, 0 for all other faces",
         },
     ),
 }

@@ -12,7 +12,7 @@ _MARKS = {"overview.json": b'"source": ', "overview.rst": b"* - source\n"}
 
 
 def remove_photos(results: Path, pictures: Iterable[str]) -> None:
-    """Remove parts, shards, downloads, the pictures named `pictures`, and reports with photos.
+    """Remove parts, shards, downloads, query photos, `pictures` by name, and reports with photos.
 
     These files may come from an earlier run. Missing files are no error.
     """
@@ -20,6 +20,7 @@ def remove_photos(results: Path, pictures: Iterable[str]) -> None:
         "parts/*.tar*",
         "shards/*.tar*",
         "download/*/*",
+        "query/*.tar*",
         *(f"pictures/{name}.*" for name in pictures),
     ]
     found = [path for pattern in patterns for path in results.glob(pattern)]

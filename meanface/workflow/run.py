@@ -27,7 +27,7 @@ from meanface.workflow.logs import from_here
 from meanface.workflow.summary import summary_text
 
 PICTURES_OF_PHOTOS = ("mean_face", "extremes", "failures")
-"""The names of the pictures that show photos."""
+"""The names of the pictures that show photos, of the target pictures."""
 
 
 class Run:
@@ -141,7 +141,7 @@ class Run:
 
     def _remove_unwanted(self) -> None:
         if not self._config["pictures"]:
-            remove_photos(self._results, PICTURES_OF_PHOTOS)
+            remove_photos(self._results, (*PICTURES_OF_PHOTOS, "find"))
         if not self._config["paths"]:
             remove_names(self._results)
         if self._config["exclude"]:
