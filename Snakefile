@@ -73,6 +73,7 @@ include: "rules/verify.smk"
 include: "rules/compare.smk"
 include: "rules/people.smk"
 include: "rules/find.smk"
+include: "rules/audit.smk"
 include: "rules/report.smk"
 
 

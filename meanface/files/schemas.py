@@ -91,6 +91,20 @@ FIND: Schema = {
     "person_rank": int,
 }
 
+# results/audit.csv
+AUDIT: Schema = {
+    "kind": str,
+    "rank": int,
+    "path": str,
+    "face": int,
+    "identity": str,
+    "other_path": str,
+    "other_face": int,
+    "other_identity": str,
+    "distance": float,
+    "score": float,
+}
+
 # results/accuracy/roc.csv, pictures/settling.csv
 ROC: Schema = {"threshold": float, "false_positive_rate": float, "true_positive_rate": float}
 SETTLING: Schema = {"faces": int, "distance": float, "chance": float}
@@ -183,6 +197,21 @@ MEANINGS: Mapping[str, tuple[Schema, Mapping[str, str]]] = {
             "cohesion": "the root mean square distance of the face to the other faces of the"
             " person, 0 for one face",
             "medoid": "1 for the face of the person with the least `cohesion`, else 0",
+        },
+    ),
+    "audit.csv": (
+        AUDIT,
+        {
+            "kind": "what may be wrong, see [People](../people.md#look-for-errors)",
+            "rank": "1 for the strongest finding of its kind",
+            "path": "the photo",
+            "face": "the number of the face in the photo, from 1, in the order of `faces.csv`",
+            "identity": "the person by the name of the photo's folder, empty for none",
+            "other_path": "the photo that the finding compares with",
+            "other_face": "the number of the face in the other photo",
+            "other_identity": "the person of the other photo",
+            "distance": "the distance of the two faces",
+            "score": "the strength of the finding; each kind has its own scale",
         },
     ),
     "find.csv": (

@@ -47,7 +47,7 @@ def people_of(
     faces in a set, and is stricter where faces look alike.
     """
     rough = _groups(embeddings, neighbours, np.ones(len(embeddings)), _ROUGH)
-    strangers = _strangers(neighbours, _voted(neighbours, rough), _FARTHEST / same_person)
+    strangers = stranger_distances(neighbours, _voted(neighbours, rough), _FARTHEST / same_person)
     person = _numbered(_groups(embeddings, neighbours, strangers, same_person))
     return People(person, _cohesion(embeddings, person), strangers)
 
@@ -81,7 +81,7 @@ def _voted(neighbours: Neighbours, group: NDArray[np.int64]) -> NDArray[np.int64
     return np.where(won, middle, group)
 
 
-def _strangers(
+def stranger_distances(
     neighbours: Neighbours, group: NDArray[np.int64], farthest: float
 ) -> NDArray[np.float64]:
     """Give the mean distance of each face to the nearest face of the 20 nearest other groups.

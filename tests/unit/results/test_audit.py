@@ -1,0 +1,88 @@
+"""Errors that are planted among synthetic persons are found."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks.persons import synthetic_faces
+from meanface.results.audit import Audit, Named
+
+SIZES = np.array([6] * 40 + [1] * 60)
+
+
+def audit_of(faces: np.ndarray, names: np.ndarray, photos: np.ndarray | None = None) -> Audit:
+    """Audit faces, each in a photo of its own if `photos` does not tell."""
+    photos = np.arange(len(faces)) if photos is None else photos
+    paths = [f"{photo:05d}" for photo in photos]
+    identity = ["" if name < 0 else f"{name:05d}" for name in names]
+    table = pd.DataFrame({"path": paths, "identity": identity})
+    return Audit(Named.of(faces, table), same_person=0.86)
+
+
+def test_wrong_names_come_first_and_say_whose_face_it_is() -> None:
+    faces, person = synthetic_faces(SIZES)
+    names = person.copy()
+    wrong = [int(np.flatnonzero(person == one)[0]) for one in range(10)]
+    names[wrong] = (person[wrong] + 1) % 40
+    found = audit_of(faces, names).other_identity()[: len(wrong)]
+    assert {one.row for one in found} == set(wrong)
+    assert [person[one.other] for one in found] == [person[one.row] for one in found]
+    one = found[0]
+    assert one.distance == pytest.approx(
+        np.linalg.norm(faces[one.row].astype(float) - faces[one.other])
+    )
+
+
+def test_the_score_of_a_wrong_name_follows_from_the_three_nearest_faces() -> None:
+    places = [0.0, 1, 2, 3, 7, 8, 9.5, 10]
+    names = np.array([0, 0, 0, 0, 1, 1, 1, 0])
+    faces = np.zeros((len(places), 128), np.float32)
+    faces[:, 0] = places
+    found = audit_of(faces, names).other_identity()
+    assert [one.row for one in found] == [7]
+    assert found[0].other == 6
+    assert found[0].score == pytest.approx(((7 + 8 + 9) / 3) / ((0.5 + 2 + 3) / 3))
+
+
+def test_a_person_with_two_names_is_found_and_no_wrong_name_joins_two() -> None:
+    faces, person = synthetic_faces(SIZES)
+    names = person.copy()
+    names[np.flatnonzero(person == 3)[:3]] = 1000
+    names[np.flatnonzero(person == 5)[0]] = 6
+    found = audit_of(faces, names).one_person()
+    assert {names[found[0].row], names[found[0].other]} == {3, 1000}
+    assert {5, 6} not in [{names[one.row], names[one.other]} for one in found]
+
+
+def test_a_bystander_is_found_beside_the_face_of_the_identity() -> None:
+    faces, person = synthetic_faces(SIZES)
+    names, photos = person.copy(), np.arange(len(faces))
+    bystander, own = int(np.flatnonzero(person == 50)[0]), int(np.flatnonzero(person == 2)[0])
+    names[bystander], photos[bystander] = 2, own
+    (one,) = audit_of(faces, names, photos).two_in_photo()
+    assert (one.row, one.other) == (bystander, own)
+    assert one.score > 1
+
+
+def test_a_face_unlike_all_others_is_found() -> None:
+    faces, person = synthetic_faces(SIZES)
+    faces[7] += 0.3
+    (one,) = audit_of(faces, person).unlike_all()
+    assert one.row == 7
+
+
+def test_near_pairs_of_two_photos_may_be_duplicates() -> None:
+    faces, person = synthetic_faces(SIZES)
+    faces[3], faces[9] = faces[8] + 0.001, faces[8] + 0.002
+    photos = np.arange(len(faces))
+    photos[9] = 8
+    pairs = {(one.row, one.other) for one in audit_of(faces, person, photos).perhaps_duplicates()}
+    assert (3, 8) in pairs
+    assert (8, 9) not in pairs  # one photo
+
+
+def test_faces_without_names_have_findings_that_need_none() -> None:
+    faces, _ = synthetic_faces(np.array([3, 2]))
+    audit = audit_of(faces, np.full(5, -1))
+    assert audit.other_identity() == audit.one_person() == audit.two_in_photo() == []
+    assert audit_of(faces[:1], np.array([0])).unlike_all() == []
