@@ -40,7 +40,7 @@ def near_duplicates(found: Sequence[Finding], faces: pd.DataFrame) -> list[Findi
         {Path(model).stem: Path(model) for model in snakemake.input.models},
     )
     alike = [
-        one._replace(score=score)
+        Finding(one.row, one.other, one.distance, score)
         for one, score in zip(found, likeness, strict=True)
         if score >= SAME
     ]
