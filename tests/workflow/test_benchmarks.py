@@ -11,8 +11,12 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from benchmarks.phone import Portrait, make_photos, matched
+from meanface.engine.decode import decode
 from tests.runs import ROOT
 
 
@@ -65,6 +69,44 @@ def test_the_comparison_takes_what_photos_takes(
     expected = {"pattern": 1, "several": 4}.get(kind, 5)
     assert [run["photos"] for run in result["runs"]] == [expected] * 3
     assert result["compat_difference"] < 1e-6
+
+
+def test_photos_as_phones_take_them_are_made_and_measured(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.phone", "--photos", "1", "--width", "900"]
+    command += ["--portraits", str(ROOT / "sample/sample.tar.gz"), "--faces", "8"]
+    command += ["--kinds", "portraits", "--keep", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=600)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split(" | ") for line in done.stdout.splitlines() if line.startswith("| portr")]
+    assert [row[1] for row in rows] == ["meanface", "face_recognition"]
+    assert [row[3:6] for row in rows] == [["1 of 1", "0", "0"]] * 2
+    kinds = ["groups-0.jpg", "no-face-0.jpg", "portraits-0.jpg", "portraits-HEIC-0.heic"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == kinds
+
+
+def test_the_same_options_make_the_same_photos(tmp_path: Path) -> None:
+    portraits = [Portrait(Image.new("RGB", (10, 10), "red"), (0.2, 0.3, 0.6, 0.7))]
+    made = []
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        made.append(make_photos(tmp_path / name, portraits, 2, 400))
+    for kind, photos in made[0].items():
+        for (one, planted), (other, again) in zip(photos, made[1][kind], strict=True):
+            assert one.read_bytes() == other.read_bytes()
+            assert planted == again
+            assert bool(planted) == (kind != "no face")
+            pixels = np.asarray(decode(one.read_bytes(), "full", 1 << 20))
+            assert pixels.shape == (300, 400, 3)
+            for left, top, right, bottom in planted:
+                red, green, _ = pixels[int(top + bottom) // 2, int(left + right) // 2]
+                assert red > 200 > 100 > green
+
+
+def test_a_face_is_found_if_a_box_has_its_middle() -> None:
+    planted = [(0.0, 0.0, 100.0, 100.0), (200.0, 0.0, 300.0, 100.0)]
+    found = np.array([[10, 10, 110, 110], [12, 12, 90, 90], [260, 0, 360, 100]], dtype=float)
+    assert matched(planted, found) == (1, 1)
+    assert matched([], np.empty((0, 4))) == (0, 0)
 
 
 def test_photos_that_are_refused_are_one_line(tmp_path: Path) -> None:
