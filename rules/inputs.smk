@@ -5,6 +5,7 @@ from importlib.util import find_spec
 
 from meanface.shards.plan import NOTHING, outcome_key, read_plan
 from meanface.sources.query import check_query, query_place
+from meanface.workflow.integrity import files_in
 from meanface.workflow.memory import encode_mb
 from meanface.workflow.run import PICTURES_OF_PHOTOS
 
@@ -265,3 +266,44 @@ def found_sheet(wildcards):
     if not config["pictures"]:
         return []
     return drawn(["results/pictures/find.png", "results/pictures/find.svg"])(wildcards)
+
+
+# Targets whose results the report shows if they are there, and the rules that make the results.
+BESIDE = {
+    "people": ("group_faces", ["results/people.csv", "results/people.json"]),
+    "verify": (
+        "compare_all_pairs",
+        ["results/verification.csv", "results/verification.json"],
+    ),
+}
+
+
+def record_of(rule):
+    """Give the record of the files that the job of a rule made; see meanface.workflow.job."""
+    return Path(getattr(rules, rule).log[0]).with_suffix(".json")
+
+
+def wanted_beside(wildcards):
+    """Give the results of the targets that this run makes beside the report, by target."""
+    return {
+        target: files
+        for target, (_, files) in BESIDE.items()
+        if internals.is_target(workflow, [target, *files])
+    }
+
+
+def found_beside(wildcards):
+    """Give the other results that earlier runs left, by target: each file with its sha256.
+
+    As `params`, they make the report again when they change. As inputs, they would be made again
+    themselves whenever photos are added.
+    """
+    return {
+        target: {
+            file: sha256
+            for file, sha256 in files_in(record_of(rule)).items()
+            if Path(file).exists()
+        }
+        for target, (rule, _) in BESIDE.items()
+        if target not in wanted_beside(wildcards)
+    }

@@ -5,6 +5,7 @@ rule report:
     input:
         unpack(shown_photos),
         unpack(scored_pairs),
+        unpack(wanted_beside),
         summary="results/summary.json",
         faces="results/faces.csv",
         failures="results/failures.csv",
@@ -26,6 +27,7 @@ rule report:
         engine=ENGINE,
         deduplicate=config["deduplicate"],
         paths=config["paths"],
+        beside=found_beside,
     message:
         "Writing the report"
     script:

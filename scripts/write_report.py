@@ -1,5 +1,6 @@
 """Write the report: one page with the results of a run."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pandas as pd
 from meanface.files.json_files import read_json
 from meanface.files.schemas import FACES, FAILURES, IDENTITIES, ROC
 from meanface.files.tables import read_table
+from meanface.report.beside import read_error_rates, read_persons
 from meanface.report.page import NO_PICTURES, pictures_of, sections_of, write_page
 from meanface.report.results import Results
 from meanface.results.shard_report import read_report
@@ -22,12 +24,23 @@ with job(snakemake.log[0], snakemake.output):
     accuracy = None
     if roc := given.get("roc"):
         accuracy = read_json(Path(given.accuracy)), read_table(Path(roc), ROC)
+    embeddings = Path(given.embeddings)
+    faces = read_table(Path(given.faces), FACES)
+    failures = read_table(Path(given.failures), FAILURES)
+    beside = {}
+    for target, read in (("people", read_persons), ("verify", read_error_rates)):
+        if files := given.get(target) or [*params.beside[target]]:
+            beside[target] = read([Path(file) for file in files], embeddings, faces, failures)
+            if beside[target] is None:
+                told = f"{files[0]} is of other faces and left out; `snakemake {target}` makes it"
+                logging.warning(told)
+                print(f"  report  {told}")
     results = Results(
         summary=read_json(Path(given.summary)),
-        faces=read_table(Path(given.faces), FACES),
-        failures=read_table(Path(given.failures), FAILURES),
+        faces=faces,
+        failures=failures,
         identities=read_table(Path(given.identities), IDENTITIES),
-        embeddings=np.load(given.embeddings, mmap_mode="r", allow_pickle=False),
+        embeddings=np.load(embeddings, mmap_mode="r", allow_pickle=False),
         identity_means=np.load(given.identity_means, mmap_mode="r", allow_pickle=False),
         statistics=read_statistics(Path(given.statistics)),
         jobs=pd.DataFrame(
@@ -35,6 +48,8 @@ with job(snakemake.log[0], snakemake.output):
             columns=["shard", "photos", "seconds"],
         ),
         accuracy=accuracy,
+        persons=beside.get("people"),
+        error_rates=beside.get("verify"),
         deduplicate=params.deduplicate,
         paths=params.paths,
     )

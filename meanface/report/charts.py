@@ -16,11 +16,24 @@ class Tick(NamedTuple):
 
 
 class Layer(NamedTuple):
-    """A curve, or an area if `is_area`: its name, and its points as SVG has them, y downward."""
+    """A curve, or an area if `is_area`: its name, and its points as SVG has them, y downward.
+
+    A band is a pale area around the first curve.
+    """
 
     name: str
     points: str
     is_area: bool
+    is_band: bool = False
+
+
+class Band(NamedTuple):
+    """An area between two curves over the same x."""
+
+    name: str
+    x: ArrayLike
+    low: ArrayLike
+    high: ArrayLike
 
 
 class Chart(NamedTuple):
@@ -81,18 +94,26 @@ def curves(
     y_label: str,
     x_ticks: Sequence[Tick],
     y_ticks: Sequence[Tick],
+    band: Band | None = None,
 ) -> Chart:
     """Give the chart of curves (x, y), whose values and ticks share the unit of their axis.
 
-    The axes reach from the first tick to the last one.
+    The `band` belongs to the first curve. The axes reach from the first tick to the last one.
     """
     low, high = x_ticks[0].at, x_ticks[-1].at
     bottom, top = y_ticks[0].at, y_ticks[-1].at
+
+    def points(x: ArrayLike, y: ArrayLike) -> str:
+        return _points(x, np.asarray(y) - bottom, low, high, top - bottom)
+
+    layers = [Layer(name, points(x, y), False) for name, (x, y) in lines.items()]
+    if band:
+        around = [np.asarray(band.x), np.asarray(band.x)[::-1]]
+        edge = [np.asarray(band.low), np.asarray(band.high)[::-1]]
+        drawn = points(np.concatenate(around), np.concatenate(edge))
+        layers.append(Layer(band.name, drawn, is_area=True, is_band=True))
     return Chart(
-        layers=[
-            Layer(name, _points(x, np.asarray(y) - bottom, low, high, top - bottom), False)
-            for name, (x, y) in lines.items()
-        ],
+        layers=layers,
         x=[Tick(_percent(at, low, high), text) for at, text in x_ticks],
         y=[Tick(_percent(at, bottom, top), text) for at, text in y_ticks],
         x_label=x_label,
@@ -109,10 +130,16 @@ def ticks(low: float, high: float, *, most: int = 5, whole: bool = False) -> lis
     return [Tick(_percent(one, low, high), f"{one + 0.0:,.{digits}f}") for one in numbers.tolist()]
 
 
-def powers(low: float, high: float, *, unit: str = "") -> list[Tick]:
-    """Give ticks of a log scale: the powers of ten around `low` and `high`, placed at their log."""
+def powers(low: float, high: float, *, most: int = 9) -> list[Tick]:
+    """Give ticks of a log scale: the powers of ten around `low` and `high`, placed at their log.
+
+    More than `most` are thinned out, and then begin at a lower power.
+    """
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    return [Tick(at, f"{10.0**at:,g}{unit}") for at in range(first, max(last, first + 1) + 1)]
+    last = max(last, first + 1)
+    step = math.ceil((last - first) / (most - 1))
+    first = last - step * math.ceil((last - first) / step)
+    return [Tick(at, f"{10.0**at:,.{max(-at, 0)}f}") for at in range(first, last + 1, step)]
 
 
 def round_step(rough: float) -> float:

@@ -21,6 +21,8 @@ from meanface.report.embeddings_sections import (
     settling_chart,
     suspects_section,
 )
+from meanface.report.error_rates_section import error_rates_section
+from meanface.report.persons_section import persons_section
 from meanface.report.photos_sections import (
     SHOWN,
     failures_section,
@@ -44,12 +46,14 @@ def sections_of(results: Results) -> dict[str, Any]:
         "headline": headline(results),
         "failures": failures_section(results),
         "people": people_section(results),
+        "persons": persons_section(results),
         "suspects": suspects_section(results),
         "distances": distances_section(results),
         "map": map_section(results),
         "extremes": extremes_section(results),
         "odd": odd_section(results),
         "verification": verification_section(results),
+        "error_rates": error_rates_section(results),
         "settling": settling_chart(results),
         "dimensions": dimensions_chart(results),
         "speed": speed_section(results),
@@ -65,7 +69,9 @@ def pictures_of(
     models: Mapping[str, Path],
 ) -> dict[str, Any]:
     """Give the images that the sections show, by the names that the template uses."""
-    shown = ("people", "suspects", "extremes", "odd")
+    shown = [
+        name for name in ("people", "persons", "suspects", "extremes", "odd") if sections[name]
+    ]
     sizes = {
         LARGE: {int(row) for name in shown for row in sections[name]["shown"]},
         SMALL: sections["map"]["rows"],

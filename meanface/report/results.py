@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from meanface.report.beside import Beside
 from meanface.report.selection import counted
 from meanface.report.text import shown
 from meanface.results.statistics import Statistics
@@ -49,7 +50,8 @@ class Results:
     """The tables and arrays of a run, which share their rows as README says.
 
     `jobs` has the columns shard, photos and seconds: what each encode job encoded. `accuracy` has
-    lfw.json and the table ROC, where pairs were scored.
+    lfw.json and the table ROC, where pairs were scored. `persons` and `error_rates` are the results
+    of the targets people and verify, where they ran.
     """
 
     summary: Mapping[str, Any]
@@ -61,6 +63,8 @@ class Results:
     statistics: Statistics
     jobs: pd.DataFrame
     accuracy: tuple[Mapping[str, Any], pd.DataFrame] | None
+    persons: Beside | None
+    error_rates: Beside | None
     deduplicate: bool
     paths: bool
 

@@ -13,6 +13,7 @@ from meanface.errors import AccountingError
 from meanface.files.json_files import write_json
 from meanface.files.schemas import FACES, PEOPLE
 from meanface.files.tables import read_table, rows_of, write_table
+from meanface.results.made_of import made_of
 from meanface.results.neighbours import EXACT, nearest
 from meanface.results.people import NEIGHBOURS, People, people_of
 
@@ -77,6 +78,7 @@ def write_people(
                 strict=True,
             )
         ),
+        "made_of": made_of(embeddings, table["path"], table["identity"]),
     }
     write_json(report, numbers)
     return numbers

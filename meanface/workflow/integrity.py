@@ -76,6 +76,11 @@ def recorded_files(records: Path) -> dict[str, str]:
     return {file: sha256 for _, files in records_in(records) for file, sha256 in files.items()}
 
 
+def files_in(record: Path) -> dict[str, str]:
+    """Give the files of one record, with their sha256; none if there is no such record."""
+    return _read(record)
+
+
 def records_in(records: Path) -> Iterator[tuple[Path, dict[str, str]]]:
     """Yield each record below the folder `records`: its path, and the files with their sha256."""
     for folder, _, names in os.walk(records):

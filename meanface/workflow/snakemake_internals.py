@@ -178,6 +178,11 @@ def files_made(workflow: Workflow) -> set[str]:
     return {str(file) for job in workflow.dag.jobs for file in job.output}
 
 
+def is_target(workflow: Workflow, names: Iterable[str]) -> bool:
+    """Tell whether the user asks for one of these rules or files. 9.27.1."""
+    return not set(names).isdisjoint(workflow.dag_settings.targets)
+
+
 def has_jobs(workflow: Workflow) -> bool:
     """Tell whether the run has any job. 9.27.1.
 

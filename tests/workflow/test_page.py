@@ -35,6 +35,7 @@ SOURCE = "photos_of_mine.tar"
 NAMES = re.compile(
     r"\bmine\b|photos_of|Grace|Hopper|Eileen|Collins|alert\(\d|failed/|[.](?:jpg|JPG)\b"
 )
+TARGETS = ("report", "people", "results/verification.csv")
 FAST = {"shards": 2, "detectors": "[hog@0]", "hog": "full"}
 
 Open = Callable[..., Page]
@@ -45,7 +46,7 @@ def page_of(run: Run) -> str:
 
 
 def write_report(directory: Path, photos: Path, **config: object) -> Run:
-    run = snakemake(directory, "report", photos=photos, **FAST, **config)
+    run = snakemake(directory, *TARGETS, photos=photos, **FAST, **config)
     assert run.code == 0, run.output
     return run
 
@@ -269,6 +270,54 @@ def test_the_map_is_searched_and_walked_by_the_keyboard(show: Open) -> None:
     assert len(seen) > 2
 
 
+@pytest.mark.needs("chromium")
+def test_the_persons_that_were_found_can_be_sorted(full: Run, show: Open) -> None:
+    people = pd.read_csv(full.results / "people.csv", keep_default_na=False)
+    sizes = people.groupby("person").size()
+    section = show().locator("#persons")
+    assert f"The 7 faces show {len(sizes)} persons" in section.inner_text()
+    counts = section.locator("tbody td:nth-child(2)")
+    assert counts.all_inner_texts() == sizes.astype(str).tolist()
+    section.get_by_role("button", name="Person").press("Enter")
+    section.get_by_role("button", name="Person").press("Enter")
+    assert section.locator("tbody .name").all_inner_texts() == sizes.index.astype(str).tolist()
+    assert section.locator("tbody img").count() == len(sizes)
+
+
+def test_the_report_follows_people_and_shows_none_of_other_faces(
+    tmp_path: Path, sample_photos: Path
+) -> None:
+    archive, run = tmp_path / "mine.tar", tmp_path / "run"
+
+    def pack(folder: str) -> None:
+        with tarfile.open(archive, "w") as tar:
+            for number in (1, 3, 6):
+                name = f"Grace_Hopper_000{number}.jpg"
+                tar.add(sample_photos / "Grace_Hopper" / name, arcname=f"{folder}/{name}")
+
+    def made(*targets: str, **config: object) -> tuple[Run, bool]:
+        settings = {"encoder": "stub", "pictures": False, **FAST, **config}
+        done = snakemake(run, *targets, photos=archive, **settings)
+        assert done.code == 0, done.output
+        return done, 'id="persons"' in page_of(done)
+
+    pack("Grace_Hopper")
+    done, shown = made("report")
+    assert (done.jobs["group_faces"], shown) == (0, False)
+    assert made("report", "people")[1]
+    assert made("report")[1]
+    assert not made("report")[0].jobs
+    assert made("people", same_person=0.4)[0].jobs["group_faces"]
+    done, shown = made("report", same_person=0.4)
+    assert (set(done.jobs), shown) == ({"report"}, True)
+    # Another name of the folder leaves the embeddings as they are.
+    pack("Grace")
+    done, shown = made("report", same_person=0.4)
+    assert (done.jobs["group_faces"], shown) == (0, False)
+    assert "results/people.csv is of other faces" in done.output
+    assert made("people", "report", same_person=0.4)[1]
+
+
 def test_no_name_is_markup(full: Run) -> None:
     text = page_of(full)
     assert "<script>alert" not in text
@@ -277,7 +326,7 @@ def test_no_name_is_markup(full: Run) -> None:
 
 
 def test_nothing_changed_writes_nothing(full: Run, source: Path) -> None:
-    again = snakemake(full.results.parent, "report", photos=source, **FAST)
+    again = snakemake(full.results.parent, *TARGETS, photos=source, **FAST)
     assert (again.code, dict(again.jobs)) == (0, {}), again.output
 
 
@@ -304,7 +353,7 @@ def test_a_report_to_publish_has_no_pixel_and_no_name(copied: Path, source: Path
     assert "data:image" not in text
     assert NAMES.findall(text) == []
     assert "person 1" in text
-    again = snakemake(copied, "report", photos=source, **FAST, pictures=False, paths=False)
+    again = snakemake(copied, *TARGETS, photos=source, **FAST, pictures=False, paths=False)
     assert (again.code, dict(again.jobs)) == (0, {}), again.output
     assert page_of(again) == text
 

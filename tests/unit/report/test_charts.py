@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from meanface.report.charts import Tick, curves, histogram, powers, ticks
+from meanface.report.charts import Band, Tick, curves, histogram, powers, ticks
 
 
 def test_bars_have_the_height_of_their_counts() -> None:
@@ -54,3 +54,15 @@ def test_ticks_are_round_numbers() -> None:
         Tick(3, "1,000"),
         Tick(4, "10,000"),
     ]
+    assert [tick.text for tick in powers(2e-5, 100, most=5)] == [
+        *("0.000001", "0.0001", "0.01", "1", "100")
+    ]
+
+
+def test_a_band_goes_there_along_its_low_and_back_along_its_high_ends() -> None:
+    ends = [Tick(0, "0"), Tick(1, "1")]
+    band = Band("interval", [0, 1], [0, 0.25], [0.5, 1])
+    labels = {"x_label": "x", "y_label": "y"}
+    chart = curves({"line": ([0, 1], [0, 0.5])}, x_ticks=ends, y_ticks=ends, band=band, **labels)
+    assert chart.layers[1].points == "0.00,100.00 100.00,75.00 100.00,0.00 0.00,50.00"
+    assert [layer.is_band for layer in chart.layers] == [False, True]

@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from meanface.engine.outcome import DIMENSIONS
+from meanface.files.schemas import VERIFICATION
+from meanface.report.beside import Beside
 from meanface.report.page import FAILED, LARGE, NO_PICTURES, SMALL, sections_of, write_page
 from meanface.report.results import Results
 from meanface.report.thumbnails import as_image
@@ -83,9 +86,36 @@ def made_up(count: int, people: int, failed: int) -> Results:
             {"shard": ["photos-0", "photos-1"], "photos": 100, "seconds": [4.0, 5.0]}
         ),
         accuracy=None,
+        persons=None,
+        error_rates=None,
         deduplicate=False,
         paths=True,
     )
+
+
+def with_persons(results: Results, persons: int) -> Results:
+    """Results where the target people found so many persons, of equal size."""
+    faces = results.faces
+    count, person = len(faces), np.arange(len(faces)) % persons + 1
+    table = pd.DataFrame(
+        {
+            "path": faces["path"],
+            "face": 1,
+            "person": person,
+            "size": count // persons,
+            "cohesion": [0.3, 0.4] * (count // 2),
+            "medoid": (np.arange(count) < persons).astype(int),
+        }
+    )
+    summary = {
+        "faces": count,
+        "persons": persons,
+        "persons_of_one_face": 0,
+        "folders": faces["identity"].nunique(),
+        "people_that_span_folders": {"count": 7},
+        "folders_that_span_people": {"count": 9},
+    }
+    return replace(results, persons=Beside(table, summary))
 
 
 def noise(size: int) -> str:
@@ -95,7 +125,9 @@ def noise(size: int) -> str:
 
 def pictures(sections: dict[str, Any]) -> dict[str, Any]:
     shown = {
-        row for name in ("people", "suspects", "extremes", "odd") for row in sections[name]["shown"]
+        row
+        for name in ("people", "persons", "suspects", "extremes", "odd")
+        for row in (sections[name] or {"shown": ()})["shown"]
     }
     large, small, failed = noise(LARGE), noise(SMALL), noise(FAILED)
     return {
@@ -113,10 +145,11 @@ def written(results: Results, target: Path, *, with_pictures: bool = False) -> s
 
 
 def test_a_page_of_many_photos_stays_below_20_megabytes(tmp_path: Path) -> None:
-    results = made_up(MANY, 5000, 3000)
+    results = with_persons(made_up(MANY, 5000, 3000), 5000)
     page = written(results, tmp_path / "page.html", with_pictures=True)
     assert 5e6 < (tmp_path / "page.html").stat().st_size < 20e6
     left_out = len(results.identities) - 200
+    assert "The 4,800 persons with the fewest faces are not shown." in page
     assert f"The {left_out:,} people with the fewest photos are not shown." in page
     assert "The map shows 2,000 of 20,000 faces" in page
     assert "Looked at: 5,000 of 20,000 faces" in page
@@ -170,3 +203,98 @@ def test_scored_pairs_are_shown(tmp_path: Path) -> None:
     assert "98.1 % of the pairs are called correctly" in page
     assert "600 pairs in 2 folds, standard error 0.40 %, area under the curve 0.9912" in page
     assert "3 pairs with a failed photo" in page
+
+
+def test_persons_that_were_found_are_listed_with_their_folders(tmp_path: Path) -> None:
+    results = made_up(12, 0, 0)
+    named = replace(results, faces=results.faces.assign(identity=["Ada"] * 5 + ["Bea"] + [""] * 6))
+    results = with_persons(named, 2)
+    page = written(results, tmp_path / "page.html")
+    assert "The 12 faces show 2 persons, found without names; folders name 3" in page
+    # The faces of person 1 have the even rows.
+    assert "no folder (3), Ada (3)" in page
+    assert "no folder (3), Ada (2), Bea (1)" in page
+    assert "several folders: 7. Folders that hold several persons: 9." in page
+    person = sections_of(results)["persons"]["persons"][0]
+    assert person["cohesion"] == pytest.approx(0.3)
+    assert 'id="persons"' not in written(made_up(12, 2, 0), tmp_path / "page.html")
+
+
+def test_persons_have_no_name_without_paths(tmp_path: Path) -> None:
+    results = replace(with_persons(made_up(50, 5, 3), 5), paths=False)
+    page = written(results, tmp_path / "page.html")
+    assert "\U0001f600" not in page
+    assert "The 50 faces show 5 persons" in page
+
+
+def error_rates(groups: int) -> Beside:
+    """The results of verify, with fewer missed pairs than false matches at each threshold."""
+    rows = [
+        (group, 0.3 + i / 100, i, *(10.0 ** (i - k) for k in (6, 7, 5)), 9, 0.5 / (i + 1), 0.0, 0.9)
+        for group in ["", *(f"group<{number}>" for number in range(groups))]
+        for i in range(6)
+    ]
+    counts = {
+        "photos": 1000,
+        "failed": 20,
+        "failure_to_enrol_rate": {"rate": 0.02, "low": 0.011, "high": 0.031},
+        "persons": 90,
+        "mated_pairs": 1234,
+        "nonmated_pairs": 98765,
+        "equal_error_rate": 0.0123,
+    }
+    few = dict.fromkeys(("threshold", "false_matches", "fmr", "fnmr", "fnmr_low", "fnmr_high"))
+    at = {
+        **{"target": 1e-3, "threshold": 0.5432, "false_matches": 98, "fmr": 9.9e-4},
+        **{"fnmr": 0.0345, "fnmr_low": 0.021, "fnmr_high": 0.051},
+    }
+    counts["at_fmr"] = [at, {"target": 1e-6, **few}]
+    everyone = [{"target": 1e-3, "threshold": 0.5432, "fmr": 0.0007, "fnmr": 0.0888}]
+    summary = {
+        **counts,
+        "interval": 0.95,
+        "groups": {
+            f"group<{number}>": {**counts, "at_threshold_of_everyone": everyone}
+            for number in range(groups)
+        },
+    }
+    return Beside(pd.DataFrame(rows, columns=list(VERIFICATION)), summary)
+
+
+def test_error_rates_are_shown_with_intervals_and_groups(tmp_path: Path) -> None:
+    page = written(replace(made_up(50, 5, 3), error_rates=error_rates(60)), tmp_path / "page.html")
+    assert "At 1 false match in 1,000, 3.5 % of the pairs of one person are missed" in page
+    assert "1,234 pairs of one person, and 98,765 of two" in page
+    assert "2.1 % to 5.1 %" in page
+    assert "too few pairs to see this rate" in page
+    assert "20 of 1,000 photos with a name have no embedding (2 %, interval 1.1 % to 3.1 %)" in page
+    assert '<td class="number">8.9 %</td><td class="number">0.07 %</td>' in page
+    assert "The first 4 groups are drawn." in page
+    assert "10 more groups are not shown." in page
+    assert "group&lt;0&gt;" in page
+    assert "nan" not in re.findall(r'points="([^"]*)"', page)
+
+
+def test_the_curve_of_error_rates_keeps_its_lowest_rates() -> None:
+    section = sections_of(replace(made_up(9, 3, 0), error_rates=error_rates(1)))["error_rates"]
+    everyone, group, band = section["chart"].layers
+    # From 0.0001 % to 10 % of an axis that ends at 100 %.
+    across = [float(point.split(",")[0]) for point in everyone.points.split()]
+    assert across == pytest.approx([0, 16.67, 33.33, 50, 66.67, 83.33], abs=0.01)
+    assert (group.is_band, band.is_band) == (False, True)
+    assert len(band.points.split()) == 12
+
+
+def test_groups_have_no_name_without_paths(tmp_path: Path) -> None:
+    results = replace(made_up(50, 5, 3), error_rates=error_rates(3), paths=False)
+    page = written(results, tmp_path / "page.html")
+    assert "group 3" in page
+    assert "group&lt;" not in page
+
+
+def test_where_no_threshold_makes_both_errors_there_is_no_curve(tmp_path: Path) -> None:
+    table, summary = error_rates(0)
+    found = Beside(table.assign(fmr=0.0), {**summary, "at_fmr": summary["at_fmr"][1:]})
+    page = written(replace(made_up(50, 5, 3), error_rates=found), tmp_path / "page.html")
+    assert "Too few pairs to see a false match rate of 1 in 1,000" in page
+    assert "No threshold makes both kinds of errors" in page
