@@ -88,6 +88,7 @@ onstart:
         running=len(internals.running_jobs(workflow)),
         directory=str(internals.directory(workflow)),
         made=sorted(internals.files_made(workflow)),
+        asked=[internals.is_target(workflow, [one, "other"]) for one in ("made-a", "made-b")],
         was_limited=limiter is not None,
         limited=workflow.scheduler.job_rate_limiter is not None,
         plain_lock=plain,
@@ -151,6 +152,7 @@ def test_what_a_workflow_tells_of_itself(
         "running": 0,
         "directory": ".",
         "made": ["made-a", "made-b"],
+        "asked": [False, False],
         "was_limited": True,
         "limited": True,
         "plain_lock": True,
@@ -167,6 +169,14 @@ def test_what_a_workflow_tells_of_itself(
     _, facts = run("--dry-run", "--forceall")
     assert at(facts, "read")[0]["dry"]
     assert not at(facts, "start")
+
+
+def test_a_workflow_tells_what_the_user_asks_for(
+    run: Callable[..., tuple[str, list[dict[str, Any]]]],
+) -> None:
+    _, facts = run("made-b")
+    (start,) = at(facts, "start")
+    assert start["asked"] == [False, True]
 
 
 def test_the_log_of_a_run_needs_the_name_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
