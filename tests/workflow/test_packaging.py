@@ -146,11 +146,41 @@ def test_a_python_without_wheels_is_one_line_with_those_that_have_them(
 def test_make_in_a_folder_that_a_shell_reads_otherwise_is_one_line(
     tmp_path: Path, name: str
 ) -> None:
-    done = call("make", "-C", clone(tmp_path / name), "run", f"PYTHON={sys.executable}")
+    """With a space, only where the home has a space as well."""
+    run = ("make", "-C", clone(tmp_path / name), "run", f"PYTHON={sys.executable}")
+    done = call(*run, HOME=str(tmp_path / "my home"))
     assert done.returncode != 0
     (line,) = [one for one in done.stdout.splitlines() if not one.startswith("make")]
     assert line.startswith(f"meanface: move {tmp_path / name}: Snakemake stumbles over ")
     assert not (tmp_path / name / ".venv").exists()
+
+
+def test_make_in_a_folder_with_a_space_runs(tmp_path: Path) -> None:
+    """The environment is not in this folder. Nothing is installed: its programs are ours."""
+    folder = clone(tmp_path / "my clone")
+    for name in ("meanface", "rules", "scripts", "config", "profiles", "sample", "report"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "Snakefile", folder)
+    config = folder / "config/config.yaml"
+    config.write_text(config.read_text().replace("encoder: onnx", "encoder: stub"))
+    fake = tmp_path / "python3"
+    fake.write_text(f"""#!/bin/sh
+[ "$2" = venv ] || exec {sys.executable} "$@"
+mkdir -p "$3/bin"
+ln -s /bin/true "$3/bin/python"
+printf '#!/bin/sh\nexec {sys.executable} -m snakemake "$@"\n' > "$3/bin/snakemake"
+chmod +x "$3/bin/snakemake"
+""")
+    fake.chmod(0o755)
+    home = {"HOME": str(tmp_path), "PYTHONPATH": str(folder)}
+    done = call("make", "-C", folder, "run", f"PYTHON={fake}", **home)
+    assert done.returncode == 0, done.stdout
+    assert (folder / "results/mean.npy").exists()
+    environment = (folder / ".venv").resolve()
+    assert environment.parent == tmp_path / ".cache/meanface"
+    again = call("make", "-C", folder, "run", f"PYTHON={fake}", **home)
+    assert again.returncode == 0, again.stdout
+    assert "venv" not in again.stdout.replace(f"{environment}/bin/snakemake", "")
 
 
 def test_a_python_in_a_folder_with_a_space_is_one_line(tmp_path: Path) -> None:
