@@ -16,9 +16,10 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from meanface.engine.face import Face
-from meanface.engine.search import LONGEST, Pixels, Search, scaled, shrunk
+from meanface.engine.search import Pixels, Search
 from meanface.engine.session import open_session, run_session
 from meanface.engine.settings import EngineSettings
+from meanface.engine.tiles import tiled
 
 # Boxes are rows of left, top, right, bottom. Right and bottom are included.
 Boxes = NDArray[np.int64]
@@ -226,8 +227,9 @@ def _tile(plane: NDArray[np.float32], channel: NDArray[np.float32], tiles: Boxes
         plane[top : bottom + 1, left : right + 1] = channel
 
 
-_STRIP = 1 << 19
-"""Pixels of a strip of pyramids: strips that fit into a processor's caches are fastest."""
+# Strips that fit into a processor's caches are fastest, but narrow ones compute much context twice.
+_STRIP = 1 << 21  # pixels of a pyramid
+_TILE = 1 << 22  # pixels after upsampling, whose pyramid takes 170 MB
 
 
 def open_cnn(settings: EngineSettings, models: Mapping[str, Path]) -> Search:
@@ -235,10 +237,6 @@ def open_cnn(settings: EngineSettings, models: Mapping[str, Path]) -> Search:
     detector = CnnDetector(open_session(models["cnn"]), _STRIP)
 
     def search(photos: Sequence[Pixels], upsample: int) -> list[list[Face]]:
-        found = []
-        for photo in photos:
-            smaller, scale = shrunk(photo, max(photo.shape) / LONGEST)
-            found.append([scaled(face, scale) for face in detector(smaller, upsample)])
-        return found
+        return [detector(photo, upsample) for photo in photos]
 
-    return search
+    return tiled(search, _TILE)

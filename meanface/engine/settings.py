@@ -78,6 +78,7 @@ class EngineSettings:
             "encoder": (self.encoder, ("onnx",)),
             "decode": (self.decode, ("full",)),
             "jitters": (self.jitters, (1,)),
+            "face": (self.face, ("central", "largest", "first")),
         }
         for key, (value, possible) in needed.items():
             if value not in possible:

@@ -42,7 +42,7 @@ _DTYPES = {"float32": torch.float32, "float16": torch.float16}
 
 @dataclass(frozen=True)
 class _Faces:
-    """The chosen faces of a batch: photos (m,), boxes int64 (m, 4), scores, detectors (m,)."""
+    """The chosen face of each of m photos: boxes int64 (m, 4), scores, detectors (m,)."""
 
     photos: NDArray[np.int64]
     boxes: NDArray[np.int64]
@@ -111,9 +111,8 @@ class GpuEngine:
 
     def decode(self, photos: Sequence[Plain | None]) -> list[Tensor | None]:
         """Decode photos; None for one that is left to the processor."""
-        assert self._decoder is not None
         plain = [photo for photo in photos if photo is not None]
-        decoded = iter(self._decoder(plain))
+        decoded = iter(self._decoder(plain) if self._decoder else [])
         pixels = [None if photo is None else next(decoded) for photo in photos]
         torch.cuda.current_stream(self._device).synchronize()
         return pixels
@@ -151,25 +150,14 @@ class GpuEngine:
         with self._stage("encode"):
             embeddings = self._embed(chips).cpu().numpy()
         angles, upright = places.angles.cpu().numpy(), upright.cpu().numpy()
-        of_photo: dict[int, list[EncodedFace] | None] = {}
-        names = self._settings.detectors
         for number, photo in enumerate(faces.photos.tolist()):
-            others = of_photo.setdefault(photo, [])
-            if not upright[number]:
-                of_photo[photo] = None
-            elif others is not None:
+            if upright[number]:
                 face = Face(*faces.boxes[number].tolist(), float(faces.scores[number]))
-                others.append(
-                    EncodedFace(
-                        int(counts[photo]),
-                        face,
-                        names[detectors[photo]],
-                        float(angles[number]),
-                        embeddings[number],
-                    )
-                )
-        for photo, outcome in of_photo.items():
-            results[photo] = outcome
+                detector = self._settings.detectors[faces.detectors[number]]
+                angle = float(angles[number])
+                results[photo] = [
+                    EncodedFace(int(counts[photo]), face, detector, angle, embeddings[number])
+                ]
         return results
 
     def _search(
@@ -234,20 +222,16 @@ class GpuEngine:
             else:
                 detail = f"every score is lower than min_score, {settings.min_score}"
                 results[index] = Failure("weak_face", detail)
-        if settings.face == "all":
-            which, number = np.nonzero(strong)
-        else:
-            which = np.flatnonzero(strong.any(axis=1))
-            number = np.zeros(0, np.int64)
-            if len(which):
-                size = np.array([photo.shape[1::-1] for photo in photos])[:, None]
-                worth = {
-                    "first": lambda: -np.arange(scores.shape[1]) + np.zeros_like(scores, np.int64),
-                    "largest": lambda: sides.prod(axis=2),
-                    "central": lambda: -((boxes[..., :2] + boxes[..., 2:] + 1 - size) ** 2).sum(2),
-                }[settings.face]()
-                least = np.iinfo(np.int64).min
-                number = np.where(strong, worth, least)[which].argmax(axis=1)
+        which = np.flatnonzero(strong.any(axis=1))
+        if not len(which):
+            return _Faces(which, boxes[which, which], scores[which, which], detectors[which])
+        size = np.array([photo.shape[1::-1] for photo in photos])[:, None]
+        worth = {
+            "first": lambda: np.broadcast_to(-np.arange(scores.shape[1]), scores.shape),
+            "largest": lambda: sides.prod(axis=2),
+            "central": lambda: -((boxes[..., :2] + boxes[..., 2:] + 1 - size) ** 2).sum(axis=2),
+        }[settings.face]()
+        number = np.where(strong, worth, np.iinfo(np.int64).min)[which].argmax(axis=1)
         return _Faces(which, boxes[which, number], scores[which, number], detectors[which])
 
     def _is_upright(self, pixels: Pixels, photos: Tensor, boxes: Tensor, angles: Tensor) -> Tensor:

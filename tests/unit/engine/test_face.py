@@ -2,7 +2,7 @@
 
 import pytest
 
-from meanface.engine.face import Face, choose
+from meanface.engine.face import Face, choose, distinct
 
 # In a photo of 100 rows and 200 columns. The most certain comes first.
 CORNER = Face(0, 0, 39, 39, 3.0)
@@ -57,3 +57,18 @@ def test_the_more_certain_face_wins_a_tie(which: str) -> None:
     left, right = Face(10, 40, 29, 59, 1.0), Face(70, 40, 89, 59, 2.0)  # mirror images
     assert choose([right, left], which, 100, 100) == [right]
     assert choose([left, right], which, 100, 100) == [left]
+
+
+def test_a_face_counts_once_and_the_first_box_stays() -> None:
+    first = Face(100, 100, 199, 199, 0.1)
+    shifted = Face(120, 110, 219, 209, 9.0)  # a union of 12,800 pixels, 7,200 in both
+    within = Face(130, 130, 169, 169, 9.0)
+    assert distinct([first, shifted, within]) == [first]
+    assert distinct([shifted, first]) == [shifted]
+
+
+def test_faces_side_by_side_all_count() -> None:
+    left, right = Face(0, 0, 99, 99, 2.0), Face(60, 20, 159, 119, 1.0)  # 3,200 of 16,800 in both
+    child = Face(70, 70, 129, 129, 1.5)  # a quarter of the child's box is in the left one
+    assert distinct([left, child]) == [left, child]
+    assert distinct([left, right]) == [left, right]
