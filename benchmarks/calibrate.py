@@ -65,8 +65,8 @@ def faces_of_sample() -> list[NDArray[np.float64]]:
                 photo = decode(content.read() if content else b"", "full", settings.max_pixels)
             except PhotoError:
                 continue
-            [(detector, faces)] = ladder([photo])
-            chips += [chip for chip in cut([(photo, face, detector) for face in faces]) if chip]
+            [faces] = ladder([photo])
+            chips += [chip for chip in cut([(photo, *found) for found in faces.items()]) if chip]
     return [chip.pixels / 255 for chip in chips]
 
 

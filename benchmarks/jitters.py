@@ -42,9 +42,9 @@ def measure(archive: Path, count: int) -> None:
         encoder = OnnxEncoder(open_session(models["encoder"]))
     photos = [decode(one, "full", 10**9) for one in data]
     found = [
-        (pixels, faces[0], detector)
+        (pixels, *next(iter(faces.items())))
         for pixels in photos
-        for detector, faces in ladder([pixels])
+        for faces in ladder([pixels])
         if faces
     ]
     variances = []

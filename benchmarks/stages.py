@@ -81,7 +81,7 @@ def measure(archive: Path, count: int) -> None:
     reference = DlibEncoder()
 
     decoding, photos = per_item(lambda one: decode(one, "full", 10**9), data)
-    detection, found = per_item(lambda one: ladder([one])[0][1], photos)
+    detection, found = per_item(lambda one: list(ladder([one])[0]), photos)
     faces = [(photo, some[0]) for photo, some in zip(photos, found, strict=True) if some]
     groups = [faces[start : start + 16] for start in range(0, len(faces), 16)]
     marking, marked_groups = per_item(landmarks, groups)

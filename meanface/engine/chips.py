@@ -47,7 +47,7 @@ def open_cut(settings: EngineSettings, models: Mapping[str, Path]) -> Cut:
             for (photo, _, _), landmarks in zip(faces, _as_found(mark, faces), strict=True)
         ]
     five = mark if settings.landmarks == 5 else open_five(models["landmarks5"])
-    upright = Upright(models["cnn"], five)
+    upright = Upright(models["cnn"], five, nearby=settings.face != "all")
 
     def cut(faces: Sequence[Sighting]) -> list[Chip | None]:
         found = _as_found(mark, faces)

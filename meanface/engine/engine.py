@@ -13,7 +13,7 @@ from meanface.engine.chips import Chip, open_cut
 from meanface.engine.decode import PhotoError, decode
 from meanface.engine.embed import Embed
 from meanface.engine.face import Face, choose
-from meanface.engine.ladder import Ladder
+from meanface.engine.ladder import Found, Ladder
 from meanface.engine.outcome import EncodedFace, Failure, Outcome
 from meanface.engine.settings import EngineSettings
 from meanface.shards.manifest import Photo
@@ -34,24 +34,22 @@ class _Decoded:
 
 @dataclass(frozen=True)
 class _Found:
-    """The chosen faces of a photo, which is uint8 RGB (height, width, 3)."""
+    """The chosen faces of a photo, which is uint8 RGB (height, width, 3), and their detectors."""
 
     path: str
     sha256: str
     pixels: NDArray[np.uint8]
     faces: int
-    detector: str
-    chosen: Sequence[Face]
+    chosen: Sequence[tuple[Face, str]]
 
 
 @dataclass(frozen=True)
 class _Cut:
-    """The chosen faces of a photo that are upright or could be turned, and their chips."""
+    """The chosen faces that are upright or could be turned, their detectors and chips."""
 
     sha256: str
     faces: int
-    detector: str
-    chosen: Sequence[tuple[Face, Chip]]
+    chosen: Sequence[tuple[Face, str, Chip]]
 
 
 class Engine:
@@ -77,15 +75,15 @@ class Engine:
             (chip.pixels, f"{one.sha256} {number}")
             for one in cut
             if isinstance(one, _Cut)
-            for number, (_, chip) in enumerate(one.chosen)
+            for number, (_, _, chip) in enumerate(one.chosen)
         ]
         embeddings = iter(self._embed(chips))
         return [
             one
             if isinstance(one, Failure)
             else [
-                EncodedFace(one.faces, face, one.detector, chip.angle, next(embeddings))
-                for face, chip in one.chosen
+                EncodedFace(one.faces, face, detector, chip.angle, next(embeddings))
+                for face, detector, chip in one.chosen
             ]
             for one in cut
         ]
@@ -104,13 +102,10 @@ class Engine:
         decoded = [one for one in photos if isinstance(one, _Decoded)]
         searched = iter(self._ladder([one.pixels for one in decoded]))
         return [
-            one if isinstance(one, Failure) else self._choose(one, *next(searched))
-            for one in photos
+            one if isinstance(one, Failure) else self._choose(one, next(searched)) for one in photos
         ]
 
-    def _choose(
-        self, photo: _Decoded | _Found, detector: str, faces: Sequence[Face]
-    ) -> _Found | Failure:
+    def _choose(self, photo: _Decoded | _Found, faces: Found) -> _Found | Failure:
         settings = self._settings
         if not faces:
             detail = f"none found by {', '.join(settings.detectors)}"
@@ -124,12 +119,12 @@ class Engine:
             detail = f"every score is lower than min_score, {settings.min_score}"
             return Failure("weak_face", detail)
         height, width = photo.pixels.shape[:2]
-        chosen = choose(strong, settings.face, height, width)
-        return _Found(photo.path, photo.sha256, photo.pixels, len(faces), detector, chosen)
+        chosen = [(face, faces[face]) for face in choose(strong, settings.face, height, width)]
+        return _Found(photo.path, photo.sha256, photo.pixels, len(faces), chosen)
 
     def _cut_out(self, photos: Sequence[_Found | Failure]) -> list[_Cut | Failure]:
         found = [one for one in photos if isinstance(one, _Found)]
-        faces = [(one.pixels, face, one.detector) for one in found for face in one.chosen]
+        faces = [(one.pixels, *face) for one in found for face in one.chosen]
         chips = iter(self._cut(faces))
         return [
             one
@@ -140,15 +135,19 @@ class Engine:
 
     def _upright(self, photo: _Found, chips: Sequence[Chip | None]) -> _Cut | Failure:
         upright = [
-            (face, chip) for face, chip in zip(photo.chosen, chips, strict=True) if chip is not None
+            (*face, chip)
+            for face, chip in zip(photo.chosen, chips, strict=True)
+            if chip is not None
         ]
         if upright:
-            return _Cut(photo.sha256, photo.faces, photo.detector, upright)
+            return _Cut(photo.sha256, photo.faces, upright)
         # It may be no face: where there is one, another detector may find it.
-        [(detector, faces)] = self._ladder([photo.pixels], after=photo.detector)
-        found = self._choose(photo, detector, faces)
+        detectors = dict.fromkeys(detector for _, detector in photo.chosen)
+        [faces] = self._ladder([photo.pixels], after=[*detectors][-1])
+        found = self._choose(photo, faces)
         if isinstance(found, Failure):
-            return Failure("tilted_face", f"found by {photo.detector}, but its angle is unknown")
+            detail = f"found by {', '.join(detectors)}, but its angle is unknown"
+            return Failure("tilted_face", detail)
         return self._cut_out([found])[0]
 
 

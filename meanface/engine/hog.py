@@ -1,6 +1,6 @@
 """dlib's frontal face detector: HOG features and five linear filters, on the CPU only."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import dlib
@@ -10,6 +10,9 @@ from PIL import Image
 from meanface.engine.face import Face
 from meanface.engine.search import Pixels, Search
 from meanface.engine.settings import EngineSettings
+from meanface.engine.tiles import tiled
+
+_TILE = 1 << 24  # pixels after upsampling, whose features take 110 MB
 
 
 def open_hog(settings: EngineSettings, models: Mapping[str, Path]) -> Search:
@@ -30,4 +33,7 @@ def open_hog(settings: EngineSettings, models: Mapping[str, Path]) -> Search:
             for box, score in zip(boxes, scores, strict=True)
         ]
 
-    return lambda photos, upsample: [faces_in(photo, upsample) for photo in photos]
+    def search(photos: Sequence[Pixels], upsample: int) -> list[list[Face]]:
+        return [faces_in(photo, upsample) for photo in photos]
+
+    return tiled(search, _TILE) if settings.face == "all" else search

@@ -29,9 +29,16 @@ def shrunk(photo: Pixels, scale: float) -> tuple[Pixels, float]:
     """
     if scale <= 1:
         return photo, 1.0
+    return resized(photo, scale), scale
+
+
+def resized(photo: Pixels, scale: float) -> Pixels:
+    """Scale a photo, uint8 RGB (height, width, 3), down by `scale`; below 1: up."""
+    if scale == 1:
+        return photo
     height, width = photo.shape[:2]
     size = max(1, int(width / scale)), max(1, int(height / scale))
-    return np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.BILINEAR)), scale
+    return np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.BILINEAR))
 
 
 def scaled(face: Face, scale: float) -> Face:

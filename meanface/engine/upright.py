@@ -126,10 +126,14 @@ def angle_of(landmarks: dlib.full_object_detection) -> float:
 class Upright:
     """Finds the square in which a face is upright."""
 
-    def __init__(self, cnn: Path, five: Mark) -> None:
-        """Open the exported CNN detector. `five`: finds 5 landmarks."""
+    def __init__(self, cnn: Path, five: Mark, *, nearby: bool) -> None:
+        """Open the exported CNN detector. `five`: finds 5 landmarks.
+
+        `nearby`: where HOG found no face, search one near it. It may be a face found already.
+        """
         self._cnn = CnnDetector(open_session(cnn), 1 << 19)
         self._five = five
+        self._nearby = nearby
 
     def __call__(self, photo: Pixels, face: Face, detector: str, angle: float) -> Square | None:
         """Give the square of a face; turn 0: the face is upright; None: the angle cannot be told.
@@ -139,7 +143,7 @@ class Upright:
         """
         found = Square.of(face)
         is_close = abs(angle) <= _UPRIGHT
-        ways = [self._turned, self._elsewhere]
+        ways = [self._turned, self._elsewhere] if self._nearby else [self._turned]
         if detector.startswith("hog"):
             # HOG sees faces tilted by up to 45 degrees, and false faces in faces upside down.
             is_face = face.score >= SURE or self._scores(photo, [found])[0] > _SEEN

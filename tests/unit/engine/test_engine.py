@@ -213,14 +213,44 @@ def test_min_score_is_a_bound_for_detections(engine: Open) -> None:
 def test_a_face_that_does_not_count_leaves_the_others(engine: Open) -> None:
     for name in BOTH:
         rows = faces_in(engine(face="all"), sample()[name])
-        small, large = sorted(rows, key=lambda row: row.face.width)
+        large = max(rows, key=lambda row: row.face.width)
         weak, strong = sorted(rows, key=lambda row: row.face.score)
-        for row, chosen in (
-            (large, engine(face="all", min_face=small.face.width + 1)),
-            (strong, engine(face="all", min_score=weak.face.score + 1e-6)),
-        ):
-            (left,) = faces_in(chosen, sample()[name])
-            assert (left.face, left.faces) == (row.face, 2)
+        (left,) = faces_in(engine(face="all", min_score=weak.face.score + 1e-6), sample()[name])
+        assert (left.face, left.faces) == (strong.face, 2)
+        # The photo is scaled down, so that smaller faces cost nothing: boxes move a little.
+        least = large.face.width * 9 // 10
+        rows = faces_in(engine(face="all", min_face=least), sample()[name])
+        assert all(min(row.face.width, row.face.height) >= least for row in rows)
+        assert any(overlap(box_of(row), box_of(large)) > 0.5 for row in rows)
+
+
+def two_portraits() -> tuple[Photo, list[tuple[int, ...]]]:
+    """A portrait, and beside it the portrait turned by a quarter; and where the faces are."""
+    portrait = skimage.data.astronaut()
+    one = photo("two.png", np.hstack([portrait, np.rot90(portrait)]))
+    left, top, right, bottom = ASTRONAUT
+    return one, [ASTRONAUT, (512 + top, 511 - right, 512 + bottom, 511 - left)]
+
+
+def test_all_faces_are_those_of_all_detectors_each_once(engine: Open) -> None:
+    one, boxes = two_portraits()
+    upright, turned = faces_in(engine(face="all"), one)
+    for row, box in zip((upright, turned), boxes, strict=True):
+        assert overlap(box_of(row), box) > 0.4
+    assert (upright.detector, turned.detector) == ("hog@0", "cnn@0")
+    assert abs(turned.angle) == pytest.approx(90, abs=25)
+    (central,) = faces_in(engine(), one)
+    assert central.detector == "hog@0"
+
+
+def test_all_faces_are_searched_in_the_full_photo(engine: Open) -> None:
+    one, box = large_photo(512, 900, 800, (3000, 2000))
+    assert failure_of(engine(detectors=("hog@0",)), one).reason == "no_face"
+    hog = {"detectors": ("hog@0",), "face": "all"}
+    (row,) = faces_in(engine(**hog), one)
+    assert overlap(box_of(row), box) > 0.6
+    # A smaller face costs nothing: the detector does not get its pixels.
+    assert failure_of(engine(**hog, min_face=2 * row.face.width), one).reason == "no_face"
 
 
 @pytest.mark.parametrize(
