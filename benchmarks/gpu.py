@@ -42,7 +42,8 @@ ROOT = Path(__file__).parents[1]
 PHOTOS = ROOT.parent / "shared/lfw/lfw-subset.tgz"
 SMI = shutil.which("nvidia-smi") or ""
 QUERY = "utilization.gpu,memory.used"
-SIZES, LARGE, LARGE_NAME = 50, (4000, 3000), "12 megapixels"
+SIZES, LARGE = 50, (4000, 3000)
+SETS = AS_THEY_ARE, MIXED, TWELVE = "as they are", "50 sizes", "12 megapixels"
 COLUMNS = ("photos", "precision", "per s", "start s", "busy", "MB", "others", "apart")
 GPU_MB = 8000
 PAUSE = 0.005  # seconds
@@ -81,14 +82,16 @@ def resized(photo: Photo, width: int, height: int) -> Photo:
     return _photo(f"{width}x{height}/{photo.path}", stream.getvalue())
 
 
-def sets(photos: Sequence[Photo], times: int) -> Iterator[tuple[str, list[Photo], list[Photo]]]:
-    """Yield each set: its name, its different photos, and as many as are encoded."""
-    yield "as they are", list(photos), list(photos) * times
-    sides = [(200 + 7 * number, 200 + 5 * (SIZES - number)) for number in range(SIZES)]
-    mixed = [resized(photo, *sides[number % SIZES]) for number, photo in enumerate(photos[:800])]
-    yield f"{SIZES} sizes", mixed, mixed * max(1, times // 2)
+def photos_of(kind: str, photos: Sequence[Photo], times: int) -> tuple[list[Photo], list[Photo]]:
+    """Give the different photos of one of SETS, and as many as are encoded."""
+    if kind == AS_THEY_ARE:
+        return list(photos), list(photos) * times
+    if kind == MIXED:
+        sides = [(200 + 7 * number, 200 + 5 * (SIZES - number)) for number in range(SIZES)]
+        mixed = [resized(one, *sides[number % SIZES]) for number, one in enumerate(photos[:800])]
+        return mixed, mixed * max(1, times // 2)
     large = [resized(photo, *LARGE) for photo in photos[:24]]
-    yield LARGE_NAME, large, large * max(1, 4 * times)
+    return large, large * max(1, 3 * times)
 
 
 @contextmanager
@@ -183,6 +186,7 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=10, help="encode each photo so often")
     parser.add_argument("--models", type=Path, help="a folder of exported models")
     parser.add_argument("--check", type=int, default=200, help="compare so many with the processor")
+    parser.add_argument("--sets", nargs="+", default=[*SETS], choices=SETS, help="measure these")
     given = parser.parse_args()
     if not SMI:
         parser.error("there is no nvidia-smi here, and so no GPU to measure")
@@ -209,8 +213,9 @@ def main() -> None:
         for settings in by_precision:
             stages(settings, models, photos[:1024])
         print("\n| " + " | ".join(COLUMNS) + " |\n|---|---|" + "--:|" * (len(COLUMNS) - 2))
-        for kind, different, many in sets(photos, given.times):
-            checked = different[: given.check if kind != LARGE_NAME else 8]
+        for kind in given.sets:
+            different, many = photos_of(kind, photos, given.times)
+            checked = different[: given.check if kind != TWELVE else 8]
             expected = [
                 one
                 for batch in encode_isolated(

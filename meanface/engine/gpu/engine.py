@@ -35,7 +35,9 @@ Some: TypeAlias = list[Outcome | None]
 
 _CHIPS = 256  # in a batch of the encoder, which is filled up: results depend on the batch's size
 _DECODED = 64 << 20  # pixels of photos that are worked on together
-_CLOSE = 18.0  # degrees: both measurements of an upright face's angle are surely within its limit
+# Degrees: a face is surely upright whose landmarks are turned by less, and whose turns at which the
+# detector sees it have their middle within less.
+_CLOSE, _MIDDLE = 20.0, 30.0
 _SURE = 0.02  # scores this far from a limit are on the same side with float16 and float32
 _DTYPES = {"float32": torch.float32, "float16": torch.float16}
 
@@ -250,7 +252,7 @@ class GpuEngine:
             x, y = (weights * turns.cos()).sum(dim=0), (weights * turns.sin()).sum(dim=0)
             middle = torch.rad2deg(torch.atan2(y, x))
             seen = weights.amax(dim=0) > Seen.LEAST + _SURE
-            upright[unsure] = seen & (middle.abs() <= _CLOSE)
+            upright[unsure] = seen & (middle.abs() <= _MIDDLE)
         return upright
 
     def _best(self, pixels: Pixels, photos: Tensor, boxes: Tensor, turns: Sequence[int]) -> Tensor:
