@@ -1,5 +1,6 @@
 """The pipeline on a GPU: bytes of photos go in, boxes, angles and embeddings come out."""
 
+import logging
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,7 +23,7 @@ from meanface.engine.gpu.decode import Decoder, Plain, plain_jpeg
 from meanface.engine.gpu.detect import Boxes, Detector
 from meanface.engine.gpu.landmarks import Landmarks, aligned
 from meanface.engine.gpu.network import Network
-from meanface.engine.gpu.pixels import Pixels, Places, cut_out
+from meanface.engine.gpu.pixels import Pixels, Places, around, cut_out, sampled
 from meanface.engine.gpu_check import no_gpu
 from meanface.engine.outcome import EncodedFace, Failure, Outcome
 from meanface.engine.search import LONGEST
@@ -30,11 +31,13 @@ from meanface.engine.settings import EngineSettings
 from meanface.engine.upright import Seen
 from meanface.shards.manifest import Photo
 
+log = logging.getLogger(__name__)
+
 Some: TypeAlias = list[Outcome | None]
 """Outcomes of photos; None for a photo that is left to the processor."""
 
 _CHIPS = 256  # in a batch of the encoder, which is filled up: results depend on the batch's size
-_DECODED = 64 << 20  # pixels of photos that are worked on together
+_DECODED = 256 << 20  # pixels of photos that are worked on together
 # Degrees: a face is surely upright whose landmarks are turned by less, and whose turns at which the
 # detector sees it have their middle within less.
 _CLOSE, _MIDDLE = 20.0, 30.0
@@ -63,7 +66,7 @@ class GpuEngine:
         self._device = torch.device(device)
         torch.backends.cuda.matmul.allow_tf32 = False  # TF32 rounds products to 10 bits
         torch.backends.cudnn.allow_tf32 = False
-        torch.backends.cudnn.benchmark = True  # shapes are few, see Detector
+        torch.backends.cudnn.benchmark = False  # a search of the fastest way may end otherwise in each run
         dtype = _DTYPES[settings.precision]
         self._detector = Detector(models["cnn"], self._device, dtype)
         self._encoder = Network(models["encoder"], self._device, dtype)
@@ -127,11 +130,24 @@ class GpuEngine:
         """
         known = [index for index, photo in enumerate(photos) if photo is not None]
         results: Some = [None] * len(photos)
-        if known:
-            some = self._encode([photo for photo in photos if photo is not None])
-            for index, outcome in zip(known, some, strict=True):
-                results[index] = outcome
+        some = self._encode_or_halve([photo for photo in photos if photo is not None])
+        for index, outcome in zip(known, some, strict=True):
+            results[index] = outcome
         return results
+
+    def _encode_or_halve(self, photos: list[Tensor]) -> Some:
+        """Encode photos, fewer at a time where memory runs out; one alone is left over."""
+        if not photos:
+            return []
+        try:
+            return self._encode(photos)
+        except torch.OutOfMemoryError:
+            log.warning("the GPU's memory, see gpu_mb, is too little for %d photos", len(photos))
+        torch.cuda.empty_cache()
+        if len(photos) == 1:
+            return [None]
+        half = len(photos) // 2
+        return self._encode_or_halve(photos[:half]) + self._encode_or_halve(photos[half:])
 
     def _encode(self, photos: list[Tensor]) -> Some:
         with self._stage("detect"):
@@ -240,6 +256,12 @@ class GpuEngine:
         """Tell of which faces it is sure that `upright.Upright` takes them for upright, (m,)."""
         if not self._settings.upright:
             return torch.ones(len(boxes), dtype=torch.bool, device=boxes.device)
+        corners = boxes.double()
+        # Sides as those of upright.Square, which are one pixel more than dlib's.
+        middle = (corners[:, :2] + corners[:, 2:]) / 2
+        half = (corners[:, 2:] - corners[:, :2] + 1).mean(dim=1)[:, None] / 2
+        squares = torch.cat([middle - half, middle + half], dim=1)
+        pixels, photos, boxes = around(pixels, photos, squares, Seen.AROUND, Seen.PIXELS)
         best = self._best(pixels, photos, boxes, Seen.SIDES)
         better = best[0] - best[1:].amax(dim=0)
         seen = (best[0] > Seen.LEAST + _SURE) & (better >= Seen.BETTER + _SURE)
@@ -256,18 +278,16 @@ class GpuEngine:
         return upright
 
     def _best(self, pixels: Pixels, photos: Tensor, boxes: Tensor, turns: Sequence[int]) -> Tensor:
-        """Give the detector's best scores of faces turned by so many degrees, (turns, m)."""
-        corners = boxes.double()
-        middle = (corners[:, :2] + corners[:, 2:]) / 2
-        side = (corners[:, 2:] - corners[:, :2] + 1).mean(dim=1)
+        """Give the detector's best scores of squares turned by so many degrees, (turns, m)."""
+        middle, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
         best = []
         for turn in turns:
-            turned = corners.new_full((len(boxes),), -math.radians(turn))
+            turned = boxes.new_full((len(boxes),), -math.radians(turn))
             of_size = []
             for size in Seen.SIZES:
-                half = (side * size * Seen.AROUND / 2)[:, None]
-                places = Places(photos, torch.cat([middle - half, middle + half], dim=1), turned)
-                of_size.append(self._detector.scores_of(cut_out(pixels, places, Seen.PIXELS)))
+                reach = half * size * Seen.AROUND
+                places = Places(photos, torch.cat([middle - reach, middle + reach], dim=1), turned)
+                of_size.append(self._detector.scores_of(sampled(pixels, places, Seen.PIXELS)))
             best.append(torch.maximum(*of_size))
         return torch.stack(best)
 

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 _STARTS = 3  # so many processes in a row may die before their engine is open
 _AHEAD = 3  # batches that are with the GPU's process: computed, decoded and on the way
-_PHOTOS, _BYTES = 1024, 64 << 20  # of a batch at most
+_PHOTOS, _BYTES = 4096, 64 << 20  # of a batch at most
 
 
 def encode_on_gpu(
