@@ -3,7 +3,7 @@
 Three sets are made from the photos of an archive: the photos as they are, the same in 50 sizes, and
 photos of 12 megapixels. For each set and precision, a Markdown table has:
 
-* photos per second, from the first photo sent to the last outcome, with the engine open;
+* photos per second, from the end of the GPU's first batch to the last outcome;
 * seconds until the engine is open and has encoded its first batch;
 * how busy the GPU was, and how much of its memory was used (medians);
 * how many photos have other faces than on the processor, and how far embeddings are apart (at most
@@ -82,13 +82,22 @@ def resized(photo: Photo, width: int, height: int) -> Photo:
     return _photo(f"{width}x{height}/{photo.path}", stream.getvalue())
 
 
+def in_one_of_sizes(photo: Photo, number: int) -> Photo:
+    """Give the photo as a JPEG in size `number` of SIZES: enlarged, and cut off below."""
+    side = 200 + 7 * (number % SIZES)
+    stream = io.BytesIO()
+    with Image.open(io.BytesIO(photo.data)) as image:
+        whole = image.convert("RGB").resize((side, side), Image.Resampling.BICUBIC)
+        whole.crop((0, 0, side, side - number % SIZES)).save(stream, "JPEG", quality=90)
+    return _photo(f"{side}/{photo.path}", stream.getvalue())
+
+
 def photos_of(kind: str, photos: Sequence[Photo], times: int) -> tuple[list[Photo], list[Photo]]:
     """Give the different photos of one of SETS, and as many as are encoded."""
     if kind == AS_THEY_ARE:
         return list(photos), list(photos) * times
     if kind == MIXED:
-        sides = [(200 + 7 * number, 200 + 5 * (SIZES - number)) for number in range(SIZES)]
-        mixed = [resized(one, *sides[number % SIZES]) for number, one in enumerate(photos[:800])]
+        mixed = [in_one_of_sizes(one, number) for number, one in enumerate(photos[:800])]
         return mixed, mixed * max(1, times // 2)
     large = [resized(photo, *LARGE) for photo in photos[:24]]
     return large, large * max(1, 3 * times)
@@ -133,7 +142,7 @@ def measure(
         busy, used = medians()
     # Batches of the GPU are yielded at once: the first step in time ends the first of them.
     first, start = next(
-        (before for before, after in pairwise(marks) if after[1] - before[1] > PAUSE), marks[0]
+        (before for before, after in pairwise(marks) if after[1] - before[1] > PAUSE), (0, began)
     )
     seconds = marks[-1][1] - start
     return Measured((len(photos) - first) / seconds, start - began, busy, used, outcomes)

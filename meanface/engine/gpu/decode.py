@@ -73,7 +73,9 @@ def plain_jpeg(data: bytes, max_pixels: int) -> Plain | None:
     )
     if not (len(components) == 1 or is_ycc):
         return None
-    if not data.endswith(_EOI) and data.find(_EOI, at) < 0:  # a photo that lacks its end is mended, or truncated
+    if (
+        not data.endswith(_EOI) and data.find(_EOI, at) < 0
+    ):  # a photo that lacks its end is mended, or truncated
         return None
     if (progressive or data[at + 4] < len(components)) and not has_all_scans(data):
         return None

@@ -66,7 +66,9 @@ class GpuEngine:
         self._device = torch.device(device)
         torch.backends.cuda.matmul.allow_tf32 = False  # TF32 rounds products to 10 bits
         torch.backends.cudnn.allow_tf32 = False
-        torch.backends.cudnn.benchmark = False  # a search of the fastest way may end otherwise in each run
+        torch.backends.cudnn.benchmark = (
+            False  # a search of the fastest way may end otherwise in each run
+        )
         dtype = _DTYPES[settings.precision]
         self._detector = Detector(models["cnn"], self._device, dtype)
         self._encoder = Network(models["encoder"], self._device, dtype)
@@ -122,12 +124,15 @@ class GpuEngine:
         torch.cuda.current_stream(self._device).synchronize()
         return pixels
 
-    @torch.inference_mode()
     def outcomes(self, photos: Sequence[Tensor | None]) -> Some:
         """Give the outcomes of decoded photos, uint8 (height, width, 3) on the device.
 
         None, for a photo or an outcome, is what is left to the processor.
         """
+        with torch.inference_mode():
+            return self._outcomes(photos)
+
+    def _outcomes(self, photos: Sequence[Tensor | None]) -> Some:
         known = [index for index, photo in enumerate(photos) if photo is not None]
         results: Some = [None] * len(photos)
         some = self._encode_or_halve([photo for photo in photos if photo is not None])
@@ -170,7 +175,8 @@ class GpuEngine:
         angles, upright = places.angles.cpu().numpy(), upright.cpu().numpy()
         for number, photo in enumerate(faces.photos.tolist()):
             if upright[number]:
-                face = Face(*faces.boxes[number].tolist(), float(faces.scores[number]))
+                left, top, right, bottom = faces.boxes[number].tolist()
+                face = Face(left, top, right, bottom, float(faces.scores[number]))
                 detector = self._settings.detectors[faces.detectors[number]]
                 angle = float(angles[number])
                 results[photo] = [
@@ -245,10 +251,10 @@ class GpuEngine:
             return _Faces(which, boxes[which, which], scores[which, which], detectors[which])
         size = np.array([photo.shape[1::-1] for photo in photos])[:, None]
         worth = {
-            "first": lambda: np.broadcast_to(-np.arange(scores.shape[1]), scores.shape),
-            "largest": lambda: sides.prod(axis=2),
-            "central": lambda: -((boxes[..., :2] + boxes[..., 2:] + 1 - size) ** 2).sum(axis=2),
-        }[settings.face]()
+            "first": np.broadcast_to(-np.arange(scores.shape[1]), scores.shape),
+            "largest": sides.prod(axis=2),
+            "central": -((boxes[..., :2] + boxes[..., 2:] + 1 - size) ** 2).sum(axis=2),
+        }[settings.face]
         number = np.where(strong, worth, np.iinfo(np.int64).min)[which].argmax(axis=1)
         return _Faces(which, boxes[which, number], scores[which, number], detectors[which])
 

@@ -11,10 +11,11 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from multiprocessing.connection import Pipe
 from pathlib import Path
-from queue import Queue
+from queue import Empty, Full, Queue
 from threading import Thread
 from typing import Any
 
@@ -76,7 +77,7 @@ def encode_on_gpu(
                             f"the engine cannot be opened: {_STARTS} processes in a row died of "
                             f"it, the last one {outcomes}"
                         )
-                    child, is_open = None, child.is_open
+                    is_open, child = child.is_open, None
                     if is_open:  # the next process gets the batches behind the first
                         rest.take(on_gpu.popleft())
                     for batch in on_gpu:
@@ -95,7 +96,7 @@ def encode_on_gpu(
     finally:
         if child:
             child.end()
-        rest.end()
+        rest.stop()
 
 
 class _Batch:
@@ -105,11 +106,10 @@ class _Batch:
         self.photos = photos
         self._sizes = sizes
         self.outcomes: list[Outcome | None] = [None] * len(photos)
-        self.on_gpu = True
 
     @property
     def is_done(self) -> bool:
-        return not self.on_gpu and all(outcome is not None for outcome in self.outcomes)
+        return all(outcome is not None for outcome in self.outcomes)
 
     def divided(self) -> Iterator[list[Outcome]]:
         """Yield the outcomes of each batch that photos came in."""
@@ -147,22 +147,23 @@ class _Rest:
         memory: int | None,
         processes: int,
     ) -> None:
-        self._queue: Queue[tuple[_Batch, int] | None] = Queue()
+        # Bounded: the GPU waits where the processors have too much to do, and few photos are held.
+        self._queue: Queue[tuple[_Batch, int, Photo] | None] = Queue(2 * processes)
         self._error: BaseException | None = None
-        self._given: deque[tuple[_Batch, int]] = deque()
+        given: deque[tuple[_Batch, int]] = deque()
 
         def photos() -> Iterator[list[Photo]]:
             while (one := self._queue.get()) is not None:
-                self._given.append(one)
-                batch, index = one
-                yield [batch.photos[index]]
+                batch, index, photo = one
+                given.append((batch, index))
+                yield [photo]
 
         def encode() -> None:
             try:
                 for [outcome] in encode_isolated(
                     settings, models, photos(), seconds=seconds, memory=memory, processes=processes
                 ):
-                    batch, index = self._given.popleft()
+                    batch, index = given.popleft()
                     batch.outcomes[index] = outcome
             except BaseException as error:
                 self._error = error
@@ -171,20 +172,37 @@ class _Rest:
         self._thread.start()
 
     def take(self, batch: _Batch) -> None:
-        """Encode the photos of the batch that have no outcome yet."""
-        batch.on_gpu = False
-        for index, outcome in enumerate(batch.outcomes):
+        """Encode the photos of the batch that have no outcome yet. Raises what went wrong."""
+        for index, (photo, outcome) in enumerate(zip(batch.photos, batch.outcomes, strict=True)):
             if outcome is None:
-                self._queue.put((batch, index))
+                self._put((batch, index, photo))
+        batch.photos = ()
+
+    def _put(self, one: tuple[_Batch, int, Photo] | None) -> None:
+        while self._thread.is_alive():
+            try:
+                self._queue.put(one, timeout=1)
+            except Full:
+                continue
+            return
+        if self._error:
+            raise self._error
 
     def end(self) -> None:
         """Wait until all is encoded. Raises what went wrong."""
+        self._put(None)
+        self._thread.join()
+        if self._error:
+            raise self._error
+
+    def stop(self) -> None:
+        """Give up what is not begun."""
+        with suppress(Empty):
+            while True:
+                self._queue.get_nowait()
         if self._thread.is_alive():
             self._queue.put(None)
             self._thread.join()
-        if self._error:
-            error, self._error = self._error, None
-            raise error
 
 
 class _GpuChild:

@@ -80,7 +80,11 @@ def cut_out(pixels: Pixels, places: Places, size: int) -> Tensor:
     cuts = pixels.flat.new_empty((len(depths), size, size, 3))
     _fill(cuts, torch.nonzero(depths == 0)[:, 0], pixels, places)
     if deep := torch.nonzero(depths)[:, 0].tolist():
-        corners, angles, numbers = places.boxes.tolist(), places.angles.tolist(), places.photos.tolist()
+        corners, angles, numbers = (
+            places.boxes.tolist(),
+            places.angles.tolist(),
+            places.photos.tolist(),
+        )
         smaller, boxes = zip(
             *(
                 _smaller(pixels.photo(numbers[one]), corners[one], angles[one], depth)
