@@ -24,8 +24,8 @@ rule encode:
     threads: config["threads"]
     resources:
         # No gpu=0 without a GPU: Kubernetes could then place the pod on a node reserved for GPUs.
-        **({"gpu": 1} if ENGINE.device == "cuda" else {}),
-        mem_mb=memory,
+        **({"gpu": 1, "gpu_mb": config["gpu_mb"]} if ENGINE.device == "cuda" else {}),
+        mem_mb=memory_for(ENGINE),
         batch=config["batch"],
         cache=config["cache"],
     params:

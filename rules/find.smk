@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-# All faces of a query are searched for.
-QUERY_ENGINE = replace(ENGINE, face="all")
+# All faces of a query are searched for, which a GPU does not do.
+QUERY_ENGINE = replace(ENGINE.on_processor(), face="all")
 
 
 rule find:
@@ -50,8 +50,7 @@ rule encode_query:
         "../envs/meanface.yaml"
     threads: config["threads"]
     resources:
-        **({"gpu": 1} if ENGINE.device == "cuda" else {}),
-        mem_mb=memory,
+        mem_mb=memory_for(QUERY_ENGINE),
         batch=config["batch"],
     params:
         engine=QUERY_ENGINE,

@@ -120,8 +120,13 @@ def outcomes(wildcards):
     }
 
 
-def memory(wildcards, threads, attempt):
-    return attempt * encode_mb(threads, ENGINE.device, config["max_pixels"])
+def memory_for(engine):
+    """Make a function that gives the MB of a job that encodes with this engine."""
+
+    def memory(wildcards, threads, attempt):
+        return attempt * encode_mb(threads, engine.device, config["max_pixels"])
+
+    return memory
 
 
 def shard_tars(wildcards):

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
+from meanface.engine.gpu.isolate import encode_on_gpu
 from meanface.engine.isolate import encode_isolated
 from meanface.engine.outcome import Outcome
 from meanface.errors import UserError
@@ -25,12 +26,13 @@ with job(snakemake.log[0], snakemake.output):
     began = time.perf_counter()
     given, made = snakemake.input, snakemake.output
     params, resources = snakemake.params, snakemake.resources
+    on_gpu = partial(encode_on_gpu, gpu_mb=resources.get("gpu_mb"))
     engine = partial(
-        encode_isolated,
+        on_gpu if params.engine.needs_gpu else encode_isolated,
         params.engine,
         {Path(model).stem: Path(model) for model in given.models},
         seconds=params.seconds,
-        memory=process_bytes(resources.mem_mb, snakemake.threads),
+        memory=process_bytes(resources.mem_mb, snakemake.threads, params.engine.device),
         processes=snakemake.threads,
     )
 

@@ -18,7 +18,7 @@ with job(snakemake.log[0], snakemake.output):
         params.engine,
         {Path(model).stem: Path(model) for model in given.models},
         seconds=params.seconds,
-        memory=process_bytes(resources.mem_mb, snakemake.threads),
+        memory=process_bytes(resources.mem_mb, snakemake.threads, params.engine.device),
         processes=snakemake.threads,
     )
     photos = read_manifest(Path(given.manifest))

@@ -112,6 +112,11 @@ class EngineSettings:
         """Whether an encode job fails without a GPU."""
         return self.device == "cuda" and self.encoder != "stub"
 
+    def on_processor(self) -> "EngineSettings":
+        """Give the settings with which a processor computes what a GPU does with these."""
+        precision = "float32" if self.precision == "float16" else self.precision
+        return replace(self, device="cpu", precision=precision)
+
     @property
     def middle_settles(self) -> bool:
         """Whether a face over the photo's middle counts, without a search for other faces."""

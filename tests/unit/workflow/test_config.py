@@ -39,7 +39,7 @@ def test_the_defaults_are_valid_and_the_schema_has_their_keys() -> None:
     assert list(KEYS) == list(DEFAULTS)
 
 
-@pytest.mark.parametrize("name", ["accurate.yaml", "fast.yaml", "lfw.yaml", "compat.yaml"])
+@pytest.mark.parametrize("name", ["accurate.yaml", "fast.yaml", "gpu.yaml", "lfw.yaml", "compat.yaml"])
 def test_the_presets_are_valid_and_change_something(name: str) -> None:
     check_config(DEFAULTS | preset(name), SCHEMA)
     assert DEFAULTS | preset(name) != DEFAULTS
@@ -109,6 +109,7 @@ def test_every_key_has_a_description_and_refuses_what_it_is_not(key: str) -> Non
         ("batch", 1025),
         ("threads", 0),
         ("threads", 257),
+        ("gpu_mb", 1999),
         ("pairs", 5),
     ],
 )
@@ -139,6 +140,8 @@ def test_a_cache_that_nothing_can_open_is_named() -> None:
         ("detect_pixels", 0),
         ("landmarks", 5),
         ("landmarks", 68),
+        ("precision", "float16"),
+        ("gpu_mb", 2000),
         ("min_score", 0.5),
         ("min_score", 1),
         ("mirrors", [URL, "http://localhost/x"]),
