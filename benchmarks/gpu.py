@@ -172,19 +172,20 @@ def stages(settings: EngineSettings, models: Mapping[str, Path], photos: Sequenc
     """Print the time of each stage, after the same photos went through once."""
     engine = GpuEngine(settings, models)
     for _ in range(3):  # the first time, algorithms are chosen
-        engine.times = {}
+        times: dict[str, float] = {}
+        engine.times = times
         left = 0
         with torch.inference_mode():
             for part in parts(photos, settings.max_pixels):
                 began = time.perf_counter()
                 decoded = engine.decode(part)
                 seconds = time.perf_counter() - began
-                engine.times["decode"] = engine.times.get("decode", 0.0) + seconds
+                times["decode"] = times.get("decode", 0.0) + seconds
                 left += engine.outcomes(decoded).count(None)
     print(
         f"\n{settings.precision}, {len(photos)} photos, {left} left to the processor:", flush=True
     )
-    for stage, seconds in (*engine.times.items(), ("all", sum(engine.times.values()))):
+    for stage, seconds in (*times.items(), ("all", sum(times.values()))):
         print(f"  {stage:10} {seconds / len(photos) * 1e6:8.1f} us per photo", flush=True)
 
 

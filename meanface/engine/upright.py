@@ -109,7 +109,7 @@ class Square:
 
 
 class Seen:
-    """How the CNN detector tells that a face is upright: the windows it looks at, and the limits."""
+    """How the CNN detector tells that a face is upright: the windows it sees, and the limits."""
 
     UPRIGHT, LEAST, BETTER, AROUND = _UPRIGHT, _SEEN, _BETTER, _WINDOW.around
     PIXELS = _WINDOW.pixels

@@ -69,7 +69,7 @@ class Landmarks:
             first, second, threshold = (values[:, split] for split in splits)
             lefts = (first - second > threshold).reshape(len(boxes), SPLITS, TREES)
             leaf = self._trees + self._leaf[(lefts * self._bits).sum(dim=1)]
-            # The points come first, so that they are summed in dlib's order, and rounded as in dlib.
+            # The points come first: the sum is in dlib's order, and rounded as in dlib.
             first_row = torch.arange(len(leaves), len(leaves) + len(points), device=leaf.device)
             rows = torch.cat([first_row[:, None], leaf], dim=1)
             points = F.embedding_bag(rows, torch.cat([leaves, points]), mode="sum")

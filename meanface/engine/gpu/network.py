@@ -71,7 +71,8 @@ class Network:
                 for name in inputs
             ]
             if operator == "Conv":
-                values[output], valid = _conv(*given, attributes, valid)
+                x, filters, bias = given
+                values[output], valid = _conv(x, filters, bias, attributes, valid)
             elif operator == "Cast":
                 values[output] = (given[0] / self._scale).to(self._dtype)
             else:

@@ -39,7 +39,9 @@ def test_the_defaults_are_valid_and_the_schema_has_their_keys() -> None:
     assert list(KEYS) == list(DEFAULTS)
 
 
-@pytest.mark.parametrize("name", ["accurate.yaml", "fast.yaml", "gpu.yaml", "lfw.yaml", "compat.yaml"])
+@pytest.mark.parametrize(
+    "name", ["accurate.yaml", "fast.yaml", "gpu.yaml", "lfw.yaml", "compat.yaml"]
+)
 def test_the_presets_are_valid_and_change_something(name: str) -> None:
     check_config(DEFAULTS | preset(name), SCHEMA)
     assert DEFAULTS | preset(name) != DEFAULTS
