@@ -3,8 +3,7 @@
 import shutil
 from collections.abc import Callable
 
-import onnxruntime
-
+from meanface.engine.settings import has_gpu
 from tests.cluster.slurm_cluster import missing_programs
 
 
@@ -13,14 +12,9 @@ def has(program: str) -> Callable[[], bool]:
     return lambda: shutil.which(program) is not None
 
 
-def has_gpu() -> bool:
-    """Whether ONNX Runtime can use a GPU."""
-    return has("nvidia-smi")() and "CUDAExecutionProvider" in onnxruntime.get_available_providers()
-
-
 TOOLS = {
     "chromium": (has("chromium"), "apt-get install chromium"),
-    "gpu": (has_gpu, "an NVIDIA GPU with its driver, and meanface[gpu] for onnxruntime"),
+    "gpu": (has_gpu, "an NVIDIA GPU with its driver, and the packages of meanface[gpu]"),
     "rsync": (has("rsync"), "apt-get install rsync"),
     "unzip": (has("unzip"), "apt-get install unzip"),
     "zip": (has("zip"), "apt-get install zip"),

@@ -14,10 +14,10 @@ def test_device_cuda_without_a_gpu_is_one_line_before_any_job(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # hides a GPU that there may be
-    run = snakemake(tmp_path / "run", device="cuda")
+    run = snakemake(tmp_path / "run", device="cuda", detectors="[cnn@0]")
     assert run.code != 0
     assert run.output.splitlines()[-1].startswith(
-        "meanface: device: cuda was asked for, but ONNX Runtime can use no GPU here: "
+        "meanface: device: cuda was asked for, but no GPU can be used here: "
     )
     assert not run.jobs
     assert not run.results.exists()
@@ -27,7 +27,9 @@ def test_a_run_that_encodes_nothing_needs_no_gpu(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    run = snakemake(tmp_path / "run", "--until", "shard", device="cuda", shards=1)
+    run = snakemake(
+        tmp_path / "run", "--until", "shard", device="cuda", detectors="[cnn@0]", shards=1
+    )
     assert run.code == 0, run.output
     assert run.jobs["shard"] == 1
 

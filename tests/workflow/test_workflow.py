@@ -109,7 +109,7 @@ def test_the_encoder_in_integers_gives_nearly_the_same(
     assert 0.005 < np.median(errors) < 0.04 and errors.max() < 0.07
     refused = snakemake(tmp_path / "gpu", *preset, photos=sample_photos, device="cuda")
     assert refused.code == 1
-    assert "meanface: config: precision: int8 is for processors" in refused.output
+    assert "meanface: config: device: cuda finds faces with the CNN detector" in refused.output
 
 
 def test_nothing_changed_runs_nothing(sample_run: Run) -> None:
