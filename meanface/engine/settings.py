@@ -64,7 +64,7 @@ class EngineSettings:
         settings = cls(**values)
         if settings.needs_gpu and reason:
             raise UserError(f"config: device: cuda {reason}; or write device: cpu")
-        if settings.precision == "float16" and not settings.needs_gpu:
+        if settings.precision == "float16" and settings.device != "cuda":
             raise UserError("config: precision: float16 is for GPUs; write precision: float32")
         return settings
 

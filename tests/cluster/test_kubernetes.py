@@ -253,7 +253,8 @@ def test_nothing_is_left_of_a_run_that_is_stopped(here: Cluster) -> None:
     """Started by the documentation's command; and with device: cuda, a pod asks for a GPU."""
     here.fault = lambda command: os.kill(here.controller, signal.SIGINT)
     values = {"/data/party.zip": str(SAMPLE), "shards=64": "shards=2"}
-    done = run_volume(here, arguments=replaced(documented("fs"), values), device="cuda")
+    on_gpu = {"device": "cuda", "detectors": ["cnn@0"]}
+    done = run_volume(here, arguments=replaced(documented("fs"), values), **on_gpu)
     assert done.code != 0
     assert "encode" in here.rules
     pod = here.submitted[0]

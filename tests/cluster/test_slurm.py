@@ -30,9 +30,9 @@ SAMPLE = {"shards": 2}
 ENCODE = "rule_encode_encode"
 
 
-def one_shard(local: Run, device: str = "cpu") -> tuple[str, ...]:
+def one_shard(local: Run, **config: object) -> tuple[str, ...]:
     """Arguments of a run that encodes a shard as one job."""
-    config = with_defaults({"device": device}, ROOT / "config/config.schema.yaml")
+    config = with_defaults({"device": "cpu"} | config, ROOT / "config/config.schema.yaml")
     engine = EngineSettings.of(config).fingerprint()
     contents = outcome(local.results, "photos-0000").name.split("-")[2].split(".")[0]
     file = f"results/encoded/photos-0000.{outcome_key(engine, contents)}.npy"
@@ -191,11 +191,11 @@ def runs(
     with starting(cluster) as start:
 
         def one_job(
-            name: str, *arguments: str, environment: dict[str, str] | None = None, **config: str
+            name: str, *arguments: str, environment: dict[str, str] | None = None, **config: object
         ) -> ClusterRun:
             return start(
                 unfinished(folder / name, local),
-                *one_shard(local, str(config.get("device", "cpu"))),
+                *one_shard(local, **config),
                 *arguments,
                 environment=environment,
                 **SAMPLE | config,
@@ -209,7 +209,7 @@ def runs(
                 "memory", "--set-resources", "encode:mem_mb=60*20**(attempt-1)"
             ),
             silent_queue=one_job("queue", environment=silent_queue(folder / "queue_bin", cluster)),
-            for_a_gpu=one_job("gpu", "--retries", "0", device="cuda"),
+            for_a_gpu=one_job("gpu", "--retries", "0", device="cuda", detectors=["cnn@0"]),
         )
         held = over_its_time.hold(ENCODE)
         cluster.call("scontrol", "update", f"jobid={held['JobId']}", "endtime=now")
