@@ -5,9 +5,5 @@ class UserError(Exception):
     """Something the user can put right: one line that names the file or key and says what to do."""
 
 
-class DeviceError(Exception):
-    """The GPU failed: this process can do nothing more with it, whatever the photo."""
-
-
 class AccountingError(Exception):
     """A photo was lost or counted twice: the run must not give a result."""

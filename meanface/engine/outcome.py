@@ -1,16 +1,12 @@
 """What became of a photo: its faces with their embeddings, or why it failed."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from meanface.engine.face import Face
-
-if TYPE_CHECKING:
-    pass
-
 
 DIMENSIONS = 128  # of an embedding by dlib's network
 

@@ -318,7 +318,7 @@ def test_a_job_for_a_gpu_goes_to_a_node_that_has_one_and_tells_why_it_fails(runs
     assert job["TresPerJob"] == "gres:gpu:1"
     assert job["BatchHost"] == "n2"
     [line] = [line for line in done.output.splitlines() if line.startswith("meanface: ")]
-    assert "cuda" in line
+    assert "device: cuda" in line
     assert "results/logs/encode/photos-0000." in line
     assert job["StdOut"] in done.output
 

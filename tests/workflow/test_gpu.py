@@ -5,56 +5,58 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 
-from meanface.engine.engine import Engine
 from meanface.engine.export import export
-from meanface.engine.outcome import Failure
-from meanface.engine.settings import EngineSettings
+from meanface.engine.gpu.isolate import encode_on_gpu
+from meanface.engine.outcome import EncodedFace
 from meanface.shards.manifest import Photo
-from tests.runs import ROOT, snakemake
+from tests.runs import snakemake
+from tests.unit.engines import settings
 
 pytestmark = pytest.mark.needs("gpu")
 
+CNN = {"detectors": "[cnn@0,cnn@1]"}
 
-@pytest.mark.parametrize("keys", [{"threads": 2}, {"detectors": "[cnn@0,cnn@1]"}], ids=str)
-def test_the_workflow_finds_the_same_faces(tmp_path: Path, keys: dict[str, object]) -> None:
-    expected = snakemake(tmp_path / "cpu", device="cpu", **keys)
-    run = snakemake(tmp_path / "cuda", **keys)  # device: auto
+
+@pytest.mark.parametrize("device", ["cuda", "auto"])
+def test_the_workflow_finds_the_same_faces(tmp_path: Path, device: str) -> None:
+    expected = snakemake(tmp_path / "cpu", device="cpu", **CNN)
+    run = snakemake(tmp_path / "cuda", device=device, **CNN)
     assert (run.code, expected.code) == (0, 0), run.output
-    assert (run.results / "models/cnn_cuda.onnx").exists()
+    assert (run.results / "models/trees5.npy").exists()
     ours, theirs = (pd.read_csv(one.results / "faces.csv") for one in (run, expected))
-    exact = [name for name in ours if name not in ("score", "distance")]
+    close = ["score", "distance", "angle"]
+    exact = [name for name in ours if name not in close]
     pd.testing.assert_frame_equal(ours[exact], theirs[exact])
-    np.testing.assert_allclose(ours["score"], theirs["score"], atol=1e-4)
-    np.testing.assert_allclose(
-        np.load(run.results / "embeddings.npy"),
-        np.load(expected.results / "embeddings.npy"),
-        atol=1e-5,
-    )
+    np.testing.assert_allclose(ours["score"], theirs["score"], atol=1e-2)
+    np.testing.assert_allclose(ours["angle"], theirs["angle"], atol=1)
+    of_each = [np.load(one.results / "embeddings.npy") for one in (run, expected)]
+    assert np.linalg.norm(of_each[0] - of_each[1], axis=1).max() < 0.05
     failures = [(one.results / "failures.csv").read_text() for one in (run, expected)]
     assert failures[0] == failures[1]
 
 
 def test_an_embedding_does_not_depend_on_the_batch(tmp_path: Path, sample_photos: Path) -> None:
-    config = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
-    settings = EngineSettings.of(config | {"device": "cuda"})
-    models = {Path(name).stem: tmp_path / name for name in settings.models}
+    on_gpu = settings(device="cuda", detectors=["cnn@0", "cnn@1"])
+    models = {Path(name).stem: tmp_path / name for name in on_gpu.models}
     for name, path in models.items():
         export(name, path)
-    engine = Engine(settings, models)
     files = sorted(sample_photos.glob("*/*.jpg"))
     photos = [Photo(file.name, 0, "", file.read_bytes()) for file in files]
-    alone = [engine.encode([photo])[0] for photo in photos]
-    together = engine.encode(photos)
-    assert sum(not isinstance(outcome, Failure) for outcome in together) > 5
-    for one, other in zip(alone, together, strict=True):
-        if isinstance(one, Failure):
-            assert one == other
-        else:
-            bits = [
-                [face.embedding.tobytes() for face in outcome]
-                for outcome in (one, other)
-                if not isinstance(outcome, Failure)
-            ]
-            assert bits[0] == bits[1]
+    orders = [photos, photos[::-1], photos[:3]]
+    found = []
+    for order in orders:
+        [outcomes] = encode_on_gpu(on_gpu, models, [order], seconds=600, gpu_mb=20_000)
+        found.append(dict(zip([photo.path for photo in order], outcomes, strict=True)))
+    faces = [one for one in found[0].values() if isinstance(one, list)]
+    assert len(faces) > 5
+    for path, outcome in found[0].items():
+        for other in (one[path] for one in found[1:] if path in one):
+            if isinstance(outcome, list) and isinstance(other, list):
+                assert bits(outcome) == bits(other)
+            else:
+                assert outcome == other
+
+
+def bits(faces: list[EncodedFace]) -> list[bytes]:
+    return [face.embedding.tobytes() for face in faces]

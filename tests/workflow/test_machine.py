@@ -8,28 +8,37 @@ import pytest
 from tests.runs import snakemake
 
 STUB = {"encoder": "stub", "shards": 1}
+GPU = {"device": "cuda", "detectors": "[cnn@0,cnn@1]"}
 
 
 def test_device_cuda_without_a_gpu_is_one_line_before_any_job(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # hides a GPU that there may be
-    run = snakemake(tmp_path / "run", device="cuda", detectors="[cnn@0]")
+    run = snakemake(tmp_path / "run", **GPU)
     assert run.code != 0
-    assert run.output.splitlines()[-1].startswith(
-        "meanface: device: cuda was asked for, but no GPU can be used here: "
-    )
+    line = run.output.splitlines()[-1]
+    assert line.startswith("meanface: device: cuda was asked for, but no GPU can be used here: ")
+    assert line.endswith("; see docs/gpu.md, or write device: cpu")
     assert not run.jobs
     assert not run.results.exists()
+
+
+def test_device_cuda_with_a_detector_of_processors_is_one_line(tmp_path: Path) -> None:
+    run = snakemake(tmp_path / "run", device="cuda")
+    assert run.code != 0
+    assert run.output.splitlines()[-1] == (
+        "meanface: config: device: cuda finds faces with the CNN detector; "
+        "write detectors: [cnn@0, cnn@1]; or write device: cpu"
+    )
+    assert not run.jobs
 
 
 def test_a_run_that_encodes_nothing_needs_no_gpu(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    run = snakemake(
-        tmp_path / "run", "--until", "shard", device="cuda", detectors="[cnn@0]", shards=1
-    )
+    run = snakemake(tmp_path / "run", "--until", "shard", shards=1, **GPU)
     assert run.code == 0, run.output
     assert run.jobs["shard"] == 1
 

@@ -1,7 +1,6 @@
 """The CNN detector against dlib's: the same faces, box for box."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import product
 
 import dlib
@@ -13,9 +12,8 @@ from matplotlib import cbook
 from numpy.typing import NDArray
 from PIL import Image
 
-from meanface.engine.cnn import CnnDetector, CudaCnnDetector
+from meanface.engine.cnn import CnnDetector
 from meanface.engine.export import export
-from meanface.engine.face import Face
 from meanface.engine.session import open_session
 from meanface.engine.weights import WEIGHTS
 from tests.lfw import lfw_photos, needs_lfw
@@ -143,43 +141,6 @@ def test_strips_give_the_faces_of_the_whole(
     whole = detector(image, 1)
     assert len(whole) > 1
     assert CnnDetector(session, strip=1)(image, 1) == whole
-
-
-@pytest.fixture(scope="module")
-def cuda_session(tmp_path_factory: pytest.TempPathFactory) -> onnxruntime.InferenceSession:
-    """The model for a GPU, on the CPU."""
-    path = tmp_path_factory.mktemp("models") / "cnn_cuda.onnx"
-    export("cnn_cuda", path)
-    return open_session(path)
-
-
-def assert_same(found: list[list[Face]], expected: list[list[Face]]) -> None:
-    for faces, others in zip(found, expected, strict=True):
-        assert [replace(face, score=0) for face in faces] == [
-            replace(face, score=0) for face in others
-        ]
-        scores = [face.score for face in others]
-        assert [face.score for face in faces] == pytest.approx(scores, abs=1e-4)
-
-
-@pytest.mark.parametrize("strip", [1, 1 << 24])
-def test_the_model_for_a_gpu_finds_the_same_faces(
-    detector: CnnDetector, cuda_session: onnxruntime.InferenceSession, strip: int
-) -> None:
-    images = np.stack([astronaut()[:200], astronaut()[:200, ::-1]])
-    for upsample in (0, 1):
-        expected = detector.batch(images, upsample)
-        assert all(expected)
-        assert_same(CudaCnnDetector(cuda_session, strip).batch(images, upsample), expected)
-
-
-def test_the_model_for_a_gpu_finds_the_same_faces_in_any_size(
-    detector: CnnDetector, cuda_session: onnxruntime.InferenceSession
-) -> None:
-    on_gpu = CudaCnnDetector(cuda_session, strip=1 << 24)
-    assert len(detector(crowd(), 0)) >= 5
-    for image in (crowd(), *(scaled(crowd(), height, width) for height, width in SIZES)):
-        assert_same([on_gpu(image, 0)], [detector(image, 0)])
 
 
 def test_a_batch_gives_what_its_images_give(detector: CnnDetector) -> None:

@@ -13,7 +13,7 @@ from tests.runs import ROOT
 
 
 @pytest.mark.parametrize(
-    "model", ["encoder", "encoder_int8", "cnn", "cnn_cuda", "hog", "front", "landmarks5"]
+    "model", ["encoder", "encoder_int8", "cnn", "hog", "front", "landmarks5", "trees5"]
 )
 def test_export_writes_the_same_bytes_again_and_nothing_else(model: str, tmp_path: Path) -> None:
     for name in ("a.onnx", "b.onnx"):
@@ -34,12 +34,18 @@ def test_export_refuses_other_weights(tmp_path: Path, monkeypatch: pytest.Monkey
     assert {path.name for path in tmp_path.iterdir()} == {"changed.dat"}
 
 
-@pytest.mark.parametrize(("device", "points"), [("cpu", 5), ("cuda", 68)])
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"hog": "quick", "landmarks": 68, "device": "cpu"},
+        {"detectors": ["cnn@0"], "landmarks": 5, "device": "cuda"},
+    ],
+    ids=str,
+)
 def test_every_model_that_the_settings_ask_for_can_be_exported(
-    device: str, points: int, tmp_path: Path
+    wanted: dict[str, object], tmp_path: Path
 ) -> None:
     config = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
-    wanted = {"hog": "quick", "landmarks": points, "device": device}
     for model in EngineSettings.of(config | wanted).models:
         export(Path(model).stem, tmp_path / model)
         assert (tmp_path / model).stat().st_size

@@ -135,8 +135,10 @@ def test_the_calibration_is_what_its_script_makes() -> None:
 
 def test_a_gpu_has_no_int8() -> None:
     assert settings(precision="int8").models[0] == "encoder_int8.onnx"
-    with pytest.raises(UserError, match="precision: int8 is for processors; write device: cpu"):
-        settings(precision="int8", device="cuda")
+    with pytest.raises(
+        UserError, match="cuda needs precision: float16, not int8; or write device: cpu"
+    ):
+        settings(precision="int8", device="cuda", detectors=["cnn@0"])
     assert settings(precision="int8", device="cuda", encoder="stub").models == []
 
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from threading import Thread
 
 import numpy as np
-import onnxruntime
 import psutil
 import pytest
 import yaml
@@ -49,7 +48,6 @@ FAULTS = {
     "kill": ("out_of_memory", "signal SIGKILL, as sent where memory runs out"),
     "oom": ("out_of_memory", "more than 1000 MB"),
     "hang": ("timeout", "longer than 3 s"),
-    "device": ("crashed", "the GPU failed, see the log"),
     "slow": ("timeout", "longer than 3 s"),  # but not longer than its batch together
 }
 
@@ -357,17 +355,6 @@ def test_no_process_waits_until_another_has_taken_its_photos(
 
 # More than what a socket holds.
 LARGE = [Photo(f"{number}.jpg", 10**6, "", bytes(10**6)) for number in range(8)]
-
-
-def test_an_engine_that_cannot_be_opened_raises_the_same_error(models: dict[str, Path]) -> None:
-    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
-        pytest.skip("the error is that there is no GPU")
-    on_gpu = settings(device="cuda")
-    with pytest.raises(UserError) as here:
-        Engine(on_gpu, models)
-    with pytest.raises(UserError) as there:
-        list(encode_isolated(on_gpu, models, [LARGE], seconds=600, processes=2))
-    assert str(there.value) == str(here.value)
 
 
 def test_a_missing_model_is_an_error_not_a_failure_of_each_photo(

@@ -10,7 +10,6 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from meanface.engine.session import run_session
-from meanface.errors import DeviceError
 
 NO_ROOM_FOR_A_COPY = """
 import resource, sys
@@ -80,11 +79,8 @@ def test_memory_that_runs_out_for_an_input_is_a_memory_error(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("text", "raised"),
     [
-        ("CUDA failure 2: out of memory ; GPU=0", MemoryError),
-        ("CUDNN failure 4: CUDNN_STATUS_ALLOC_FAILED", MemoryError),
+        ("Failed to allocate memory for requested buffer of size 40000", MemoryError),
         ("std::bad_alloc", MemoryError),
-        ("CUDA failure 700: an illegal memory access was encountered", DeviceError),
-        ("CUBLAS failure 1: CUBLAS_STATUS_NOT_INITIALIZED", DeviceError),
         ("Got invalid dimensions for input: chips", RuntimeError),
     ],
 )
