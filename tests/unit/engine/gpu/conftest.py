@@ -1,0 +1,26 @@
+"""Fixtures of the tests of the GPU's parts, which compute on the CPU here."""
+
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The models of a GPU, by name."""
+    from meanface.engine.export import export
+    from tests.unit.engines import settings
+
+    folder = tmp_path_factory.mktemp("models")
+    names = settings(device="cuda", detectors=["cnn@0", "cnn@1"]).models
+    for name in names:
+        export(Path(name).stem, folder / name)
+    return {Path(name).stem: folder / name for name in names}
+
+
+@pytest.fixture(scope="session")
+def cpu() -> "torch.device":
+    """Computes as a GPU does, but for rounding."""
+    return torch.device("cpu")
