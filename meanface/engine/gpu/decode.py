@@ -14,6 +14,7 @@ from meanface.sources.formats import tiff_tags
 _SOF0, _SOF2, _SOS, _EOI = 0xC0, 0xC2, 0xDA, b"\xff\xd9"
 _EXIF, _PROFILE, _ADOBE = b"Exif\0\0", b"ICC_PROFILE\0", b"Adobe"
 _ORIENTATION = 0x0112
+_LEAST = {_SOF0: 11, _SOF2: 11, _SOS: 8}  # the length of a segment with one component
 
 
 class Plain:
@@ -39,6 +40,8 @@ def plain_jpeg(data: bytes, max_pixels: int) -> Plain | None:
     while data[at : at + 1] == b"\xff" and at + 4 <= len(data):
         marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
         body = at + 4
+        if length < _LEAST.get(marker, 2) or at + 2 + length > len(data):
+            return None
         if marker == 0xE0:
             is_jfif = is_jfif or data.startswith(b"JFIF\0", body)
         elif marker == 0xE1 and data.startswith(_EXIF, body):
@@ -47,7 +50,11 @@ def plain_jpeg(data: bytes, max_pixels: int) -> Plain | None:
                 return None
             orientation = max(1, found)
         elif marker == 0xE2 and data.startswith(_PROFILE, body):
-            if data[body + 13] != 1 or not is_srgb(data[body + 14 : at + 2 + length]):
+            if (
+                length < 16
+                or data[body + 13] != 1
+                or not is_srgb(data[body + 14 : at + 2 + length])
+            ):
                 return None
         elif marker == 0xEE and data.startswith(_ADOBE, body):
             transform = data[body + 11] if length >= 14 else 0
@@ -73,9 +80,7 @@ def plain_jpeg(data: bytes, max_pixels: int) -> Plain | None:
     )
     if not (len(components) == 1 or is_ycc):
         return None
-    if (
-        not data.endswith(_EOI) and data.find(_EOI, at) < 0
-    ):  # a photo that lacks its end is mended, or truncated
+    if not data.endswith(_EOI) and data.find(_EOI, at) < 0:  # truncated
         return None
     if (progressive or data[at + 4] < len(components)) and not has_all_scans(data):
         return None

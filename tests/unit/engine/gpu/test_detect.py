@@ -26,7 +26,7 @@ def oracle(exported: dict[str, Path]) -> CnnDetector:
 def of_mixed_sizes() -> list[Pixels]:
     """Photos with one face, with none, with two, and too small for any."""
     eileen, grace, _ = (resized(pixels_of(name), 200, 180) for name in NAMES)
-    both = np.concatenate([eileen, grace], axis=1)
+    both = resized(np.concatenate([eileen, grace], axis=1), 330, 600)
     empty = np.zeros((90, 130, 3), np.uint8)
     tiny = np.full((6, 5, 3), 200, np.uint8)
     return [eileen, both, empty, tiny, resized(grace, 150, 210), grace, resized(eileen, 201, 183)]

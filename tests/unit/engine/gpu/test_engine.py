@@ -19,9 +19,9 @@ CNN = {"detectors": ["cnn@0", "cnn@1"]}
 
 
 def pixels_of_sample() -> list[Pixels]:
-    """All photos of the sample that can be decoded, at most 300 pixels wide and high."""
+    """Every other photo of the sample, of those that can be decoded, of 300 x 300 at most."""
     found = []
-    for one in sample().values():
+    for one in [*sample().values()][::2]:
         try:
             pixels = decode(one.data or b"", "full", 10**9)
         except PhotoError:

@@ -15,7 +15,7 @@ from meanface.shards.manifest import Photo
 from tests.unit.engines import settings
 
 # Python imports sitecustomize at its start. Names of photos tell what the stand-in does with them.
-STAND_IN = '''
+STAND_IN = """
 import ctypes, os, signal, sys, types
 
 if "meanface.engine.gpu.child" in sys.orig_argv:
@@ -48,7 +48,7 @@ if "meanface.engine.gpu.child" in sys.orig_argv:
     engine = types.ModuleType("meanface.engine.gpu.engine")
     engine.GpuEngine, engine.limit_memory = GpuEngine, limit_memory
     sys.modules[engine.__name__] = engine
-'''
+"""
 SECONDS = 1.0
 
 
