@@ -50,8 +50,8 @@ def test_an_embedding_does_not_depend_on_the_batch(tmp_path: Path, sample_photos
         found.append(dict(zip([photo.path for photo in order], outcomes, strict=True)))
     faces = [one for one in found[0].values() if isinstance(one, list)]
     assert len(faces) > 5
-    for path, outcome in found[0].items():
-        for other in (one[path] for one in found[1:] if path in one):
+    for photo, outcome in found[0].items():
+        for other in (one[photo] for one in found[1:] if photo in one):
             if isinstance(outcome, list) and isinstance(other, list):
                 assert bits(outcome) == bits(other)
             else:

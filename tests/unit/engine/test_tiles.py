@@ -1,5 +1,7 @@
 """Photos searched in tiles: no face is cut, none counts twice, memory is bounded."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -20,7 +22,7 @@ class Squares:
     def __init__(self) -> None:
         self.sizes: list[int] = []
 
-    def __call__(self, photos: list[Pixels], upsample: int) -> list[list[Face]]:
+    def __call__(self, photos: Sequence[Pixels], upsample: int) -> list[list[Face]]:
         return [self.find(photo, upsample) for photo in photos]
 
     def find(self, photo: Pixels, upsample: int) -> list[Face]:
@@ -74,7 +76,7 @@ def test_a_face_larger_than_a_tile_comes_from_the_photo_scaled_down(side: int) -
 def test_small_photos_are_searched_together_as_they_are() -> None:
     calls = []
 
-    def search(photos: list[Pixels], upsample: int) -> list[list[Face]]:
+    def search(photos: Sequence[Pixels], upsample: int) -> list[list[Face]]:
         calls.append(len(photos))
         return [[square(0, 0, len(photo))] for photo in photos]
 

@@ -139,21 +139,6 @@ def test_the_batch_changes_no_bit(
     assert again.counts == sample_encoded.counts
 
 
-@pytest.mark.parametrize("most", [1 << 19, 1 << 28])
-def test_photos_searched_together_change_no_bit(
-    engine: Open,
-    sample_shard: Shard,
-    sample_encoded: Encoded,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    most: int,
-) -> None:
-    """As on a GPU, but on the CPU."""
-    monkeypatch.setitem(meanface.engine.engine._DETECTED, "cpu", most)
-    again = encode(engine(), sample_shard, tmp_path / "out", 64)
-    assert again.files == sample_encoded.files
-
-
 def test_all_faces_of_a_photo_are_rows_and_the_photo_counts_once(
     engine: Open, tmp_path: Path, sample_photos: Path
 ) -> None:

@@ -14,7 +14,7 @@ from tests.unit.engine.gpu.photos import NAMES, Pixels, pixels_of, resized, tens
 
 
 @pytest.fixture(scope="module")
-def detector(exported: dict[str, Path], cpu: "torch.device") -> Detector:
+def detector(exported: dict[str, Path], cpu: object) -> Detector:
     return Detector(exported["cnn"], cpu, torch.float32)
 
 

@@ -17,7 +17,7 @@ BOXES = [(40, 30, 150, 140), (-30, -20, 80, 90), (100, 90, 260, 250), (60, 60, 7
 
 
 @pytest.fixture(scope="module")
-def find(exported: dict[str, Path], cpu: "torch.device") -> Landmarks:
+def find(exported: dict[str, Path], cpu: object) -> Landmarks:
     return Landmarks(exported["trees5"], cpu)
 
 

@@ -12,9 +12,7 @@ from meanface.engine.session import open_session, run_session  # noqa: E402
 from tests.unit.engine.gpu.photos import NAMES, pixels_of, resized  # noqa: E402
 
 
-def test_embeddings_are_those_of_onnxruntime(
-    exported: dict[str, Path], cpu: "torch.device"
-) -> None:
+def test_embeddings_are_those_of_onnxruntime(exported: dict[str, Path], cpu: object) -> None:
     chips = np.stack([resized(pixels_of(name), 150, 150) for name in NAMES])
     chips = np.concatenate([chips, chips[:, :, ::-1], np.zeros_like(chips[:1])])
     expected = run_session(open_session(exported["encoder"]), {"chips": chips})
@@ -26,7 +24,7 @@ def test_embeddings_are_those_of_onnxruntime(
 
 @pytest.mark.parametrize("value", [0.0, 7.0])
 def test_images_in_a_batch_are_computed_as_if_alone(
-    exported: dict[str, Path], cpu: "torch.device", value: float
+    exported: dict[str, Path], cpu: object, value: float
 ) -> None:
     """What lies beyond an image is seen by no score that is its own."""
     network = Network(exported["cnn"], cpu, torch.float32)
