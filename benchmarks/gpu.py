@@ -205,7 +205,7 @@ def main() -> None:
     by_precision = [
         EngineSettings.of(config | {"precision": one}) for one in ("float32", "float16")
     ]
-    on_cpu = replace(by_precision[0], device="cpu")
+    on_cpu = by_precision[0].on_processor()
     photos = read_photos(given.archive)
     name = subprocess.check_output([SMI, "-L"], text=True).split(" (")[0]
     print(f"{name}, {os.cpu_count()} cores, {len(photos)} photos, {versions('cuda')}", flush=True)

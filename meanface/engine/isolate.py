@@ -189,7 +189,7 @@ class _Child:
         """
         try:
             message = self.connection.recv()
-        except (EOFError, ConnectionError):
+        except (EOFError, OSError):  # it may die while it sends
             return self._death()
         if isinstance(message, Exception):
             raise message

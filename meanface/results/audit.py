@@ -25,6 +25,7 @@ Handle Outliers"."""
 
 _FARTHEST = 0.6  # two identities are never one person at a larger mean distance, as in people
 _NEAREST = 3  # faces of an identity that tell how near the identity is
+_ALIKE = 1e-9  # a distance of two faces whose pixels are the same
 _CHUNK = 1 << 14  # faces at a time
 
 
@@ -76,7 +77,7 @@ class Audit:
         """
         found: list[Finding] = []
         for rows, others, lengths, nearness in self._others():
-            score = self._own[rows] / nearness
+            score = self._own[rows] / np.maximum(nearness, _ALIKE)
             found += _findings(score > 1, rows, others, lengths, score)
         return _sorted(found)
 
@@ -142,7 +143,9 @@ class Audit:
         strangers = np.bincount(name[known], weights=self._strangers[known]) / sizes
         one, two = pairs["one"].to_numpy(), pairs["two"].to_numpy()
         square = np.square(means[one] - means[two]).sum(axis=1) + spread[one] + spread[two]
-        score = self._same_person / np.sqrt(square / (strangers[one] * strangers[two]))
+        score = self._same_person / np.sqrt(
+            np.maximum(square, _ALIKE**2) / (strangers[one] * strangers[two])
+        )
         is_found = (score > 1) & (square < _FARTHEST**2)
         columns = (pairs[column].to_numpy() for column in ("row", "other", "distance"))
         return _sorted(_findings(is_found, *columns, score))

@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import sys
+from collections import deque
 from collections.abc import Iterator
 from logging.handlers import QueueHandler
 from multiprocessing.connection import Connection
@@ -13,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any, NoReturn
 
 from meanface.engine.child import NO_MEMORY, SECONDS_TO_OPEN
+from meanface.engine.gpu_check import check_gpu
 from meanface.errors import UserError
 from meanface.process import end_with_parent
 from meanface.shards.manifest import Photo
@@ -37,7 +39,11 @@ def serve(connection: Connection) -> NoReturn:
         logging.basicConfig(level=level, handlers=[QueueHandler(to_parent)])
         logging.captureWarnings(True)
         signal.setitimer(signal.ITIMER_REAL, SECONDS_TO_OPEN)
-        from meanface.engine.gpu.engine import GpuEngine, limit_memory  # PyTorch takes seconds
+        try:
+            from meanface.engine.gpu.engine import GpuEngine, limit_memory  # PyTorch takes seconds
+        except ModuleNotFoundError:
+            check_gpu()  # names the package
+            raise
 
         limit_memory(gpu_mb)
         engine = GpuEngine(settings, models)
@@ -46,9 +52,11 @@ def serve(connection: Connection) -> NoReturn:
         # The parent keeps few batches under way, so reading ahead never blocks it.
         received: Queue[list[Photo] | None] = Queue()
         Thread(target=_receive, args=(connection, received), daemon=True).start()
-        for outcomes in engine.encode(_watched(received, seconds)):
-            signal.setitimer(signal.ITIMER_REAL, 0)
+        limit = _Limit(seconds)
+        for outcomes in engine.encode(_watched(received, limit)):
+            limit.pause()
             send(outcomes)
+            limit.end()
     except MemoryError:
         os._exit(NO_MEMORY)
     except (EOFError, ConnectionError):  # the parent is gone
@@ -66,12 +74,44 @@ def _receive(connection: Connection, received: "Queue[list[Photo] | None]") -> N
         while True:
             received.put(connection.recv())
     except (EOFError, OSError):
+        log.debug("the parent is gone")
+    finally:
         received.put(None)
 
 
-def _watched(received: "Queue[list[Photo] | None]", seconds: float) -> Iterator[list[Photo]]:
+class _Limit:
+    """Ends the process when the oldest batch takes longer than the sum of its photos' limits.
+
+    The time of a batch begins when the outcomes of the batch before are sent.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._sizes: deque[int] = deque()
+        self._lock = Lock()
+
+    def begin(self, photos: int) -> None:
+        with self._lock:
+            self._sizes.append(photos)
+            if len(self._sizes) == 1:
+                self._arm()
+
+    def pause(self) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def end(self) -> None:
+        with self._lock:
+            self._sizes.popleft()
+            self._arm()
+
+    def _arm(self) -> None:
+        most = self._seconds * self._sizes[0] if self._sizes else 0
+        signal.setitimer(signal.ITIMER_REAL, most)
+
+
+def _watched(received: "Queue[list[Photo] | None]", limit: _Limit) -> Iterator[list[Photo]]:
     while (photos := received.get()) is not None:
-        signal.setitimer(signal.ITIMER_REAL, seconds * len(photos))
+        limit.begin(len(photos))
         yield photos
 
 

@@ -1,4 +1,4 @@
-"""Decode JPEG photos on the GPU with nvImageCodec, those alone that it decodes as Pillow does."""
+"""Decode on the GPU the JPEGs that nvImageCodec decodes as Pillow does."""
 
 import struct
 from collections.abc import Sequence
@@ -35,20 +35,19 @@ def plain_jpeg(data: bytes, max_pixels: int) -> Plain | None:
     """
     if data[:3] != b"\xff\xd8\xff":
         return None
-    at, orientation, is_jfif, transform = 2, 1, False, -1
-    size = progressive = components = None
+    at, transform, in_xmp = 2, -1, False
+    size = progressive = components = tags = None
     while data[at : at + 1] == b"\xff" and at + 4 <= len(data):
         marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
         body = at + 4
         if length < _LEAST.get(marker, 2) or at + 2 + length > len(data):
             return None
-        if marker == 0xE0:
-            is_jfif = is_jfif or data.startswith(b"JFIF\0", body)
-        elif marker == 0xE1 and data.startswith(_EXIF, body):
-            found = tiff_tags(data[body + 6 : at + 2 + length]).get(_ORIENTATION, 1)
-            if not isinstance(found, int) or not 0 <= found <= 8:
+        if marker == 0xE1 and data.startswith(_EXIF, body):
+            if tags is not None:  # Pillow joins both
                 return None
-            orientation = max(1, found)
+            tags = tiff_tags(data[body + 6 : at + 2 + length])
+        elif marker == 0xE1:
+            in_xmp = in_xmp or data.find(b"tiff:Orientation", body, at + 2 + length) >= 0
         elif marker == 0xE2 and data.startswith(_PROFILE, body):
             if (
                 length < 16
@@ -73,25 +72,24 @@ def plain_jpeg(data: bytes, max_pixels: int) -> Plain | None:
         return None
     if size is None or components is None or not all(size) or size[0] * size[1] > max_pixels:
         return None
-    is_ycc = (
-        components == b"\1\2\3"
-        and transform in (-1, 1)
-        and (is_jfif or transform == 1 or components == b"\1\2\3")
-    )
+    is_ycc = components == b"\1\2\3" and transform in (-1, 1)
     if not (len(components) == 1 or is_ycc):
+        return None
+    orientation = (tags or {}).get(_ORIENTATION, 0)
+    if not isinstance(orientation, int) or orientation > 8 or (in_xmp and not orientation):
         return None
     if not data.endswith(_EOI) and data.find(_EOI, at) < 0:  # truncated
         return None
     if (progressive or data[at + 4] < len(components)) and not has_all_scans(data):
         return None
-    return Plain(data, size[0], size[1], orientation)
+    return Plain(data, size[0], size[1], max(1, orientation))
 
 
 class Decoder:
     """Decodes batches of JPEGs on one GPU."""
 
     def __init__(self, device: torch.device) -> None:
-        """Open nvImageCodec, without its decoders for processors: children do this better."""
+        """Open nvImageCodec without its decoders for processors."""
         from nvidia import nvimgcodec
 
         self._device = device
@@ -127,7 +125,10 @@ def _as_photo(image: Any, photo: Plain) -> Tensor | None:  # noqa: ANN401
     pixels: Tensor = torch.from_dlpack(image.to_dlpack())
     if pixels.shape != (photo.height, photo.width, 3) or pixels.dtype != torch.uint8:
         return None
-    return turned(pixels, photo.orientation)
+    try:
+        return turned(pixels, photo.orientation)
+    except torch.OutOfMemoryError:
+        return None
 
 
 def turned(photo: Tensor, orientation: int) -> Tensor:

@@ -20,6 +20,7 @@ from meanface.engine.gpu.network import Network
 
 # Pixels of pyramids that the network gets at a time: a GPU wants many.
 _TOGETHER = {"cuda": 8 << 20, "cpu": 1}
+_WINDOWS = 256  # single windows that it gets at a time
 _PYRAMIDS = 8  # times as many are made together
 
 
@@ -80,7 +81,14 @@ class Detector:
 
         There is no pyramid: only faces of about 80x80 pixels are seen.
         """
-        return self._network(self._normal(images).to(self._dtype)).float().amax(dim=(1, 2))
+        parts = []
+        for some in images.split(_WINDOWS):
+            # As many windows every time, because a GPU may compute another number in another way.
+            filled = _WINDOWS if self._device.type == "cuda" else len(some)
+            batch = F.pad(some, (0, 0, 0, 0, 0, 0, 0, filled - len(some)))
+            scores = self._network(self._normal(batch).to(self._dtype))[: len(some)]
+            parts.append(scores.float().amax(dim=(1, 2)))
+        return torch.cat(parts)
 
     def _normal(self, images: Tensor) -> Tensor:
         planes = (images.float() - self._mean) / 256

@@ -80,7 +80,7 @@ class GpuEngine:
 
     def encode(self, batches: Iterable[Sequence[Photo]]) -> Iterator[Some]:
         """Yield the outcomes of each batch. The next photos are decoded while some are searched."""
-        ahead: Queue[tuple[list[Tensor | None], bool] | BaseException | None] = Queue(2)
+        ahead: Queue[tuple[list[Tensor | None], bool] | BaseException | None] = Queue(1)
 
         def decode() -> None:
             try:
@@ -171,7 +171,10 @@ class GpuEngine:
         with self._stage("chips"):
             chips = cut_out(pixels, places.places, SIZE)
         with self._stage("encode"):
-            embeddings = self._embed(chips).cpu().numpy()
+            encoded = self._embed(chips)
+            # A number too large for float16 is left to the processor, with its photo.
+            upright = upright & encoded.isfinite().all(dim=1)
+            embeddings = encoded.cpu().numpy()
         angles, upright = places.angles.cpu().numpy(), upright.cpu().numpy()
         for number, photo in enumerate(faces.photos.tolist()):
             if upright[number]:

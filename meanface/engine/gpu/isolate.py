@@ -12,7 +12,6 @@ import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from multiprocessing.connection import Pipe
 from pathlib import Path
 from queue import Empty, Full, Queue
@@ -53,17 +52,21 @@ def encode_on_gpu(
     Raises UserError where the engine cannot be opened, and RuntimeError for every other exception
     of a child, which is in the log.
     """
-    on_cpu = replace(settings, device="cpu", precision="float32")
-    rest = _Rest(on_cpu, models, seconds, memory, processes)
+    rest = _Rest(settings.on_processor(), models, seconds, memory, processes)
     remaining = _regrouped(batches)
     under_way: deque[_Batch] = deque()  # in order
     on_gpu: deque[_Batch] = deque()
     child: _GpuChild | None = None
-    died_early = 0
+    deaths = 0  # in a row
+    photos = 0
     try:
         while True:
             while len(on_gpu) < _AHEAD and (batch := next(remaining, None)) is not None:
                 under_way.append(batch)
+                photos += len(batch.photos)
+                if deaths >= _STARTS:
+                    rest.take(batch)
+                    continue
                 on_gpu.append(batch)
                 child = child or _GpuChild(settings, models, seconds, gpu_mb)
                 child.send(batch)
@@ -71,8 +74,8 @@ def encode_on_gpu(
                 outcomes = child.receive()
                 if isinstance(outcomes, str):
                     log.warning("the process on the GPU died: %s", outcomes)
-                    died_early = 0 if child.is_open else died_early + 1
-                    if died_early == _STARTS:
+                    deaths += 1
+                    if deaths == _STARTS and not child.is_open:
                         raise UserError(
                             f"the engine cannot be opened: {_STARTS} processes in a row died of "
                             f"it, the last one {outcomes}"
@@ -80,10 +83,16 @@ def encode_on_gpu(
                     is_open, child = child.is_open, None
                     if is_open:  # the next process gets the batches behind the first
                         rest.take(on_gpu.popleft())
+                    if deaths == _STARTS:
+                        log.error("the GPU is given up: %d processes in a row died", _STARTS)
+                        while on_gpu:
+                            rest.take(on_gpu.popleft())
+                        continue
                     for batch in on_gpu:
                         child = child or _GpuChild(settings, models, seconds, gpu_mb)
                         child.send(batch)
                 elif outcomes is not None:
+                    deaths = 0
                     batch = on_gpu.popleft()
                     batch.outcomes = outcomes
                     rest.take(batch)
@@ -92,6 +101,8 @@ def encode_on_gpu(
             while under_way and (under_way[0].is_done or not on_gpu):
                 yield from under_way.popleft().divided()
             if not on_gpu:
+                level = logging.WARNING if 2 * rest.taken > photos else logging.INFO
+                log.log(level, "%d of %d photos were left to the processor", rest.taken, photos)
                 return
     finally:
         if child:
@@ -150,6 +161,7 @@ class _Rest:
         # Bounded: the GPU waits where the processors have too much to do, and few photos are held.
         self._queue: Queue[tuple[_Batch, int, Photo] | None] = Queue(2 * processes)
         self._error: BaseException | None = None
+        self.taken = 0
         given: deque[tuple[_Batch, int]] = deque()
 
         def photos() -> Iterator[list[Photo]]:
@@ -175,6 +187,7 @@ class _Rest:
         """Encode the photos of the batch that have no outcome yet. Raises what went wrong."""
         for index, (photo, outcome) in enumerate(zip(batch.photos, batch.outcomes, strict=True)):
             if outcome is None:
+                self.taken += 1
                 self._put((batch, index, photo))
         batch.photos = ()
 
@@ -241,7 +254,7 @@ class _GpuChild:
         """Give the outcomes of a batch, or how the process died, or None: more will come."""
         try:
             message: Any = self._connection.recv()
-        except (EOFError, ConnectionError):
+        except (EOFError, OSError):  # it may die while it sends
             return self._death()
         if isinstance(message, Exception):
             raise message
@@ -250,7 +263,8 @@ class _GpuChild:
             return None
         if message is None:
             self.is_open = True
-            for photos in self._waiting:
+            waiting, self._waiting = self._waiting, []
+            for photos in waiting:
                 self._send(photos)
             return None
         outcomes: list[Outcome | None] = message
