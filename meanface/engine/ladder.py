@@ -24,6 +24,9 @@ _MOST_FOR_ONE = {"hog@0": 1.0, "hog@1": 4.0, "cnn@0": 1.0, "cnn@1": 4.0}
 _MOST_BEHIND_HOG = _MOST_FOR_ONE | {"cnn@0": 0.5, "cnn@1": 0.5}
 _MOST_FOR_ALL = {"hog@0": 4.0, "hog@1": 15.0, "cnn@0": 1.0, "cnn@1": 1.0}
 
+_SMALL = 5 / 16
+"""Photos of this many times detect_pixels at most are doubled in full: they take little time."""
+
 SMALLEST = 70
 """Boxes of detectors have sides of at least this, in pixels of what a detector searches."""
 
@@ -137,6 +140,8 @@ class Ladder:
         bounded = math.sqrt(height * width / rung.most)
         if rung.full:
             bounded = min(1.0, bounded)
+        if height * width <= _SMALL * self._bound:
+            bounded = min(0.5**rung.upsample, bounded)
         return max(0.5**rung.upsample, bounded, self._least / scale)
 
     def _bounded(self, photo: Pixels) -> tuple[Pixels, float]:
