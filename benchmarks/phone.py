@@ -232,7 +232,7 @@ def _face_recognition() -> Encode:
 
 
 def _peak_megabytes() -> float:
-    """Give the most memory of this process. Linux counts that of the parent in ru_maxrss."""
+    """Give this process's peak memory. On Linux, ru_maxrss also counts the parent's memory."""
     status = Path("/proc/self/status")
     if status.exists():
         lines = status.read_text().splitlines()

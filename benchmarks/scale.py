@@ -38,7 +38,7 @@ from meanface.shards.plan import contents_of, name_of, outcome_key
 
 ROOT = Path(__file__).parents[1]
 STAGES = ("acquire", "divide", "shard", "plan", "encode", "merge", "write_statistics", "snakemake")
-FEW = 64  # photos; start-up dominates a run on 64 photos
+FEW = 64  # photos: a run on so few measures the start-up time
 PER_PERSON = 5  # photos
 READY = "Select jobs to execute"  # Snakemake prints this when planning has ended
 STARTS = 5  # repetitions: the speed of a shared machine varies
@@ -226,7 +226,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 
 
 def print_usage(title: str, usage: Run, count: int, start: Run | None = None) -> None:
-    """Print what each stage took. `start` is the run on FEW photos: the start-up."""
+    """Print what each stage took. `start`: the time of a run on FEW photos."""
     print(f"\n{title}: {usage.wall:.1f} s")
     rows = []
     for stage, used in usage.stages.items():

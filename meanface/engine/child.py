@@ -38,7 +38,7 @@ def serve(connection: Connection) -> NoReturn:
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     end_with_parent()
     try:
-        settings, models, seconds, memory, level = (connection.recv() for _ in range(5))
+        settings, models, seconds, memory, level = connection.recv()
         _limit_memory(memory)
         to_parent: Any = SimpleNamespace(put_nowait=connection.send)
         logging.basicConfig(level=level, handlers=[QueueHandler(to_parent)])

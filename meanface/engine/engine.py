@@ -14,7 +14,7 @@ from meanface.engine.decode import PhotoError, decode
 from meanface.engine.embed import Embed
 from meanface.engine.face import Face, choose
 from meanface.engine.ladder import Found, Ladder
-from meanface.engine.outcome import EncodedFace, Failure, Outcome
+from meanface.engine.outcome import EncodedFace, Failure, Outcome, none_counts
 from meanface.engine.settings import EngineSettings
 from meanface.shards.manifest import Photo
 
@@ -107,17 +107,10 @@ class Engine:
 
     def _choose(self, photo: _Decoded | _Found, faces: Found) -> _Found | Failure:
         settings = self._settings
-        if not faces:
-            detail = f"none found by {', '.join(settings.detectors)}"
-            return Failure("no_face", detail)
         large = [face for face in faces if min(face.width, face.height) >= settings.min_face]
-        if not large:
-            detail = f"every face is smaller than min_face, {settings.min_face} pixels"
-            return Failure("small_face", detail)
         strong = [face for face in large if face.score >= settings.min_score]
         if not strong:
-            detail = f"every score is lower than min_score, {settings.min_score}"
-            return Failure("weak_face", detail)
+            return none_counts(settings, found=bool(faces), large=bool(large))
         height, width = photo.pixels.shape[:2]
         chosen = [(face, faces[face]) for face in choose(strong, settings.face, height, width)]
         return _Found(photo.path, photo.sha256, photo.pixels, len(faces), chosen)

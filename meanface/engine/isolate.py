@@ -10,22 +10,17 @@ child is no sandbox.
 """
 
 import logging
-import signal
-import subprocess
-import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from multiprocessing.connection import Pipe, wait
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from typing import Any
 
 from meanface.engine import child
-from meanface.engine.child import NO_MEMORY, SECONDS_TO_OPEN
 from meanface.engine.outcome import Failure, Outcome
 from meanface.engine.settings import EngineSettings
+from meanface.engine.worker import Death, Worker
 from meanface.errors import UserError
-from meanface.process import child_environment
 from meanface.shards.manifest import Photo
 
 log = logging.getLogger(__name__)
@@ -81,7 +76,7 @@ def encode_isolated(
                 if answer is None:
                     continue
                 batch = busy.pop(child)
-                if isinstance(answer, _Death):
+                if isinstance(answer, Death):
                     died_early = 0 if child.is_open else died_early + 1
                     if died_early == _STARTS:
                         raise UserError(
@@ -105,14 +100,6 @@ def encode_isolated(
             child.end()
 
 
-@dataclass(frozen=True)
-class _Death:
-    """Why a child died, in the words of a Failure."""
-
-    reason: str
-    detail: str
-
-
 class _Batch:
     """Photos, and the results known so far, in the same order."""
 
@@ -131,7 +118,7 @@ class _Batch:
         done = len(self.results)
         return self._photos[done : done + 1] if self._one_by_one else self._photos
 
-    def killed_its_child(self, death: _Death, *, is_fresh: bool) -> None:
+    def killed_its_child(self, death: Death, *, is_fresh: bool) -> None:
         """Note that `to_try` killed a child. `is_fresh`: the child had no photos before."""
         path, *others = (photo.path for photo in self.to_try)
         log.warning("%s, %s: %r and %d more", death.reason, death.detail, path, len(others))
@@ -142,7 +129,7 @@ class _Batch:
 
 
 class _Child:
-    """A child process with an engine, seen from its parent."""
+    """A process with an engine, and whether it has encoded yet."""
 
     def __init__(
         self,
@@ -151,79 +138,42 @@ class _Child:
         seconds: float,
         memory: int | None,
     ) -> None:
-        self._seconds = seconds
-        self._memory = memory
-        self.is_open = False  # the engine
+        level = logging.getLogger().level
+        self._worker = Worker(
+            child.__name__,
+            *(settings, models, seconds, memory, level),
+            seconds=seconds,
+            most_memory=f"{memory / 1e6:.0f} MB" if memory else "there is",
+        )
         self.is_fresh = True  # has not encoded yet
-        self._photos: Sequence[Photo] = ()  # to be sent when it is open
-        self.connection, theirs = Pipe()
-        # Not a fork: what the parent imported or opened does no harm, and macOS works the same way.
-        with theirs:
-            self._process = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-P", "-m", child.__name__, str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                env=child_environment(),
-            )
-        self._send(settings, models, seconds, memory, logging.getLogger().level)
+
+    @property
+    def is_open(self) -> bool:
+        return self._worker.is_open
+
+    @property
+    def connection(self) -> Connection:
+        return self._worker.connection
 
     def send(self, photos: Sequence[Photo]) -> None:
-        """Send photos to encode, as soon as the engine is open. A child reads nothing before."""
-        self._photos = photos
-        if self.is_open:
-            self._send_photos()
+        """Send photos to encode, as soon as the engine is open."""
+        self._worker.send(len(photos), *photos)  # one by one: there may be many
 
-    def _send_photos(self) -> None:
-        self._send(len(self._photos), *self._photos)  # one by one: there may be many
-        self._photos = ()
-
-    def _send(self, *messages: object) -> None:
-        with suppress(ConnectionError):  # the child is dead, which `receive` will notice
-            for message in messages:
-                self.connection.send(message)
-
-    def receive(self) -> "list[Outcome] | _Death | None":
+    def receive(self) -> "list[Outcome] | Death | None":
         """Give the results of the photos sent, or how the child died, or None: more will come.
 
         Raises an exception that the child sends.
         """
-        try:
-            message = self.connection.recv()
-        except (EOFError, OSError):  # it may die while it sends
-            return self._death()
-        if isinstance(message, Exception):
-            raise message
-        if isinstance(message, logging.LogRecord):
-            logging.getLogger(message.name).handle(message)
-            return None
-        if message is None:
-            self.is_open = True
-            self._send_photos()
-            return None
+        answer: Any = self._worker.receive()
+        if answer is None or isinstance(answer, Death):
+            return answer
         self.is_fresh = False
-        results: list[Outcome] = message
+        results: list[Outcome] = answer
         return results
 
-    def end(self) -> int:
-        """Kill the child if it is alive. Give its exit status as subprocess does."""
-        self.connection.close()
-        self._process.kill()  # does not change the status of a child that is about to exit
-        return self._process.wait()
-
-    def _death(self) -> _Death:
-        status = self.end()
-        if status == -signal.SIGALRM:
-            limit = self._seconds if self.is_open else SECONDS_TO_OPEN
-            return _Death("timeout", f"longer than {limit:g} s")
-        if status == NO_MEMORY:
-            most = f"{self._memory / 1e6:.0f} MB" if self._memory else "there is"
-            return _Death("out_of_memory", f"more than {most}")
-        if status == -signal.SIGKILL:
-            return _Death("out_of_memory", "signal SIGKILL, as sent where memory runs out")
-        if status < 0:
-            names = [one.name for one in signal.Signals if one == -status]
-            return _Death("crashed", f"signal {names[0] if names else -status}")
-        return _Death("crashed", f"exit status {status}")
+    def end(self) -> None:
+        """Kill the child if it is alive."""
+        self._worker.end()
 
 
 def _with_news(children: Iterable[_Child]) -> list[_Child]:

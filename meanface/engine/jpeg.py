@@ -7,8 +7,8 @@ import re
 import struct
 from collections.abc import Iterator
 
-_SOF = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # start of frame, but for tables (DHT, JPG, DAC)
-_JPEG_LS, _SOS, _EOI = 0xF7, 0xDA, 0xD9
+FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # start of frame, but for tables (DHT, JPG, DAC)
+_JPEG_LS, SCAN, _EOI = 0xF7, 0xDA, 0xD9
 _STANDALONE = {0x01, *range(0xD0, 0xD9)}  # TEM, restarts, SOI: no length follows
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # neither stuffing nor a restart
 _MOST_SEGMENTS = 1000  # before the frame: a colour profile or XMP takes up to 256
@@ -23,7 +23,7 @@ _KINDS = {
 def unusual_kind(data: bytes) -> str:
     """Name what is unusual about a JPEG, as its start of frame tells; "" where nothing is."""
     for marker, content in _segments(data):
-        if marker in _SOF or marker == _JPEG_LS:
+        if marker in FRAMES or marker == _JPEG_LS:
             precision, height = struct.unpack_from(">BH", content.ljust(3, b"\xff"))
             if marker in _KINDS:
                 return _KINDS[marker]
@@ -38,18 +38,31 @@ def frame_size(data: bytes, start: int) -> tuple[int, int] | None:
 
     None as well for bytes that are no JPEG, which they need not be.
     """
+    for marker, content, _ in header(data, start):
+        if marker in FRAMES or marker == _JPEG_LS:
+            if content + 6 > len(data):
+                return None
+            precision, height, width = struct.unpack_from(">BHH", data, content)
+            return (width, height) if marker <= 0xC2 and precision == 8 and height else None
+    return None
+
+
+def header(data: bytes, start: int = 0) -> Iterator[tuple[int, int, int]]:
+    """Yield marker, begin and end of the content of each segment up to the first scan, included.
+
+    Ends early where the bytes at `start` are no JPEG. A segment may end behind the data.
+    """
     at = start + 2
     for _ in range(_MOST_SEGMENTS):
-        if data[at : at + 1] != b"\xff" or at + 10 > len(data):
-            return None
-        marker = data[at + 1]
-        if marker in _SOF or marker == _JPEG_LS:
-            precision, height, width = struct.unpack_from(">BHH", data, at + 4)
-            return (width, height) if marker <= 0xC2 and precision == 8 and height else None
-        if marker in _STANDALONE or marker in (_SOS, _EOI):
-            return None
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return None
+        if data[at : at + 1] != b"\xff" or at + 4 > len(data):
+            return
+        marker, end = data[at + 1], at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        if marker in _STANDALONE or marker == _EOI:
+            return
+        yield marker, at + 4, end
+        if marker == SCAN:
+            return
+        at = end
 
 
 def has_all_scans(data: bytes) -> bool:
@@ -57,9 +70,9 @@ def has_all_scans(data: bytes) -> bool:
     wanted: set[int] = set()
     found: dict[int, set[int]] = {}
     for marker, content in _segments(data):
-        if marker in _SOF and len(content) >= 6:
+        if marker in FRAMES and len(content) >= 6:
             wanted = set(content[6 : 6 + 3 * content[5] : 3])
-        elif marker == _SOS and content:
+        elif marker == SCAN and content:
             components = content[1 : 1 + 2 * content[0] : 2]
             first, last, bits = (content[1 + 2 * content[0] :] + bytes(3))[:3]
             if bits & 15 == 0:

@@ -13,7 +13,7 @@ from typing import TypeAlias
 from meanface.engine.cnn import open_cnn
 from meanface.engine.face import Face, distinct
 from meanface.engine.hog import open_hog
-from meanface.engine.search import LONGEST, Pixels, Search, resized, scaled, shrunk
+from meanface.engine.search import Pixels, Search, resized, scale_to, scaled, shrunk
 from meanface.engine.settings import EngineSettings
 
 _OPEN = {"hog": open_hog, "cnn": open_cnn}
@@ -58,6 +58,7 @@ class Ladder:
         searches = {kind: _OPEN[kind](settings, models) for kind in {kind for _, kind, _ in names}}
         self._all = settings.face == "all"
         self._least = settings.min_face / SMALLEST if self._all else 0.0
+        self._detect_pixels = settings.detect_pixels
         self._bound = settings.detect_pixels or math.inf
         has_hog = any(kind == "hog" for _, kind, _ in names)
         most = _MOST_BEHIND_HOG if has_hog else _MOST_FOR_ONE
@@ -145,8 +146,4 @@ class Ladder:
         return max(0.5**rung.upsample, bounded, self._least / scale)
 
     def _bounded(self, photo: Pixels) -> tuple[Pixels, float]:
-        if math.isinf(self._bound):
-            return photo, 1.0
-        height, width = photo.shape[:2]
-        scale = max(math.sqrt(height * width / self._bound), max(height, width) / LONGEST)
-        return shrunk(photo, scale)
+        return shrunk(photo, scale_to(self._detect_pixels, *photo.shape[:2]))

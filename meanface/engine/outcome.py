@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanface.engine.face import Face
+from meanface.engine.settings import EngineSettings
 
 DIMENSIONS = 128  # of an embedding by dlib's network
 
@@ -31,6 +32,16 @@ class Failure:
 
     reason: str
     detail: str
+
+
+def none_counts(settings: EngineSettings, *, found: bool, large: bool) -> Failure:
+    """Give the failure of a photo in which no face counts: none found, none large, none certain."""
+    if not found:
+        return Failure("no_face", f"none found by {', '.join(settings.detectors)}")
+    if not large:
+        detail = f"every face is smaller than min_face, {settings.min_face} pixels"
+        return Failure("small_face", detail)
+    return Failure("weak_face", f"every score is lower than min_score, {settings.min_score}")
 
 
 Outcome: TypeAlias = list[EncodedFace] | Failure

@@ -1,5 +1,6 @@
 """What detectors share: photos scaled down for the search, and boxes scaled back up."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -20,6 +21,16 @@ It gives the faces of each photo, the highest score first.
 # The longest side before upsampling. dlib adds up positions in float32 when it resizes, and writes
 # outside its memory for sides well beyond twice this length.
 LONGEST = 4096
+
+
+def scale_to(most: int, height: int, width: int) -> float:
+    """Give the factor that scales a photo down to `most` pixels; 1 or less: it is small enough.
+
+    A photo with `most` above 0 is bounded to LONGEST as well. 0: no bound.
+    """
+    if not most:
+        return 1.0
+    return max(math.sqrt(height * width / most), max(height, width) / LONGEST)
 
 
 def shrunk(photo: Pixels, scale: float) -> tuple[Pixels, float]:

@@ -30,15 +30,15 @@ SURE = 0.5
 HOG also finds false faces in faces that are upside down. One in 100 of these scores higher.
 """
 
-_UPRIGHT = 25.0  # degrees that the landmarks cope with; LFW's faces reach 22
+UPRIGHT = 25.0  # degrees that the landmarks cope with; LFW's faces reach 22
 _SETTLED = 10.0  # degrees: two measurements that differ by less agree
 _APART = 45.0  # degrees: detector and landmarks that differ by more contradict each other
 
-_SEEN = 0.1  # the CNN detector's score from which it sees a face
-_BETTER = 0.3  # by so much higher is an upright face's score than when it lies on a side
-_TURNS = np.arange(0, 360, 45)
-_SIDES = np.array([0, 90, 270])  # an upright face, and lying on a side
-_SIZES = 1.0, 0.85  # of a box, because boxes of tilted faces are larger
+SEEN = 0.1  # the CNN detector's score from which it sees a face
+BETTER = 0.3  # by so much higher is an upright face's score than when it lies on a side
+TURNS = np.arange(0, 360, 45)
+SIDES = np.array([0, 90, 270])  # an upright face, and lying on a side
+SIZES = 1.0, 0.85  # of a box, because boxes of tilted faces are larger
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Scale:
 
 MARKED = Scale(120, 1.6)
 """In which landmarks are found."""
-_WINDOW = Scale(80, 1.4)  # in which the CNN detector looks at one face
+WINDOW = Scale(80, 1.4)  # in which the CNN detector looks at one face
 _NEARBY = Scale(90, 1.8)  # in which it searches faces of 80 pixels and more
 
 
@@ -108,16 +108,6 @@ class Square:
         return np.asarray(turned + np.array([self.x, self.y]))
 
 
-class Seen:
-    """How the CNN detector tells that a face is upright: the windows it sees, and the limits."""
-
-    UPRIGHT, LEAST, BETTER, AROUND = _UPRIGHT, _SEEN, _BETTER, _WINDOW.around
-    PIXELS = _WINDOW.pixels
-    SIDES: tuple[int, ...] = tuple(_SIDES.tolist())
-    TURNS: tuple[int, ...] = tuple(_TURNS.tolist())
-    SIZES = _SIZES
-
-
 def angle_of(landmarks: dlib.full_object_detection) -> float:
     """Give the degrees, from -180 to 180, by which landmarks are turned counterclockwise."""
     return _signed(-math.degrees(dlib.get_face_chip_details(landmarks).angle))
@@ -142,11 +132,11 @@ class Upright:
         face, `angle` the angle_of its 5 landmarks.
         """
         found = Square.of(face)
-        is_close = abs(angle) <= _UPRIGHT
+        is_close = abs(angle) <= UPRIGHT
         ways = [self._turned, self._elsewhere] if self._nearby else [self._turned]
         if detector.startswith("hog"):
             # HOG sees faces tilted by up to 45 degrees, and false faces in faces upside down.
-            is_face = face.score >= SURE or self._scores(photo, [found])[0] > _SEEN
+            is_face = face.score >= SURE or self._scores(photo, [found])[0] > SEEN
             if is_face and is_close:
                 return found
             if not is_face:
@@ -154,13 +144,13 @@ class Upright:
         elif is_close and self._is_seen_upright(photo, found):
             return found
         turned = next(filter(None, (way(photo, found) for way in ways)), None)
-        return found if turned and abs(turned.turn) <= _UPRIGHT else turned
+        return found if turned and abs(turned.turn) <= UPRIGHT else turned
 
     def _elsewhere(self, photo: Pixels, square: Square) -> Square | None:
         """Search the face near a false find, upright and upside down; turn its square."""
         if found := self._search(photo, square):
             angle = self._angle(found.pixels(photo, MARKED), MARKED.box)
-            if abs(angle) <= _UPRIGHT and self._is_seen_upright(photo, found):
+            if abs(angle) <= UPRIGHT and self._is_seen_upright(photo, found):
                 return found
             return self._turned(photo, found)
         found = self._search(photo, replace(square, turn=180.0))
@@ -168,8 +158,8 @@ class Upright:
 
     def _is_seen_upright(self, photo: Pixels, square: Square) -> bool:
         """Tell whether the CNN detector sees a face, tilted by 45 degrees at most."""
-        upright, *sideways = self._best(photo, square, _SIDES).tolist()
-        return bool(upright > _SEEN and upright - max(sideways) >= _BETTER)
+        upright, *sideways = self._best(photo, square, SIDES).tolist()
+        return bool(upright > SEEN and upright - max(sideways) >= BETTER)
 
     def _turned(self, photo: Pixels, square: Square) -> Square | None:
         """Turn the square of a face until its angle changes no more."""
@@ -185,10 +175,10 @@ class Upright:
 
         None: they contradict each other, and the face is not about upright.
         """
-        weights = np.maximum(self._best(photo, square, _TURNS), 0)
-        if weights.max() <= _SEEN:
+        weights = np.maximum(self._best(photo, square, TURNS), 0)
+        if weights.max() <= SEEN:
             return None
-        middle = (weights * np.exp(1j * np.radians(_TURNS))).sum()
+        middle = (weights * np.exp(1j * np.radians(TURNS))).sum()
         coarse = replace(square, turn=_signed(square.turn + math.degrees(np.angle(middle))))
         settled = self._settled(photo, coarse)
         if settled and abs(_signed(settled.turn - coarse.turn)) <= _APART:
@@ -196,7 +186,7 @@ class Upright:
             final = centred and self._settled(photo, centred)
             if final and abs(_signed(final.turn - coarse.turn)) <= _APART:
                 return final
-        return coarse if abs(coarse.turn) <= _UPRIGHT else None
+        return coarse if abs(coarse.turn) <= UPRIGHT else None
 
     def _settled(self, photo: Pixels, square: Square) -> Square | None:
         """Turn the square until the landmarks are upright in it; None: they never are."""
@@ -225,15 +215,15 @@ class Upright:
         """Give the CNN detector's score of the square turned by each of `turns` more degrees."""
         squares = [
             replace(square, turn=square.turn + turn, side=square.side * size)
-            for size in _SIZES
+            for size in SIZES
             for turn in turns.tolist()
         ]
-        scores = self._scores(photo, squares).reshape(len(_SIZES), -1)
+        scores = self._scores(photo, squares).reshape(len(SIZES), -1)
         return np.asarray(scores.max(axis=0))
 
     def _scores(self, photo: Pixels, squares: Sequence[Square]) -> NDArray[np.float32]:
         """Give the CNN detector's scores of the faces in squares; above 0 is a face."""
-        return self._cnn.scores_of(np.stack([square.pixels(photo, _WINDOW) for square in squares]))
+        return self._cnn.scores_of(np.stack([square.pixels(photo, WINDOW) for square in squares]))
 
 
 def _signed(degrees: float) -> float:

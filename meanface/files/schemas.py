@@ -227,8 +227,8 @@ MEANINGS: Mapping[str, tuple[Schema, Mapping[str, str]]] = {
             "distance": "the distance of the two faces",
             "fmr": "the false match rate at this distance: the share of pairs of two persons that"
             " are as near",
-            "person_rank": "1 for the nearest face of the nearest person, 2 for that of the next"
-            " person, 0 for all other faces",
+            "person_rank": "1: the nearest face of the nearest person, 2: of the second person, and"
+            " so on; 0: every other face",
         },
     ),
 }

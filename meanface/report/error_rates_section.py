@@ -25,7 +25,7 @@ def error_rates_section(results: Results) -> dict[str, Any] | None:
             f" {percent(known[0]['fnmr'], 1)} of the pairs of one person are missed"
         )
     groups = summary["groups"]
-    # Without `paths`, a group has a number: its name may be that of a person.
+    # With `paths: false`, groups get numbers: a group's name may be a person's name.
     called = {name: name if results.paths else f"group {n}" for n, name in enumerate(groups, 1)}
     level = f"{100 * summary['interval']:.0f} %"
     enrol = summary["failure_to_enrol_rate"]

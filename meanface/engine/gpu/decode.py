@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from meanface.engine.colour import is_srgb
-from meanface.engine.jpeg import has_all_scans
-from meanface.sources.formats import tiff_tags
+from meanface.engine.jpeg import FRAMES, SCAN, has_all_scans, header
+from meanface.sources.formats import ORIENTATION, tiff_tags
 
-_SOF0, _SOF2, _SOS, _EOI = 0xC0, 0xC2, 0xDA, b"\xff\xd9"
+_SOF0, _SOF2, _APP1, _APP2, _APP14 = 0xC0, 0xC2, 0xE1, 0xE2, 0xEE
+_EOI = b"\xff\xd9"
 _EXIF, _PROFILE, _ADOBE = b"Exif\0\0", b"ICC_PROFILE\0", b"Adobe"
-_ORIENTATION = 0x0112
-_LEAST = {_SOF0: 11, _SOF2: 11, _SOS: 8}  # the length of a segment with one component
+_LEAST = {_SOF0: 9, _SOF2: 9, SCAN: 6}  # bytes of a segment with one component
 
 
 class Plain:
@@ -35,52 +35,46 @@ def plain_jpeg(data: bytes, max_pixels: int) -> Plain | None:
     """
     if data[:3] != b"\xff\xd8\xff":
         return None
-    at, transform, in_xmp = 2, -1, False
+    transform, in_xmp, scan = -1, False, 0
     size = progressive = components = tags = None
-    while data[at : at + 1] == b"\xff" and at + 4 <= len(data):
-        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
-        body = at + 4
-        if length < _LEAST.get(marker, 2) or at + 2 + length > len(data):
+    for marker, begin, end in header(data):
+        content = data[begin:end]
+        if not begin <= end <= len(data) or len(content) < _LEAST.get(marker, 0):
             return None
-        if marker == 0xE1 and data.startswith(_EXIF, body):
+        if marker == _APP1 and content.startswith(_EXIF):
             if tags is not None:  # Pillow joins both
                 return None
-            tags = tiff_tags(data[body + 6 : at + 2 + length])
-        elif marker == 0xE1:
-            in_xmp = in_xmp or data.find(b"tiff:Orientation", body, at + 2 + length) >= 0
-        elif marker == 0xE2 and data.startswith(_PROFILE, body):
-            if (
-                length < 16
-                or data[body + 13] != 1
-                or not is_srgb(data[body + 14 : at + 2 + length])
-            ):
+            tags = tiff_tags(content[len(_EXIF) :])
+        elif marker == _APP1:
+            in_xmp = in_xmp or b"tiff:Orientation" in content
+        elif marker == _APP2 and content.startswith(_PROFILE):
+            if content[13:14] != b"\1" or not is_srgb(content[14:]):  # the number of its parts
                 return None
-        elif marker == 0xEE and data.startswith(_ADOBE, body):
-            transform = data[body + 11] if length >= 14 else 0
-        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            if marker not in (_SOF0, _SOF2) or size is not None or data[body] != 8:
+        elif marker == _APP14 and content.startswith(_ADOBE):
+            transform = content[11] if len(content) >= 12 else 0
+        elif marker in FRAMES:
+            if marker not in (_SOF0, _SOF2) or size is not None or content[0] != 8:
                 return None
-            size = struct.unpack_from(">HH", data, body + 1)
+            size = struct.unpack_from(">HH", content, 1)
             progressive = marker == _SOF2
-            components = bytes(data[body + 6 : body + 6 + 3 * data[body + 5] : 3])
-        elif marker == _SOS:
-            break
-        elif marker < 0xC0:
+            components = content[6 : 6 + 3 * content[5] : 3]
+        elif marker == SCAN:
+            scan = begin
+        elif marker < _SOF0:
             return None
-        at += 2 + length
-    else:
+    if not scan:
         return None
     if size is None or components is None or not all(size) or size[0] * size[1] > max_pixels:
         return None
     is_ycc = components == b"\1\2\3" and transform in (-1, 1)
     if not (len(components) == 1 or is_ycc):
         return None
-    orientation = (tags or {}).get(_ORIENTATION, 0)
+    orientation = (tags or {}).get(ORIENTATION, 0)
     if not isinstance(orientation, int) or orientation > 8 or (in_xmp and not orientation):
         return None
-    if not data.endswith(_EOI) and data.find(_EOI, at) < 0:  # truncated
+    if not data.endswith(_EOI) and data.find(_EOI, scan) < 0:  # truncated
         return None
-    if (progressive or data[at + 4] < len(components)) and not has_all_scans(data):
+    if (progressive or data[scan] < len(components)) and not has_all_scans(data):
         return None
     return Plain(data, size[0], size[1], max(1, orientation))
 

@@ -25,10 +25,10 @@ from meanface.engine.gpu.landmarks import Landmarks, aligned
 from meanface.engine.gpu.network import Network
 from meanface.engine.gpu.pixels import Pixels, Places, around, cut_out, sampled
 from meanface.engine.gpu_check import no_gpu
-from meanface.engine.outcome import EncodedFace, Failure, Outcome
-from meanface.engine.search import LONGEST
+from meanface.engine.outcome import EncodedFace, Outcome, none_counts
+from meanface.engine.search import scale_to
 from meanface.engine.settings import EngineSettings
-from meanface.engine.upright import Seen
+from meanface.engine.upright import BETTER, SEEN, SIDES, SIZES, TURNS, UPRIGHT, WINDOW
 from meanface.shards.manifest import Photo
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class GpuEngine:
     def __init__(
         self, settings: EngineSettings, models: Mapping[str, Path], device: str = "cuda"
     ) -> None:
-        """Open the exported models. `device`: "cpu" computes the same, for tests."""
+        """Open the exported models. With `device` "cpu", which tests use, no photo is decoded."""
         self._settings = settings
         self._device = torch.device(device)
         torch.backends.cuda.matmul.allow_tf32 = False  # TF32 rounds products to 10 bits
@@ -118,8 +118,9 @@ class GpuEngine:
 
     def decode(self, photos: Sequence[Plain | None]) -> list[Tensor | None]:
         """Decode photos; None for one that is left to the processor."""
-        plain = [photo for photo in photos if photo is not None]
-        decoded = iter(self._decoder(plain) if self._decoder else [])
+        if self._decoder is None:
+            return [None] * len(photos)
+        decoded = iter(self._decoder([photo for photo in photos if photo is not None]))
         pixels = [None if photo is None else next(decoded) for photo in photos]
         torch.cuda.current_stream(self._device).synchronize()
         return pixels
@@ -217,9 +218,7 @@ class GpuEngine:
 
     def _bounded(self, photo: Tensor) -> tuple[Tensor, float]:
         height, width = photo.shape[:2]
-        scale = max(height, width) / LONGEST
-        if most := self._settings.detect_pixels:
-            scale = max(scale, math.sqrt(height * width / most))
+        scale = scale_to(self._settings.detect_pixels, height, width)
         if scale <= 1:
             return photo, 1.0
         size = max(1, int(height / scale)), max(1, int(width / scale))
@@ -240,15 +239,8 @@ class GpuEngine:
         large = (scores > 0) & (sides.min(axis=2) >= settings.min_face)
         strong = large & (scores >= settings.min_score)
         for index in np.flatnonzero(~strong.any(axis=1)).tolist():
-            if not counts[index]:
-                detail = f"none found by {', '.join(settings.detectors)}"
-                results[index] = Failure("no_face", detail)
-            elif not large[index].any():
-                detail = f"every face is smaller than min_face, {settings.min_face} pixels"
-                results[index] = Failure("small_face", detail)
-            else:
-                detail = f"every score is lower than min_score, {settings.min_score}"
-                results[index] = Failure("weak_face", detail)
+            any_found, any_large = bool(counts[index]), bool(large[index].any())
+            results[index] = none_counts(settings, found=any_found, large=any_large)
         which = np.flatnonzero(strong.any(axis=1))
         if not len(which):
             return _Faces(which, boxes[which, which], scores[which, which], detectors[which])
@@ -270,19 +262,19 @@ class GpuEngine:
         middle = (corners[:, :2] + corners[:, 2:]) / 2
         half = (corners[:, 2:] - corners[:, :2] + 1).mean(dim=1)[:, None] / 2
         squares = torch.cat([middle - half, middle + half], dim=1)
-        pixels, photos, boxes = around(pixels, photos, squares, Seen.AROUND, Seen.PIXELS)
-        best = self._best(pixels, photos, boxes, Seen.SIDES)
+        pixels, photos, boxes = around(pixels, photos, squares, WINDOW.around, WINDOW.pixels)
+        best = self._best(pixels, photos, boxes, SIDES.tolist())
         better = best[0] - best[1:].amax(dim=0)
-        seen = (best[0] > Seen.LEAST + _SURE) & (better >= Seen.BETTER + _SURE)
-        upright = seen & (angles.abs() <= Seen.UPRIGHT)
+        seen = (best[0] > SEEN + _SURE) & (better >= BETTER + _SURE)
+        upright = seen & (angles.abs() <= UPRIGHT)
         unsure = torch.nonzero(~upright & (angles.abs() <= _CLOSE))[:, 0]
         if len(unsure):
             # As upright._closer begins: the middle of the turns at which the face is seen.
-            weights = self._best(pixels, photos[unsure], boxes[unsure], Seen.TURNS).clamp(min=0)
-            turns = torch.deg2rad(torch.tensor(Seen.TURNS, device=boxes.device).float())[:, None]
+            weights = self._best(pixels, photos[unsure], boxes[unsure], TURNS.tolist()).clamp(min=0)
+            turns = torch.deg2rad(torch.from_numpy(TURNS).to(boxes.device).float())[:, None]
             x, y = (weights * turns.cos()).sum(dim=0), (weights * turns.sin()).sum(dim=0)
             middle = torch.rad2deg(torch.atan2(y, x))
-            seen = weights.amax(dim=0) > Seen.LEAST + _SURE
+            seen = weights.amax(dim=0) > SEEN + _SURE
             upright[unsure] = seen & (middle.abs() <= _MIDDLE)
         return upright
 
@@ -293,10 +285,10 @@ class GpuEngine:
         for turn in turns:
             turned = boxes.new_full((len(boxes),), -math.radians(turn))
             of_size = []
-            for size in Seen.SIZES:
-                reach = half * size * Seen.AROUND
+            for size in SIZES:
+                reach = half * size * WINDOW.around
                 places = Places(photos, torch.cat([middle - reach, middle + reach], dim=1), turned)
-                of_size.append(self._detector.scores_of(sampled(pixels, places, Seen.PIXELS)))
+                of_size.append(self._detector.scores_of(sampled(pixels, places, WINDOW.pixels)))
             best.append(torch.maximum(*of_size))
         return torch.stack(best)
 

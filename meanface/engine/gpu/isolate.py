@@ -6,24 +6,19 @@ tilted faces, and the photos under way when the GPU's process dies.
 """
 
 import logging
-import signal
-import subprocess
-import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from multiprocessing.connection import Pipe
 from pathlib import Path
 from queue import Empty, Full, Queue
 from threading import Thread
 from typing import Any
 
-from meanface.engine.child import NO_MEMORY, SECONDS_TO_OPEN
 from meanface.engine.isolate import encode_isolated
 from meanface.engine.outcome import Outcome
 from meanface.engine.settings import EngineSettings
+from meanface.engine.worker import Death, Worker
 from meanface.errors import UserError
-from meanface.process import child_environment
 from meanface.shards.manifest import Photo
 
 log = logging.getLogger(__name__)
@@ -56,7 +51,7 @@ def encode_on_gpu(
     remaining = _regrouped(batches)
     under_way: deque[_Batch] = deque()  # in order
     on_gpu: deque[_Batch] = deque()
-    child: _GpuChild | None = None
+    child: Worker | None = None
     deaths = 0  # in a row
     photos = 0
     try:
@@ -68,17 +63,18 @@ def encode_on_gpu(
                     rest.take(batch)
                     continue
                 on_gpu.append(batch)
-                child = child or _GpuChild(settings, models, seconds, gpu_mb)
-                child.send(batch)
+                child = child or _start(settings, models, seconds, gpu_mb)
+                child.send(list(batch.photos))
             if child and on_gpu:
-                outcomes = child.receive()
-                if isinstance(outcomes, str):
-                    log.warning("the process on the GPU died: %s", outcomes)
+                outcomes: Any = child.receive()
+                if isinstance(outcomes, Death):
+                    cause = f"{outcomes.reason}, {outcomes.detail}"
+                    log.warning("the process on the GPU died: %s", cause)
                     deaths += 1
                     if deaths == _STARTS and not child.is_open:
                         raise UserError(
                             f"the engine cannot be opened: {_STARTS} processes in a row died of "
-                            f"it, the last one {outcomes}"
+                            f"it, the last one {cause}"
                         )
                     is_open, child = child.is_open, None
                     if is_open:  # the next process gets the batches behind the first
@@ -89,8 +85,8 @@ def encode_on_gpu(
                             rest.take(on_gpu.popleft())
                         continue
                     for batch in on_gpu:
-                        child = child or _GpuChild(settings, models, seconds, gpu_mb)
-                        child.send(batch)
+                        child = child or _start(settings, models, seconds, gpu_mb)
+                        child.send(list(batch.photos))
                 elif outcomes is not None:
                     deaths = 0
                     batch = on_gpu.popleft()
@@ -218,71 +214,13 @@ class _Rest:
             self._thread.join()
 
 
-class _GpuChild:
-    """The process on the GPU, seen from its parent."""
-
-    def __init__(
-        self, settings: EngineSettings, models: Mapping[str, Path], seconds: float, gpu_mb: int
-    ) -> None:
-        self._seconds = seconds
-        self.is_open = False
-        self._waiting: list[Sequence[Photo]] = []
-        self._connection, theirs = Pipe()
-        with theirs:
-            self._process = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-P", "-m", "meanface.engine.gpu.child", str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                env=child_environment(),
-            )
-        self._send((settings, models, seconds, gpu_mb, logging.getLogger().level))
-
-    def send(self, batch: _Batch) -> None:
-        """Send photos to encode, as soon as the engine is open."""
-        if self.is_open:
-            self._send(list(batch.photos))
-        else:
-            self._waiting.append(list(batch.photos))
-
-    def _send(self, message: object) -> None:
-        try:
-            self._connection.send(message)
-        except ConnectionError:
-            log.debug("the process on the GPU is gone")  # `receive` tells why
-
-    def receive(self) -> list[Outcome | None] | str | None:
-        """Give the outcomes of a batch, or how the process died, or None: more will come."""
-        try:
-            message: Any = self._connection.recv()
-        except (EOFError, OSError):  # it may die while it sends
-            return self._death()
-        if isinstance(message, Exception):
-            raise message
-        if isinstance(message, logging.LogRecord):
-            logging.getLogger(message.name).handle(message)
-            return None
-        if message is None:
-            self.is_open = True
-            waiting, self._waiting = self._waiting, []
-            for photos in waiting:
-                self._send(photos)
-            return None
-        outcomes: list[Outcome | None] = message
-        return outcomes
-
-    def end(self) -> int:
-        """Kill the process if it is alive. Give its exit status as subprocess does."""
-        self._connection.close()
-        self._process.kill()
-        return self._process.wait()
-
-    def _death(self) -> str:
-        status = self.end()
-        if status == -signal.SIGALRM:
-            return f"timeout, longer than {self._seconds if self.is_open else SECONDS_TO_OPEN:g} s"
-        if status == NO_MEMORY:
-            return "out_of_memory, see gpu_mb"
-        if status < 0:
-            names = [one.name for one in signal.Signals if one == -status]
-            return f"crashed, signal {names[0] if names else -status}"
-        return f"crashed, exit status {status}"
+def _start(
+    settings: EngineSettings, models: Mapping[str, Path], seconds: float, gpu_mb: int
+) -> Worker:
+    level = logging.getLogger().level
+    return Worker(
+        "meanface.engine.gpu.child",
+        *(settings, models, seconds, gpu_mb, level),
+        seconds=seconds,
+        most_memory="there is, see gpu_mb",
+    )
