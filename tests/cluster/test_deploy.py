@@ -4,6 +4,7 @@ import fnmatch
 import inspect
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -36,6 +37,41 @@ def build(folder: Path) -> list[Manifest]:
     assert done.returncode == 0, done.stderr
     assert not done.stderr, "kustomize warns of what it will not take much longer"
     return list(yaml.safe_load_all(done.stdout))
+
+
+COMMANDS = re.findall(
+    r"^ +(kubectl (?:[^\n]*\\\n)*[^\n]*)", (ROOT / "docs/kubernetes.md").read_text("utf-8"), re.M
+)
+
+
+@pytest.mark.parametrize("command", [*dict.fromkeys(COMMANDS)])
+def test_kubectl_knows_each_command_of_the_docs(command: str, tmp_path: Path) -> None:
+    nowhere = tmp_path / "kubeconfig"
+    nowhere.write_text(
+        "{apiVersion: v1, kind: Config, current-context: nowhere, contexts: [{name: nowhere,"
+        " context: {cluster: nowhere, user: ''}}], clusters: [{name: nowhere, cluster: {server:"
+        " 'http://127.0.0.1:1'}}]}"
+    )
+    words = shlex.split(command.replace("\\\n", ""), comments=True)
+    done = subprocess.run(
+        [BIN / "kubectl", *words[1:]],
+        cwd=ROOT,
+        env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "KUBECONFIG": str(nowhere)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    # The command was understood if all that is missing is a cluster.
+    assert done.returncode != 0
+    assert "127.0.0.1:1" in done.stderr.splitlines()[-1], done.stderr
+
+
+def test_the_docs_wait_for_the_pod_before_they_show_its_log() -> None:
+    shown = [command for command in COMMANDS if " logs " in command]
+    assert shown
+    for command in shown:
+        assert "--pod-running-timeout=" in command
 
 
 @pytest.fixture(scope="module")

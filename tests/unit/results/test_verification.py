@@ -349,6 +349,7 @@ def test_the_target_gives_scores_curve_and_plots(tmp_path: Path) -> None:
     photos.write_results(tmp_path / "results")
     run = score(tmp_path, pairs="pairs.txt")
     assert run.code == 0, run.output
+    assert "accuracy  50.00 % of 6 pairs called rightly, standard error 28.87 %" in run.output
     accuracy = tmp_path / "results" / "accuracy"
     scores = json.loads((accuracy / "lfw.json").read_text())
     assert scores == {
