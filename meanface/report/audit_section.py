@@ -37,7 +37,7 @@ KINDS: Mapping[str, Kind] = {
         "1 pair of photos shows the same shot",
         "{:,} pairs of photos show the same shot",
         "Near-duplicates: resized, compressed anew, cropped or mirrored.",
-        "pixels alike to {score:.2f} of 1",
+        "correlation of the pixels {score:.2f}",
     ),
     "two_in_photo": Kind(
         "1 face is beside another face that fits the name better",

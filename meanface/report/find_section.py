@@ -24,7 +24,7 @@ def find_section(results: Results) -> dict[str, Any] | None:
     who = "the query face" if len(query) == 1 else f"one of the {len(query):,} query faces"
     return {
         "title": f"The nearest face lies {nearest['distance']:.2f} from {who};"
-        f" {_share(nearest['fmr'])} of the pairs of two people are as near",
+        f" at most {percent(nearest['fmr'], 1)} of the pairs of two people are as near",
         "searched": summary["searched"],
         "rates_from": shown(summary["fmr_from"], 200),
         "shown": [row for one in queries for row in one["rows"]],
@@ -42,7 +42,7 @@ def _query(
     rows = results.rows_of(zip(near["path"], near["face"], strict=True))
     known = results.rows_of(zip(persons["path"], persons["face"], strict=True))
     notes = [
-        f"{distance:.3f}, FMR {_share(rate)}"
+        f"{distance:.3f}, FMR {percent(rate, 1)}".replace(" %", "\u00a0%")
         for distance, rate in zip(near["distance"], near["fmr"], strict=True)
     ]
     return {
@@ -50,7 +50,7 @@ def _query(
         "name": f"{shown(path, 80)}, face {face}" if results.paths else f"query face {number + 1}",
         "rows": rows,
         "faces": results.show(results.names(), rows, notes),
-        "persons": ", ".join(
+        "persons": "; ".join(
             f"{_person(results, row)} ({distance:.2f})"
             for row, distance in zip(known, persons["distance"], strict=True)
         ),
@@ -63,8 +63,4 @@ def _person(results: Results, row: int) -> str:
     if results.persons is None:
         return name or "no folder"
     number = f"number {results.persons.table['person'][row]:,}"
-    return f"{number}, {name}" if name else number
-
-
-def _share(rate: float) -> str:
-    return percent(rate, 1)
+    return f"{name}, {number}" if name else number

@@ -300,7 +300,7 @@ def test_the_faces_nearest_to_a_query_are_shown(full: Run, show: Open) -> None:
     assert shown == ["the query", *found["path"].head(7)]
     assert section.locator("img").count() == 1 + 7
     number = people["person"][people["path"] == found["path"][0]].item()
-    nearest = f"Nearest persons: number {number:,}, Grace_Hopper ({found['distance'][0]:.2f})"
+    nearest = f"Nearest persons: Grace_Hopper, number {number:,} ({found['distance'][0]:.2f})"
     assert nearest in section.inner_text()
 
 
