@@ -81,14 +81,14 @@ rule index_faces:
 
 rule find_faces:
     input:
+        unpack(wanted_beside("people", "verify")),
         manifest="results/query/query.csv",
         query="results/query/embeddings.npy",
         outcomes="results/query/outcomes.csv",
         index="results/index.npz",
         embeddings="results/embeddings.npy",
         faces="results/faces.parquet",
-        people=known_people,
-        rates=known_rates,
+        failures="results/failures.csv",
     output:
         table="results/find.csv",
         summary="results/find.json",
@@ -99,6 +99,8 @@ rule find_faces:
     conda:
         "../envs/meanface.yaml"
     threads: config["threads"]
+    params:
+        beside=found_beside("people", "verify"),
     message:
         "Searching for the query faces"
     script:

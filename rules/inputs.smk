@@ -255,17 +255,6 @@ def query_state():
         sys.exit(f"meanface: {error}")
 
 
-def known_people(wildcards):
-    """Give the persons by number, if `people` has run."""
-    return ["results/people.csv"] if Path("results/people.csv").exists() else []
-
-
-def known_rates(wildcards):
-    """Give the false match rates of these photos, if `verify` has run."""
-    files = ["results/verification.csv", "results/verification.json"]
-    return files if all(Path(file).exists() for file in files) else []
-
-
 def found_sheet(wildcards):
     """Give the pictures of the target find; nothing with `pictures: false`."""
     if not config["pictures"]:
@@ -273,12 +262,24 @@ def found_sheet(wildcards):
     return drawn(["results/pictures/find.png", "results/pictures/find.svg"])(wildcards)
 
 
-# Targets whose results the report shows if they are there, and the rules that make the results.
+# Targets whose results other targets use if they are there: the rules that make them, the files.
 BESIDE = {
-    "people": ("group_faces", ["results/people.csv", "results/people.json"]),
+    "people": (["group_faces"], ["results/people.csv", "results/people.json"]),
     "verify": (
-        "compare_all_pairs",
+        ["compare_all_pairs"],
         ["results/verification.csv", "results/verification.json"],
+    ),
+    "audit": (["audit_faces"], ["results/audit.csv", "results/audit.json"]),
+    "find": (
+        ["find_faces", "shard_query", "encode_query"],
+        [
+            "results/find.csv",
+            "results/find.json",
+            "results/query/query.csv",
+            "results/query/embeddings.npy",
+            "results/query/outcomes.csv",
+            *(["results/query/query.tar"] if config["pictures"] else []),
+        ],
     ),
 }
 
@@ -288,27 +289,48 @@ def record_of(rule):
     return Path(getattr(rules, rule).log[0]).with_suffix(".json")
 
 
-def wanted_beside(wildcards):
-    """Give the results of the targets that this run makes beside the report, by target."""
-    return {
-        target: files
-        for target, (_, files) in BESIDE.items()
-        if internals.is_target(workflow, [target, *files])
-    }
+def wanted_beside(*targets):
+    """Make an input function: it gives the files of the targets that this run makes, by target."""
 
-
-def found_beside(wildcards):
-    """Give the other results that earlier runs left, by target: each file with its sha256.
-
-    As `params`, they make the report again when they change. As inputs, they would be made again
-    themselves whenever photos are added.
-    """
-    return {
-        target: {
-            file: sha256
-            for file, sha256 in files_in(record_of(rule)).items()
-            if Path(file).exists()
+    def wanted(wildcards):
+        return {
+            target: BESIDE[target][1]
+            for target in targets
+            if internals.is_target(workflow, [target, *BESIDE[target][1]])
         }
-        for target, (rule, _) in BESIDE.items()
-        if target not in wanted_beside(wildcards)
+
+    return wanted
+
+
+def found_beside(*targets):
+    """Make a function for `params`: it gives the files that earlier runs left, by target.
+
+    Each file comes with its sha256. As `params`, the files make a result again when they change.
+    As inputs, they would be made again themselves whenever photos are added.
+    """
+
+    def found(wildcards):
+        others = [
+            target
+            for target in targets
+            if target not in wanted_beside(*targets)(wildcards)
+        ]
+        return {target: files_beside(*BESIDE[target]) for target in others}
+
+    return found
+
+
+def files_beside(names, files):
+    """Give the files that are there with their sha256; nothing if the first file is missing.
+
+    The records of the rules `names` have the sha256.
+    """
+    known = {
+        file: sha256
+        for name in names
+        for file, sha256 in files_in(record_of(name)).items()
     }
+    there = {
+        file: known[file] for file in files if file in known and Path(file).exists()
+    }
+    return there if files[0] in there else {}

@@ -5,7 +5,7 @@ rule report:
     input:
         unpack(shown_photos),
         unpack(scored_pairs),
-        unpack(wanted_beside),
+        unpack(wanted_beside("people", "verify", "audit", "find")),
         summary="results/summary.json",
         faces="results/faces.csv",
         failures="results/failures.csv",
@@ -27,7 +27,7 @@ rule report:
         engine=ENGINE,
         deduplicate=config["deduplicate"],
         paths=config["paths"],
-        beside=found_beside,
+        beside=found_beside("people", "verify", "audit", "find"),
     message:
         "Writing the report"
     script:

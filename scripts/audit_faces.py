@@ -13,6 +13,7 @@ from meanface.files.schemas import AUDIT, FACES
 from meanface.files.tables import read_table, write_table
 from meanface.report.near_duplicates import SAME, likenesses
 from meanface.results.audit import Audit, Finding, Named
+from meanface.results.made_of import made_of
 from meanface.workflow.job import job
 
 
@@ -53,6 +54,9 @@ with job(snakemake.log[0], snakemake.output):
     vectors = np.load(given.embeddings, mmap_mode="r", allow_pickle=False)
     if len(vectors) != len(faces):
         raise AccountingError(f"{given.embeddings}: {len(vectors)} rows for {len(faces)} faces")
+    # In the order of the columns that the report hashes to compare.
+    columns = (faces[name] for name in ("path", "identity", "duplicate_of"))
+    origin = made_of(Path(given.embeddings), *columns)
     faces["number"] = faces.groupby("path").cumcount() + 1
     is_first = (faces["duplicate_of"] == "").to_numpy()  # the table of faces tells exact copies
     faces, vectors = faces[is_first].reset_index(drop=True), vectors[is_first]
@@ -68,7 +72,7 @@ with job(snakemake.log[0], snakemake.output):
     kinds["unlike_all"] = audit.unlike_all()
     write_table(Path(made.table), AUDIT, rows_of(kinds, faces))
     counts = {kind: len(findings) for kind, findings in kinds.items()}
-    write_json(Path(made.summary), {"faces": len(faces), "findings": counts})
+    write_json(Path(made.summary), {"faces": len(faces), "findings": counts, "made_of": origin})
     told = ", ".join(f"{kind} {count:,}" for kind, count in counts.items())
     logging.info(told)
     print(f"   audit  {told}")

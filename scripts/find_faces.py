@@ -3,13 +3,17 @@
 import logging
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from meanface.errors import UserError
 from meanface.files.json_files import write_json
-from meanface.files.schemas import FIND
-from meanface.files.tables import write_table
+from meanface.files.schemas import FAILURES, FIND
+from meanface.files.tables import read_table, write_table
+from meanface.report.beside import read_error_rates, read_persons
 from meanface.results.cells import Cells
 from meanface.results.false_matches import FalseMatches
-from meanface.results.find import Searched, find, read_query
+from meanface.results.find import Searched, find, manifest_columns, read_query
+from meanface.results.made_of import made_of
 from meanface.workflow.job import job
 
 with job(snakemake.log[0], snakemake.output):
@@ -18,9 +22,18 @@ with job(snakemake.log[0], snakemake.output):
     failed = [f"{path}: {reason}, {detail}" for path, reason, detail in query.failed]
     if not query.path:
         raise UserError(f"query: no photo has a face that can be encoded; {'; '.join(failed[:3])}")
-    people = Path(given.people[0]) if given.people else None
-    searched = Searched.read(Path(given.embeddings), Path(given.faces), people)
-    rates = FalseMatches.read(*map(Path, given.rates)) if given.rates else FalseMatches.measured()
+    names = ["path", "identity", "duplicate_of"]
+    embeddings, faces = Path(given.embeddings), pq.read_table(given.faces, columns=names)
+    present = embeddings, faces.to_pandas(), read_table(Path(given.failures), FAILURES)
+    known, told = {}, []
+    for target, read in (("people", read_persons), ("verify", read_error_rates)):
+        files = [Path(file) for file in given.get(target) or snakemake.params.beside[target]]
+        if files and read(files, *present):
+            known[target] = files
+        elif files:
+            told.append(f"{files[0]} is of other faces and left out; `snakemake {target}` makes it")
+    searched = Searched.read(embeddings, Path(given.faces), known.get("people", [None])[0])
+    rates = FalseMatches.read(*known["verify"]) if "verify" in known else FalseMatches.measured()
     cells = Cells.read(Path(given.index))
     write_table(
         Path(made.table), FIND, find(query, searched, cells, rates, threads=snakemake.threads)
@@ -37,8 +50,13 @@ with job(snakemake.log[0], snakemake.output):
             "search": "index" if len(cells.centres) else "exact",
             "fmr_from": rates.source,
             "fmr_pairs": rates.pairs,
+            "made_of": made_of(
+                embeddings,
+                *(present[1][name] for name in ("path", "identity")),
+                *manifest_columns(Path(given.manifest)),
+            ),
         },
     )
-    told = f"{len(query.path):,} faces of the query among {len(searched.embeddings):,} faces"
-    logging.info(told)
-    print(f"    find  {told}", *(f"    find  {line}" for line in failed), sep="\n")
+    counted = f"{len(query.path):,} faces of the query among {len(searched.embeddings):,} faces"
+    logging.info(counted)
+    print(*(f"    find  {line}" for line in (counted, *failed, *told)), sep="\n")

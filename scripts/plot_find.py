@@ -1,7 +1,6 @@
 """Show the faces of the query photos, each beside the faces nearest to it."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -14,18 +13,12 @@ from meanface.files.tables import read_table
 from meanface.report.figures import Tile, contact_sheet, save
 from meanface.report.pixels import around, faces_of, read_photos
 from meanface.report.text import folder_and_name
-from meanface.results.find import Query, read_query
+from meanface.results.find import read_query
 from meanface.workflow.job import job
 
 QUERIES = 12  # query faces that are shown
 FOUND = 11  # faces beside each
 SIZE = 240  # pixels
-
-
-def of_query(query: Query) -> pd.DataFrame:
-    """Give the table of the query's faces: path, face (number), shard, box and score."""
-    boxes = pd.DataFrame(map(asdict, query.faces))
-    return boxes.assign(path=query.path, face=query.number, shard="query")
 
 
 def squares_of(
@@ -44,7 +37,7 @@ def squares_of(
 with job(snakemake.log[0], snakemake.output):
     given, engine, paths = snakemake.input, snakemake.params.engine, snakemake.params.paths
     query = read_query(Path(given.manifest), Path(given.query), Path(given.outcomes))
-    asked = of_query(query).head(QUERIES)
+    asked = query.table().head(QUERIES)
     found = read_table(Path(given.table), FIND).groupby(["query", "query_face"]).head(FOUND)
     found = found.merge(asked[["path", "face"]].set_axis(["query", "query_face"], axis=1))
     faces = read_table(Path(given.faces), FACES)

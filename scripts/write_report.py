@@ -9,12 +9,19 @@ import pandas as pd
 from meanface.files.json_files import read_json
 from meanface.files.schemas import FACES, FAILURES, IDENTITIES, ROC
 from meanface.files.tables import read_table
-from meanface.report.beside import read_error_rates, read_persons
+from meanface.report.beside import read_audit, read_error_rates, read_found, read_persons
 from meanface.report.page import NO_PICTURES, pictures_of, sections_of, write_page
 from meanface.report.results import Results
 from meanface.results.shard_report import read_report
 from meanface.results.statistics import read_statistics
 from meanface.workflow.job import job
+
+READERS = {
+    "people": read_persons,
+    "verify": read_error_rates,
+    "audit": read_audit,
+    "find": read_found,
+}
 
 with job(snakemake.log[0], snakemake.output):
     given, params = snakemake.input, snakemake.params
@@ -27,10 +34,11 @@ with job(snakemake.log[0], snakemake.output):
     embeddings = Path(given.embeddings)
     faces = read_table(Path(given.faces), FACES)
     failures = read_table(Path(given.failures), FAILURES)
-    beside = {}
-    for target, read in (("people", read_persons), ("verify", read_error_rates)):
-        if files := given.get(target) or [*params.beside[target]]:
-            beside[target] = read([Path(file) for file in files], embeddings, faces, failures)
+    beside, files_of = {}, {}
+    for target, read in READERS.items():
+        if files := [Path(file) for file in given.get(target) or params.beside[target]]:
+            files_of[target] = files
+            beside[target] = read(files, embeddings, faces, failures)
             if beside[target] is None:
                 told = f"{files[0]} is of other faces and left out; `snakemake {target}` makes it"
                 logging.warning(told)
@@ -50,13 +58,17 @@ with job(snakemake.log[0], snakemake.output):
         accuracy=accuracy,
         persons=beside.get("people"),
         error_rates=beside.get("verify"),
+        audit=beside.get("audit"),
+        found=beside.get("find"),
         deduplicate=params.deduplicate,
         paths=params.paths,
     )
     sections = sections_of(results)
     pictures = NO_PICTURES
     if given.get("tars"):
-        tars = {Path(tar).stem: Path(tar) for tar in given.tars}
+        # The report shows the query's faces as well, if their photos are there.
+        query = [file for file in files_of.get("find", ()) if file.suffix == ".tar"]
+        tars = {tar.stem: tar for tar in [*map(Path, given.tars), *query]}
         models = {Path(model).stem: Path(model) for model in given.models}
         pictures = pictures_of(results, sections, tars, params.engine, models)
     write_page(Path(snakemake.output.page), results, sections, pictures)

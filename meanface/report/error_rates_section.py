@@ -16,7 +16,7 @@ def error_rates_section(results: Results) -> dict[str, Any] | None:
     """Show the error rates of all pairs of named photos; None where verify did not run."""
     if results.error_rates is None:
         return None
-    table, summary = results.error_rates
+    table, summary = results.error_rates.table, results.error_rates.summary
     known = [at for at in summary["at_fmr"] if at["fnmr"] is not None]
     title = "Too few pairs to see a false match rate of 1 in 1,000"
     if known:

@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from meanface.engine.settings import EngineSettings
 from meanface.files.atomic import replacing
+from meanface.report.audit_section import audit_section
 from meanface.report.embedding_map import map_section
 from meanface.report.embeddings_sections import (
     dimensions_chart,
@@ -22,6 +23,7 @@ from meanface.report.embeddings_sections import (
     suspects_section,
 )
 from meanface.report.error_rates_section import error_rates_section
+from meanface.report.find_section import QUERIES, find_section
 from meanface.report.persons_section import persons_section
 from meanface.report.photos_sections import (
     SHOWN,
@@ -37,6 +39,8 @@ from meanface.report.run_sections import provenance_section, speed_section, veri
 from meanface.report.text import NAMED
 from meanface.report.thumbnails import as_image, face_images, photo_images
 
+WITH_FACES = ("people", "persons", "found", "suspects", "audit", "extremes", "odd")
+"""The sections that show faces, by the row numbers under `shown`."""
 LARGE, SMALL, FAILED = 96, 56, 160  # pixels of a thumbnail: in a list, of a point, of a photo
 
 
@@ -47,7 +51,9 @@ def sections_of(results: Results) -> dict[str, Any]:
         "failures": failures_section(results),
         "people": people_section(results),
         "persons": persons_section(results),
+        "found": find_section(results),
         "suspects": suspects_section(results),
+        "audit": audit_section(results),
         "distances": distances_section(results),
         "map": map_section(results),
         "extremes": extremes_section(results),
@@ -68,28 +74,40 @@ def pictures_of(
     settings: EngineSettings,
     models: Mapping[str, Path],
 ) -> dict[str, Any]:
-    """Give the images that the sections show, by the names that the template uses."""
-    shown = [
-        name for name in ("people", "persons", "suspects", "extremes", "odd") if sections[name]
-    ]
+    """Give the images that the sections show, by the names that the template uses.
+
+    `tars` has the tar of each shard, and of the query photos as "query" if they are there.
+    """
+    shown = [name for name in WITH_FACES if sections[name]]
     sizes = {
         LARGE: {int(row) for name in shown for row in sections[name]["shown"]},
         SMALL: sections["map"]["rows"],
     }
     images = face_images(results.faces, sizes, tars, settings)
+    queries: dict[int, str] = {}
+    if results.found and results.found.query is not None and "query" in tars:
+        asked = results.found.query.head(QUERIES)
+        queries = face_images(asked, {LARGE: asked.index}, tars, settings)[LARGE]
     failed = results.failures.set_index("path", drop=False)
     failed = failed.loc[[photo["path"] for photo in sections["failures"].get("photos", ())]]
     groups = [rows for _, rows, _ in mean_groups(results)]
     means = mean_faces(results.in_the_mean(), groups, tars, settings, models)
     return {
         "faces": images[LARGE],
+        "queries": queries,
         "points": [images[SMALL][row] for row in sections["map"]["rows"]],
         "failed": photo_images(failed[failed["reason"].isin(SHOWN)], FAILED, tars, settings),
         "means": [as_image(pixels) for pixels in means],
     }
 
 
-NO_PICTURES: Mapping[str, Any] = {"faces": {}, "points": [], "failed": {}, "means": []}
+NO_PICTURES: Mapping[str, Any] = {
+    "faces": {},
+    "queries": {},
+    "points": [],
+    "failed": {},
+    "means": [],
+}
 """What pictures_of gives for `pictures: false`."""
 
 

@@ -15,7 +15,7 @@ def persons_section(results: Results) -> dict[str, Any] | None:
     """List the persons with most faces; None where the target people did not run."""
     if results.persons is None:
         return None
-    table, summary = results.persons
+    table, summary = results.persons.table, results.persons.summary
     persons, alone = summary["persons"], summary["persons_of_one_face"]
     faces, folders = number_of(summary["faces"], "face"), summary.get("folders")
     title = f"The {faces} show {number_of(persons, 'person')}, found without names"

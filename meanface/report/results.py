@@ -1,6 +1,6 @@
 """The results of a run as the report reads them, and what the report calls photos and people."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -50,8 +50,8 @@ class Results:
     """The tables and arrays of a run, which share their rows as README says.
 
     `jobs` has the columns shard, photos and seconds: what each encode job encoded. `accuracy` has
-    lfw.json and the table ROC, where pairs were scored. `persons` and `error_rates` are the results
-    of the targets people and verify, where they ran.
+    lfw.json and the table ROC, where pairs were scored. `persons`, `error_rates`, `audit` and
+    `found` are the results of the targets people, verify, audit and find, where they ran.
     """
 
     summary: Mapping[str, Any]
@@ -65,6 +65,8 @@ class Results:
     accuracy: tuple[Mapping[str, Any], pd.DataFrame] | None
     persons: Beside | None
     error_rates: Beside | None
+    audit: Beside | None
+    found: Beside | None
     deduplicate: bool
     paths: bool
 
@@ -83,6 +85,14 @@ class Results:
             Face(row, names.photo(path, row), note)
             for row, path, note in zip(rows, paths, notes, strict=True)
         ]
+
+    def rows_of(self, faces: Iterable[tuple[str, int]]) -> list[int]:
+        """Give the row of each face: its photo, and its number in the photo, from 1."""
+        wanted = list(faces)
+        theirs = self.faces[self.faces["path"].isin({path for path, _ in wanted})]
+        numbers = theirs.groupby("path").cumcount() + 1
+        row = dict(zip(zip(theirs["path"], numbers, strict=True), theirs.index, strict=True))
+        return [row[face] for face in wanted]
 
 
 def number_of(count: int, what: str, more: str | None = None) -> str:

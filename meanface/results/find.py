@@ -1,10 +1,11 @@
 """Find the faces and persons that are nearest to the faces of query photos."""
 
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
@@ -38,6 +39,18 @@ class Query:
     faces: list[Face]
     embeddings: NDArray[np.float32]
     failed: list[tuple[str, str, str]]
+
+    def table(self) -> pd.DataFrame:
+        """Give the columns path, face (the number), shard ("query"), and those of Face."""
+        columns = [field.name for field in fields(Face)]
+        boxes = pd.DataFrame(map(asdict, self.faces), columns=columns)
+        return boxes.assign(path=self.path, face=self.number, shard="query")
+
+
+def manifest_columns(manifest: Path) -> tuple[list[str], list[str]]:
+    """Give path and sha256 of the query photos: what a search was made of, beside the faces."""
+    rows = [(path, sha256) for path, _, sha256 in read_manifest(manifest)]
+    return [path for path, _ in rows], [sha256 for _, sha256 in rows]
 
 
 def read_query(manifest: Path, embeddings: Path, outcomes: Path) -> Query:

@@ -1,11 +1,15 @@
 """Average linkage (UPGMA) of weighted points, exact up to a cut, without a matrix of all pairs."""
 
-from typing import TypeAlias
+from collections.abc import Iterable
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-_CHUNK = 1 << 16  # edges at a time
+_CHUNK = 1 << 16  # pairs whose vectors are in memory at a time
+_AT_ONCE = 1 << 22  # pairs at a time whose vectors are not needed
+
+Places: TypeAlias = NDArray[np.int32]
 
 
 class _Groups:
@@ -24,7 +28,7 @@ class _Groups:
         self.square = weights * np.einsum("ij,ij->i", self.vector, self.vector)
         self.vector *= weights[:, None]
 
-    def linkage(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.float64]:
+    def linkage(self, a: Places, b: Places) -> NDArray[np.float64]:
         result = np.empty(len(a))
         for start in range(0, len(a), _CHUNK):
             some = slice(start, start + _CHUNK)
@@ -34,7 +38,7 @@ class _Groups:
             result[some] = total / (self.count[i] * self.count[j])
         return result
 
-    def merge(self, into: NDArray[np.int64], gone: NDArray[np.int64]) -> None:
+    def merge(self, into: Places, gone: Places) -> None:
         for sums in (self.count, self.weight, self.vector, self.square):
             sums[into] += sums[gone]
 
@@ -42,62 +46,88 @@ class _Groups:
 def average_linkage(
     points: NDArray[np.float32],
     weights: NDArray[np.float64],
-    pairs: NDArray[np.int64],
+    pairs: Iterable[NDArray[np.int64]],
     cut: float,
 ) -> NDArray[np.int64]:
     """Give the group of each point: the number of the group's first point, int64 (n,).
 
     points, float32 (n, d), have weights (n,) > 0; the distance of two points is w_a w_b |a - b|^2.
-    `pairs` (m, 2) are candidates: only groups that a pair joins are merged. If every pair below
-    the `cut` is given, the groups are those of average linkage over all pairs: where a mean is
-    below the cut, one of its pairs is.
+    `pairs` are arrays (m, 2) of candidates: only groups that a pair joins are merged. If every pair
+    below the `cut` is given, the groups are those of average linkage over all pairs: where a mean
+    is below the cut, one of its pairs is.
 
     Each round merges all groups that are each other's nearest, which gives the same tree as one
     merge at a time (Murtagh 1983, "A survey of recent advances in hierarchical clustering
-    algorithms"). Of equal linkages the pair of the first points counts.
+    algorithms"). Of equal linkages the pair of the first points counts. Memory grows by 8 d bytes
+    per point and 32 bytes per pair.
     """
-    groups, number = _Groups(points, weights), np.arange(len(points))
-    a, b, _ = _sorted_pairs(pairs[:, 0], pairs[:, 1], np.zeros(len(pairs)), len(points))
+    count = len(points)
+    a, b = _different((_keys(one[:, 0], one[:, 1], count) for one in pairs), count)
+    groups, number = _Groups(points, weights), np.arange(count)
     linkage = groups.linkage(a, b)
     while (near := linkage < cut).any():
         a, b, linkage = a[near], b[near], linkage[near]
-        chosen = _mutual(a, b, linkage, len(points))
-        into, gone = a[chosen], b[chosen]
+        into, gone = _mutual(a, b, linkage, count)
         groups.merge(into, gone)
-        target = np.arange(len(points))
+        target = np.arange(count)
         target[gone] = into
         number = target[number]
-        changed = np.zeros(len(points), dtype=bool)
-        changed[into] = True
-        a, b, linkage = _sorted_pairs(target[a], target[b], linkage, len(points))
+        changed = np.zeros(count, dtype=bool)
+        changed[into] = changed[gone] = True
         stale = changed[a] | changed[b]
-        linkage[stale] = groups.linkage(a[stale], b[stale])
+        again = (
+            _keys(target[a[part][stale[part]]], target[b[part][stale[part]]], count)
+            for part in _parts(len(a))
+        )
+        new_a, new_b = _different(again, count)
+        a, b = np.concatenate([a[~stale], new_a]), np.concatenate([b[~stale], new_b])
+        linkage = np.concatenate([linkage[~stale], groups.linkage(new_a, new_b)])
     return number
 
 
-_Pairs: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
+def _keys(a: NDArray[Any], b: NDArray[Any], count: int) -> NDArray[np.int64]:
+    """Give each pair as one number, whatever its direction. A pair with itself is left out."""
+    others = a != b
+    a, b = a[others].astype(np.int64), b[others].astype(np.int64)
+    return np.asarray(np.minimum(a, b) * count + np.maximum(a, b))
 
 
-def _sorted_pairs(
-    a: NDArray[np.int64], b: NDArray[np.int64], linkage: NDArray[np.float64], count: int
-) -> _Pairs:
-    """Give each pair once, the lower number first, in order. A pair with itself is left out."""
-    low, high = np.minimum(a, b), np.maximum(a, b)
-    others = low != high
-    key, first = np.unique((low * count + high)[others], return_index=True)
-    return key // count, key % count, linkage[others][first]
+def _different(keys: Iterable[NDArray[np.int64]], count: int) -> tuple[Places, Places]:
+    """Give each pair of the keys once, the lower number first, in order."""
+    every = np.concatenate([np.empty(0, np.int64), *keys])
+    every.sort()  # numpy.unique would take twice the memory
+    is_new = np.ones(len(every), dtype=bool)
+    is_new[1:] = every[1:] != every[:-1]
+    every = every[is_new]
+    high = (every % count).astype(np.int32)
+    every //= count
+    return every.astype(np.int32), high
+
+
+def _parts(count: int) -> list[slice]:
+    return [slice(start, start + _AT_ONCE) for start in range(0, count, _AT_ONCE)]
 
 
 def _mutual(
-    a: NDArray[np.int64], b: NDArray[np.int64], linkage: NDArray[np.float64], count: int
-) -> NDArray[np.intp]:
+    a: Places, b: Places, linkage: NDArray[np.float64], count: int
+) -> tuple[Places, Places]:
     """Give the pairs in which each group is the other's nearest; of equal ones the first pair."""
     nearest = np.full(count, np.inf)
-    first = np.full(count, len(a))
+    for part in _parts(len(a)):
+        for ends in (a[part], b[part]):
+            np.minimum.at(nearest, ends, linkage[part])
+    mutual = np.concatenate(
+        [
+            part.start
+            + np.flatnonzero(linkage[part] == np.minimum(nearest[a[part]], nearest[b[part]]))
+            for part in _parts(len(a))
+        ]
+    )
+    a, b = a[mutual], b[mutual]
+    order = np.lexsort((b, a))
+    a, b, places = a[order], b[order], np.arange(len(order))
+    first = np.full(count, len(order))
     for ends in (a, b):
-        np.minimum.at(nearest, ends, linkage)
-    for ends in (a, b):
-        ties = np.flatnonzero(linkage == nearest[ends])
-        np.minimum.at(first, ends[ties], ties)
-    places = np.arange(len(a))
-    return np.flatnonzero((first[a] == places) & (first[b] == places))
+        np.minimum.at(first, ends, places)
+    is_first = (first[a] == places) & (first[b] == places)
+    return a[is_first], b[is_first]

@@ -1,5 +1,6 @@
 """Groups the embeddings of each person, without names."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,14 +60,16 @@ def _groups(
     cut: float,
 ) -> NDArray[np.int64]:
     """Give the groups of average linkage on the squares of distance / scale, below cut^2."""
-    pairs = [np.empty((0, 2), dtype=np.int64)]
-    for start in range(0, len(embeddings), _CHUNK):
-        part = slice(start, start + _CHUNK)
-        rows, distances = neighbours.rows[part], neighbours.distances[part].astype(np.float64)
-        near = distances**2 < cut**2 * scale[part, None] * scale[rows]
-        face, place = np.nonzero(near & (rows >= 0))
-        pairs.append(np.column_stack([face + start, rows[face, place]]))
-    return average_linkage(embeddings, 1 / scale, np.concatenate(pairs), cut**2)
+
+    def near() -> Iterator[NDArray[np.int64]]:
+        for start in range(0, len(embeddings), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            rows, distances = neighbours.rows[part], neighbours.distances[part].astype(np.float64)
+            is_near = distances**2 < cut**2 * scale[part, None] * scale[rows]
+            face, place = np.nonzero(is_near & (rows >= 0))
+            yield np.column_stack([face + start, rows[face, place]])
+
+    return average_linkage(embeddings, 1 / scale, near(), cut**2)
 
 
 def _voted(neighbours: Neighbours, group: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -108,3 +108,41 @@ def test_without_paths_the_sheet_has_no_name(sample_photos: Path, tmp_path: Path
     assert "names of persons" in sheet.read_text()
     found(tmp_path, paths="false", **settings)
     assert "names of persons" not in sheet.read_text()
+
+
+def test_persons_and_rates_of_other_faces_are_left_out(sample_photos: Path, tmp_path: Path) -> None:
+    photos = Path(shutil.copytree(sample_photos, tmp_path / "photos"))
+    query = sample_photos / "Eileen_Collins/Eileen_Collins_0001.jpg"
+    settings = {"photos": photos, "query": query, "encoder": "stub", "pictures": "false"}
+    # Made together: find waits for people and verify.
+    run = found(tmp_path, "find", "people", "results/verification.csv", **settings)
+    people = read_table(run.results / "people.csv", PEOPLE).set_index(["path", "face"])["person"]
+
+    def searched() -> tuple[bool, str]:
+        table = read_table(run.results / "find.csv", FIND)
+        keys = [*zip(table["path"], table["face"], strict=True)]
+        is_known = table["person"].tolist() == [people.get(key) for key in keys]
+        assert is_known or (table["person"] == 0).all()
+        return is_known, str(json.loads((run.results / "find.json").read_text())["fmr_from"])
+
+    assert searched() == (True, "results/verification.csv")
+    # Alone, find reads the same results as those of an earlier run.
+    assert set(found(tmp_path, **settings).jobs) == {"find_faces", "find"}
+    assert searched() == (True, "results/verification.csv")
+    assert not found(tmp_path, **settings).jobs
+    # A photo more: nobody groups all faces again for a search.
+    shutil.copy(query, photos / "Grace_Hopper/Grace_Hopper_0099.jpg")
+    run = found(tmp_path, **settings)
+    assert not {"group_faces", "compare_all_pairs"} & set(run.jobs)
+    for name, target in (("people", "people"), ("verification", "verify")):
+        told = f"results/{name}.csv is of other faces and left out; `snakemake {target}` makes it"
+        assert told in run.output
+    is_known, rates = searched()
+    assert (is_known, "Labeled Faces in the Wild" in rates) == (False, True)
+    assert not found(tmp_path, **settings).jobs
+    found(tmp_path, "people", **settings)
+    people = read_table(run.results / "people.csv", PEOPLE).set_index(["path", "face"])["person"]
+    run = found(tmp_path, **settings)
+    assert set(run.jobs) == {"find_faces", "find"}
+    assert "people.csv is of other" not in run.output
+    assert searched()[0]

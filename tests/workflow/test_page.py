@@ -35,10 +35,15 @@ SOURCE = "photos_of_mine.tar"
 NAMES = re.compile(
     r"\bmine\b|photos_of|Grace|Hopper|Eileen|Collins|alert\(\d|failed/|[.](?:jpg|JPG)\b"
 )
-TARGETS = ("report", "people", "results/verification.csv")
+TARGETS = ("report", "people", "audit", "results/verification.csv", "results/find.csv")
 FAST = {"shards": 2, "detectors": "[hog@0]", "hog": "full"}
 
 Open = Callable[..., Page]
+
+
+def query_of(photos: Path) -> Path:
+    """A photo of Grace Hopper beside the archive."""
+    return photos.with_name("asked of mine.jpg")
 
 
 def page_of(run: Run) -> str:
@@ -46,7 +51,7 @@ def page_of(run: Run) -> str:
 
 
 def write_report(directory: Path, photos: Path, **config: object) -> Run:
-    run = snakemake(directory, *TARGETS, photos=photos, **FAST, **config)
+    run = snakemake(directory, *TARGETS, photos=photos, query=query_of(photos), **FAST, **config)
     assert run.code == 0, run.output
     return run
 
@@ -58,6 +63,7 @@ def source(tmp_path_factory: pytest.TempPathFactory, sample_photos: Path) -> Pat
     with tarfile.open(archive, "w") as tar:
         for name, photo in PHOTOS.items():
             tar.add(sample_photos / photo, arcname=name)
+    shutil.copy(sample_photos / "Grace_Hopper/Grace_Hopper_0002.jpg", query_of(archive))
     return archive
 
 
@@ -284,6 +290,31 @@ def test_the_persons_that_were_found_can_be_sorted(full: Run, show: Open) -> Non
     assert section.locator("tbody img").count() == len(sizes)
 
 
+@pytest.mark.needs("chromium")
+def test_the_faces_nearest_to_a_query_are_shown(full: Run, show: Open) -> None:
+    found = pd.read_csv(full.results / "find.csv", keep_default_na=False)
+    people = pd.read_csv(full.results / "people.csv", keep_default_na=False)
+    section = show().locator("#nearest")
+    assert f"lies {found['distance'][0]:.2f} from the query face" in section.inner_text()
+    shown = section.locator(".faces .name").all_inner_texts()
+    assert shown == ["the query", *found["path"].head(7)]
+    assert section.locator("img").count() == 1 + 7
+    number = people["person"][people["path"] == found["path"][0]].item()
+    nearest = f"Nearest persons: Grace_Hopper, number {number:,} ({found['distance'][0]:.2f})"
+    assert nearest in section.inner_text()
+
+
+@pytest.mark.needs("chromium")
+def test_the_findings_of_the_audit_are_shown_in_order(full: Run, show: Open) -> None:
+    found = pd.read_csv(full.results / "audit.csv", keep_default_na=False)
+    section = show().locator("#audit")
+    names = section.locator(".pairs .name").all_inner_texts()
+    strongest = found[found["rank"] <= 8]
+    assert len(found) > 0
+    assert names == [*strongest[["path", "other_path"]].to_numpy().ravel()]
+    assert section.locator("img").count() == len(names)
+
+
 def test_the_report_follows_people_and_shows_none_of_other_faces(
     tmp_path: Path, sample_photos: Path
 ) -> None:
@@ -310,11 +341,19 @@ def test_the_report_follows_people_and_shows_none_of_other_faces(
     assert made("people", same_person=0.4)[0].jobs["group_faces"]
     done, shown = made("report", same_person=0.4)
     assert (set(done.jobs), shown) == ({"report"}, True)
+    # An audit and a search, here and in later reports.
+    assert 'id="audit"' in page_of(made("report", "audit", same_person=0.4)[0])
+    query = sample_photos / "Grace_Hopper/Grace_Hopper_0002.jpg"
+    assert 'id="nearest"' in page_of(made("report", "find", same_person=0.4, query=query)[0])
+    page = page_of(made("report", same_person=0.4)[0])
+    assert ('id="audit"' in page, 'id="nearest"' in page) == (True, True)
     # Another name of the folder leaves the embeddings as they are.
     pack("Grace")
     done, shown = made("report", same_person=0.4)
     assert (done.jobs["group_faces"], shown) == (0, False)
-    assert "results/people.csv is of other faces" in done.output
+    for name in ("people", "audit", "find"):
+        assert f"results/{name}.csv is of other faces" in done.output
+    assert not re.search('id="(audit|nearest)"', page_of(done))
     assert made("people", "report", same_person=0.4)[1]
 
 
@@ -326,7 +365,7 @@ def test_no_name_is_markup(full: Run) -> None:
 
 
 def test_nothing_changed_writes_nothing(full: Run, source: Path) -> None:
-    again = snakemake(full.results.parent, *TARGETS, photos=source, **FAST)
+    again = snakemake(full.results.parent, *TARGETS, photos=source, query=query_of(source), **FAST)
     assert (again.code, dict(again.jobs)) == (0, {}), again.output
 
 
@@ -353,8 +392,8 @@ def test_a_report_to_publish_has_no_pixel_and_no_name(copied: Path, source: Path
     assert "data:image" not in text
     assert NAMES.findall(text) == []
     assert "person 1" in text
-    again = snakemake(copied, *TARGETS, photos=source, **FAST, pictures=False, paths=False)
-    assert (again.code, dict(again.jobs)) == (0, {}), again.output
+    again = write_report(copied, source, pictures=False, paths=False)
+    assert dict(again.jobs) == {}, again.output
     assert page_of(again) == text
 
 

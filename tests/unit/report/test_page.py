@@ -10,9 +10,17 @@ import pandas as pd
 import pytest
 
 from meanface.engine.outcome import DIMENSIONS
-from meanface.files.schemas import VERIFICATION
+from meanface.files.schemas import AUDIT, FIND, VERIFICATION
 from meanface.report.beside import Beside
-from meanface.report.page import FAILED, LARGE, NO_PICTURES, SMALL, sections_of, write_page
+from meanface.report.page import (
+    FAILED,
+    LARGE,
+    NO_PICTURES,
+    SMALL,
+    WITH_FACES,
+    sections_of,
+    write_page,
+)
 from meanface.report.results import Results
 from meanface.report.thumbnails import as_image
 from meanface.results.exact_moments import ExactMoments
@@ -88,6 +96,8 @@ def made_up(count: int, people: int, failed: int) -> Results:
         accuracy=None,
         persons=None,
         error_rates=None,
+        audit=None,
+        found=None,
         deduplicate=False,
         paths=True,
     )
@@ -118,20 +128,46 @@ def with_persons(results: Results, persons: int) -> Results:
     return replace(results, persons=Beside(table, summary))
 
 
+def with_audit(results: Results, findings: int) -> Results:
+    """Results where the target audit found so much of each kind, each time of other faces."""
+    paths, identities = results.faces["path"], results.faces["identity"]
+    kinds = ("other_identity", "one_person", "near_duplicate", "two_in_photo", "unlike_all")
+    rows = [
+        (kind, rank, paths[i], 1, identities[i], paths[j], 1, identities[j], 0.3125, 1.5)
+        for start, kind in enumerate(kinds)
+        for rank in range(1, findings + 1)
+        for i, j in [(2 * (start * findings + rank), 2 * (start * findings + rank) + 1)]
+    ]
+    summary = {"faces": len(paths), "findings": dict.fromkeys(kinds, findings)}
+    return replace(results, audit=Beside(pd.DataFrame(rows, columns=list(AUDIT)), summary))
+
+
+def with_found(results: Results, queries: int) -> Results:
+    """Results where the target find searched for so many faces: rows 0, 20, ... are nearest."""
+    paths, identities = results.faces["path"], results.faces["identity"]
+    rows = [
+        (f"<q{query}>.jpg", 1, rank, paths[row], 1, identities[row], 0, rank / 40, rank / 1e4, rank)
+        for query in range(queries)
+        for rank in range(1, 21)
+        for row in [20 * query + rank - 1]
+    ]
+    asked = pd.DataFrame({"path": [f"<q{query}>.jpg" for query in range(queries)], "face": 1})
+    summary = {"searched": len(paths), "fmr_from": "rates of <many>", "failed": [{}, {}]}
+    found = Beside(pd.DataFrame(rows, columns=list(FIND)), summary, asked)
+    return replace(results, found=found)
+
+
 def noise(size: int) -> str:
     """The image that takes the most bytes."""
     return as_image(np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8))
 
 
 def pictures(sections: dict[str, Any]) -> dict[str, Any]:
-    shown = {
-        row
-        for name in ("people", "persons", "suspects", "extremes", "odd")
-        for row in (sections[name] or {"shown": ()})["shown"]
-    }
+    shown = {row for name in WITH_FACES for row in (sections[name] or {"shown": ()})["shown"]}
     large, small, failed = noise(LARGE), noise(SMALL), noise(FAILED)
     return {
         "faces": dict.fromkeys(shown, large),
+        "queries": dict.fromkeys(range(100), large),
         "points": [small] * len(sections["map"]["rows"]),
         "failed": {photo["path"]: failed for photo in sections["failures"].get("photos", ())},
         "means": [],
@@ -146,6 +182,7 @@ def written(results: Results, target: Path, *, with_pictures: bool = False) -> s
 
 def test_a_page_of_many_photos_stays_below_20_megabytes(tmp_path: Path) -> None:
     results = with_persons(made_up(MANY, 5000, 3000), 5000)
+    results = with_found(with_audit(results, 100), 50)
     page = written(results, tmp_path / "page.html", with_pictures=True)
     assert 5e6 < (tmp_path / "page.html").stat().st_size < 20e6
     left_out = len(results.identities) - 200
@@ -154,6 +191,8 @@ def test_a_page_of_many_photos_stays_below_20_megabytes(tmp_path: Path) -> None:
     assert "The map shows 2,000 of 20,000 faces" in page
     assert "Looked at: 5,000 of 20,000 faces" in page
     assert "2,976 more failed photos are not shown." in page
+    assert "92 weaker findings are not shown." in page
+    assert "42 more query faces are not shown." in page
 
 
 def test_the_same_results_give_the_same_bytes(tmp_path: Path) -> None:
@@ -293,8 +332,84 @@ def test_groups_have_no_name_without_paths(tmp_path: Path) -> None:
 
 
 def test_where_no_threshold_makes_both_errors_there_is_no_curve(tmp_path: Path) -> None:
-    table, summary = error_rates(0)
-    found = Beside(table.assign(fmr=0.0), {**summary, "at_fmr": summary["at_fmr"][1:]})
+    made = error_rates(0)
+    found = Beside(
+        made.table.assign(fmr=0.0), {**made.summary, "at_fmr": made.summary["at_fmr"][1:]}
+    )
     page = written(replace(made_up(50, 5, 3), error_rates=found), tmp_path / "page.html")
     assert "Too few pairs to see a false match rate of 1 in 1,000" in page
     assert "No threshold makes both kinds of errors" in page
+
+
+def test_what_the_audit_found_is_shown_by_kind(tmp_path: Path) -> None:
+    results = with_audit(made_up(100, 5, 0), 9)
+    page = written(results, tmp_path / "page.html", with_pictures=True)
+    section = page.split('<section id="audit">')[1].split("</section>")[0]
+    title = "9 faces are nearer to another name than to their own; 9 pairs of names may be one"
+    assert f"<h2>{title} person</h2>" in section
+    assert "9 pairs of photos show the same shot" in section
+    assert "9 faces are unlike all others" in section
+    assert section.count("1 weaker findings are not shown") == 5
+    assert section.count("<img ") == 2 * 5 * 8
+    # The strongest finding compares rows 2 and 3.
+    first = section.split("</li>")
+    assert "1.50 times as far from its own name as from the other" in first[0]
+    for row, item in zip((2, 3), first, strict=False):
+        assert results.faces["path"][row][:5] in item
+    assert 'href="#audit"' in page
+    assert 'id="audit"' not in written(made_up(100, 5, 0), tmp_path / "page.html")
+
+
+def test_an_audit_that_found_nothing_says_so(tmp_path: Path) -> None:
+    audit = Beside(pd.DataFrame(columns=list(AUDIT)), {"faces": 9, "findings": {"unlike_all": 0}})
+    page = written(replace(made_up(9, 3, 0), audit=audit), tmp_path / "page.html")
+    assert "The audit of 9 faces found nothing to look at" in page
+    assert "Near-duplicates were not looked for" in page
+
+
+def test_a_finding_alone_has_a_title_of_its_own(tmp_path: Path) -> None:
+    page = written(with_audit(made_up(20, 5, 0), 1), tmp_path / "page.html")
+    assert "1 face is nearer to another name than to its own; 1 pair of names may be" in page
+
+
+def test_query_faces_are_shown_with_the_nearest_faces(tmp_path: Path) -> None:
+    results = with_found(made_up(200, 5, 0), 9)
+    page = written(results, tmp_path / "page.html", with_pictures=True)
+    section = page.split('<section id="nearest">')[1].split("</section>")[0]
+    assert (
+        "<h2>The nearest face lies 0.03 from one of the 9 query faces;"
+        " at most 0.01 % of the pairs of two people are as near</h2>" in section
+    )
+    assert "&lt;q7&gt;.jpg, face 1" in section
+    assert "&lt;q8&gt;.jpg" not in section
+    assert "The rates come from rates of &lt;many&gt;." in section
+    assert "0.025, FMR 0.01\u00a0%" in section
+    assert "Query photos without a face that can be encoded: 2." in section
+    assert section.count('alt="The query face"') == 8
+    assert section.count("<img ") == 8 * (1 + 7)
+    assert "Nearest persons: " in section
+    assert 'id="nearest"' not in written(made_up(9, 3, 0), tmp_path / "page.html")
+
+
+def test_the_person_of_a_face_found_is_that_of_who_is_who() -> None:
+    results = with_found(with_persons(made_up(40, 5, 0), 4), 1)
+    (query,) = sections_of(results)["found"]["queries"]
+    names = results.names()
+    wanted = [
+        f"{names.person(results.faces['identity'][row])}, number {row % 4 + 1}" for row in range(5)
+    ]
+    assert [one.rpartition(" (")[0] for one in query["persons"].split("; ")] == wanted
+
+
+def test_findings_and_queries_have_no_name_without_paths(tmp_path: Path) -> None:
+    results = with_found(with_audit(made_up(100, 5, 3), 9), 3)
+    page = written(replace(results, paths=False), tmp_path / "page.html")
+    for secret in (".jpg", "\U0001f600", "q0"):
+        assert secret not in page
+    assert "query face 3" in page
+
+
+def test_the_second_face_of_a_photo_is_found_by_its_number() -> None:
+    faces = made_up(4, 1, 0).faces.assign(path=["a", "b", "b", "c"])
+    results = replace(made_up(4, 1, 0), faces=faces)
+    assert results.rows_of([("b", 2), ("c", 1), ("b", 1), ("b", 2)]) == [2, 3, 1, 2]

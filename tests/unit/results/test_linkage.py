@@ -31,21 +31,21 @@ def test_groups_are_those_of_scipy(seed: int, cut: float) -> None:
     wanted = first_of_each(fcluster(tree, cut, "distance"))
     pairs = np.argwhere(np.triu(matrix < cut, 1))
     assert 1 < len(set(wanted)) < 150
-    assert average_linkage(points, weights, pairs, cut).tolist() == wanted
+    assert average_linkage(points, weights, [pairs], cut).tolist() == wanted
     # Order and direction of the pairs are no matter.
     mixed = rng.permutation(pairs)[:, ::-1]
-    assert average_linkage(points, weights, mixed, cut).tolist() == wanted
+    assert average_linkage(points, weights, [mixed], cut).tolist() == wanted
 
 
 def test_equal_distances_end() -> None:
     corners = np.array([[0, 0], [0, 1], [1, 1], [1, 0]], dtype=np.float32)
     every = np.argwhere(np.triu(np.ones((4, 4)), 1))
-    assert average_linkage(corners, np.ones(4), every, 1.2).tolist() == [0, 0, 2, 2]
-    assert average_linkage(corners, np.ones(4), every, 9).tolist() == [0, 0, 0, 0]
+    assert average_linkage(corners, np.ones(4), [every], 1.2).tolist() == [0, 0, 2, 2]
+    assert average_linkage(corners, np.ones(4), [every], 9).tolist() == [0, 0, 0, 0]
 
 
 def test_only_pairs_are_joined() -> None:
     points = np.zeros((3, 2), dtype=np.float32)
     nothing = np.empty((0, 2), dtype=np.int64)
-    assert average_linkage(points, np.ones(3), nothing, 1).tolist() == [0, 1, 2]
-    assert average_linkage(points, np.ones(3), np.array([[2, 1]]), 1).tolist() == [0, 1, 1]
+    assert average_linkage(points, np.ones(3), [nothing], 1).tolist() == [0, 1, 2]
+    assert average_linkage(points, np.ones(3), [np.array([[2, 1]])], 1).tolist() == [0, 1, 1]
