@@ -60,6 +60,13 @@ class Int8Graph(Graph):
         self._scales[restored] = scale, zero
         return restored
 
+    def pixels(self, x: str) -> str:
+        scale, zero = _scale(*next(self._ranges))
+        names = self.constant(np.array(scale)), self.constant(np.array(zero))
+        restored = self.add("DequantizeLinear", x, *names)
+        self._scales[restored] = scale, zero
+        return restored
+
     def conv(self, x: str, conv: Conv) -> str:
         if x not in self._scales:
             return super().conv(x, conv)

@@ -41,6 +41,10 @@ class Graph:
         """Round `x`, in the steps of `like`, in graphs that compute with integers."""
         return x
 
+    def pixels(self, x: str) -> str:
+        """Give uint8 `x` as the network's numbers."""
+        return self.rounded(self.add("Cast", x, to=TensorProto.FLOAT))
+
     def pad(self, x: str, channels: int, pixels: int) -> str:
         """Add zeros at the end of `x`: `channels` channels, `pixels` rows and columns."""
         ends = np.array([0, 0, 0, 0, 0, channels, pixels, pixels])
@@ -74,16 +78,17 @@ def encoder_graph(
     first.filters /= 256
     first.bias -= np.einsum("oirc,i->o", first.filters, mean)
 
-    x = graph.add("Transpose", "chips", perm=[0, 3, 1, 2])
-    x = graph.rounded(graph.add("Cast", x, to=TensorProto.FLOAT))
+    x = graph.pixels(graph.add("Transpose", "chips", perm=[0, 3, 1, 2]))
     large = graph.rounded(graph.add("Relu", graph.conv(x, first)))
+    # The largest of rounded numbers is rounded, but to say so lets the pooling be of integers.
     x = graph.add("MaxPool", large, kernel_shape=[3, 3], strides=[2, 2])
+    x = graph.rounded(x, like=large)
     size = 35  # of a side of x, from 150
-    for number, (one, two) in enumerate(zip(blocks[::2], blocks[1::2], strict=True)):
+    for one, two in zip(blocks[::2], blocks[1::2], strict=True):
         if two is blocks[-1]:
             y = graph.conv(graph.add("Relu", graph.conv(x, one)), two)
         else:
-            z = graph.rounded(x, like=None if number else large)
+            z = x if one is blocks[0] else graph.rounded(x)
             y = graph.rounded(graph.conv(graph.rounded(graph.add("Relu", graph.conv(z, one))), two))
         if one.stride == 2:
             x = graph.add("AveragePool", x, kernel_shape=[2, 2], strides=[2, 2])
