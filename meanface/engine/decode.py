@@ -1,6 +1,7 @@
 """Decode a photo from untrusted bytes into RGB pixels, or say why that cannot be done."""
 
 import io
+import math
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any
@@ -45,45 +46,58 @@ _TO_UPRIGHT: dict[object, Image.Transpose] = {
 def decode(data: bytes, how: str, max_pixels: int) -> NDArray[np.uint8]:
     """Give the photo's pixels, RGB, uint8 (height, width, 3).
 
-    `how` is "full" (EXIF orientation applied, colours converted to sRGB, 16 bits per channel scaled
-    to 8, transparency over white) or "plain" (Pillow's conversion alone and truncated files filled
-    up with grey, which is what face_recognition.load_image_file gives). The first frame of an
-    animation, the main image of a HEIC, and with "full" the largest preview of a RAW file count.
+    `how` is "quick" or "full" (EXIF orientation applied, colours converted to sRGB, 16 bits per
+    channel scaled to 8, transparency over white) or "plain" (Pillow's conversion alone and
+    truncated files filled up with grey, which is what face_recognition.load_image_file gives). The
+    first frame of an animation, the main image of a HEIC, and unless "plain" the largest preview of
+    a RAW file count.
 
-    A photo whose EXIF data are damaged is taken as it is stored. With "full", a photo is also read
-    where something is broken that is no pixel, such as a missing end mark or a text.
+    A photo whose EXIF data are damaged is taken as it is stored. Unless "plain", a photo is also
+    read where something is broken that is no pixel, such as a missing end mark or a text.
 
     Raises PhotoError: not_an_image, truncated (or damaged), too_large (more than `max_pixels`),
     unsupported. MemoryError is left to the caller.
     """
+    return decode_reduced(data, how, max_pixels, math.inf)[0]
+
+
+def decode_reduced(
+    data: bytes, how: str, max_pixels: int, enough: float
+) -> tuple[NDArray[np.uint8], int]:
+    """Give what `decode` gives, and by how much it is scaled down: a JPEG by 8, 4 or 2, if at all.
+
+    The JPEG then has `enough` pixels or more. libjpeg leaves out most of the inverse cosine
+    transform, which takes less time than to decode all pixels. Damage is seen all the same.
+    """
     ImageFile.LOAD_TRUNCATED_IMAGES = how == "plain"
     try:
-        return _decode(data, how, max_pixels)
+        return _decode(data, how, max_pixels, enough)
     except PhotoError as error:
-        if how == "full" and error.reason != "too_large":
+        if how != "plain" and error.reason != "too_large":
             mended = _mended(data, max_pixels)
             if mended is not None:
-                return mended
+                return mended, 1
         raise
 
 
 def _decode(
-    data: bytes, how: str, max_pixels: int, orientation_of_raw: object = None
-) -> NDArray[np.uint8]:
-    """Decode as `decode` does. `orientation_of_raw` counts where a preview has no orientation."""
+    data: bytes, how: str, max_pixels: int, enough: float, orientation_of_raw: object = None
+) -> tuple[NDArray[np.uint8], int]:
+    """Decode as `decode_reduced` does; `orientation_of_raw` is for previews without their own."""
     try:
         _check_size(*_webp_size(data), max_pixels)
-        if how == "full" and (kind := raw_kind(data)):
-            return _preview(data, kind, max_pixels)
+        if how != "plain" and (kind := raw_kind(data)):
+            return _preview(data, kind, max_pixels, enough)
         with _open(data, max_pixels) as image:
             _check_size(*image.size, max_pixels)
-            if how == "full":
+            if how != "plain":
                 check_kind(image, data)
+            scale = _reduce(image, enough)
             image.load()
             _check_size(*image.size, max_pixels)  # a HEIC may have more than it announces
             if how == "plain":
-                return np.asarray(image.convert("RGB"))
-            return np.asarray(_upright_rgb(image, orientation_of_raw))
+                return np.asarray(image.convert("RGB")), scale
+            return np.asarray(_upright_rgb(image, orientation_of_raw)), scale
     except (PhotoError, MemoryError):
         raise
     except UnidentifiedImageError:
@@ -106,12 +120,24 @@ def _open(data: bytes, max_pixels: int) -> AbstractContextManager[Image.Image]:
     return Image.open(io.BytesIO(data), formats=[*readable_formats(), "HEIF"])
 
 
-def _preview(data: bytes, kind: str, max_pixels: int) -> NDArray[np.uint8]:
+def _reduce(image: Image.Image, enough: float) -> int:
+    """Have a JPEG decoded at the smallest size with `enough` pixels; give the factor."""
+    width, height = image.size
+    for scale in (8, 4, 2):
+        if width * height >= enough * scale**2 and min(width, height) >= scale:
+            # Only a JPEG (and an MPO, which is one) can be decoded at a part of its size.
+            return scale if image.draft(None, (width // scale, height // scale)) else 1
+    return 1
+
+
+def _preview(
+    data: bytes, kind: str, max_pixels: int, enough: float
+) -> tuple[NDArray[np.uint8], int]:
     preview = largest_preview(data)
     if preview is None:
         detail = f"{kind} without a preview of at least 640x480 pixels: export it as JPEG"
         raise PhotoError("unsupported", detail)
-    return _decode(preview, "full", max_pixels, orientation(data))
+    return _decode(preview, "full", max_pixels, enough, orientation(data))
 
 
 def _mended(data: bytes, max_pixels: int) -> NDArray[np.uint8] | None:
@@ -119,12 +145,12 @@ def _mended(data: bytes, max_pixels: int) -> NDArray[np.uint8] | None:
     kind = image_kind(data)
     try:
         if other := without_broken_parts(data, kind):
-            return _decode(other, "full", max_pixels)
+            return _decode(other, "full", max_pixels, math.inf)[0]
         if kind == "JPEG" and not has_all_scans(data):
             return None
         first: NDArray[np.uint8] | None = None
         for other in with_other_endings(data, kind):
-            pixels = _decode(other, "full", max_pixels)
+            pixels, _ = _decode(other, "full", max_pixels, math.inf)
             if first is None:
                 first = pixels
             elif not np.array_equal(first, pixels):

@@ -1,6 +1,7 @@
 """The pipeline from the bytes of photos to embeddings: decode, detect, landmarks, chip, encoder."""
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanface.engine.chips import Chip, open_cut
-from meanface.engine.decode import PhotoError, decode
+from meanface.engine.decode import PhotoError, decode_reduced
 from meanface.engine.embed import Embed
 from meanface.engine.face import Face, choose
 from meanface.engine.ladder import Found, Ladder
 from meanface.engine.outcome import EncodedFace, Failure, Outcome, none_counts
+from meanface.engine.search import scaled
 from meanface.engine.settings import EngineSettings
 from meanface.shards.manifest import Photo
 
@@ -23,24 +25,39 @@ log = logging.getLogger(__name__)
 HELD = 16 << 20  # bytes of photos kept so that their landmarks are found together, which is quicker
 
 
+ENOUGH = 0.7
+"""With `decode: quick`, JPEGs are decoded to at least this many times detect_pixels."""
+
+LEAST_SIDE = 200
+"""Then the box of a face has at least so many pixels, or the JPEG is decoded at a larger size."""
+
+
 @dataclass(frozen=True)
 class _Decoded:
-    """A photo, uint8 RGB (height, width, 3)."""
+    """A photo, uint8 RGB (height, width, 3), scaled down by `scale`.
+
+    `data` are the bytes from which it can be decoded in full, empty where it is.
+    """
 
     path: str
     sha256: str
     pixels: NDArray[np.uint8]
+    scale: int
+    data: bytes
 
 
 @dataclass(frozen=True)
 class _Found:
-    """The chosen faces of a photo, which is uint8 RGB (height, width, 3), and their detectors."""
+    """The chosen faces of a photo, in pixels of the photo as it is, and their detectors."""
 
-    path: str
-    sha256: str
-    pixels: NDArray[np.uint8]
+    photo: _Decoded
     faces: int
     chosen: Sequence[tuple[Face, str]]
+
+    @property
+    def path(self) -> str:
+        """The photo's path."""
+        return self.photo.path
 
 
 @dataclass(frozen=True)
@@ -58,6 +75,11 @@ class Engine:
     def __init__(self, settings: EngineSettings, models: Mapping[str, Path]) -> None:
         """Open the exported models, given by name, that settings.models asks for."""
         self._settings = settings
+        self._enough = (
+            ENOUGH * settings.detect_pixels
+            if settings.decode == "quick" and settings.face != "all" and settings.detect_pixels
+            else math.inf
+        )
         self._ladder = Ladder(settings, models)
         self._cut = open_cut(settings, models)
         self._embed = Embed(settings, models)
@@ -93,10 +115,15 @@ class Engine:
 
     def _decode_one(self, photo: Photo) -> _Decoded | Failure:
         try:
-            pixels = decode(photo.data, self._settings.decode, self._settings.max_pixels)
+            return self._decoded(photo, self._enough)
         except PhotoError as error:
             return Failure(error.reason, error.detail)
-        return _Decoded(photo.path, photo.sha256, pixels)
+
+    def _decoded(self, photo: Photo | _Decoded, enough: float) -> _Decoded:
+        settings = self._settings
+        pixels, scale = decode_reduced(photo.data, settings.decode, settings.max_pixels, enough)
+        data = photo.data if scale > 1 else b""
+        return _Decoded(photo.path, photo.sha256, pixels, scale, data)
 
     def _find(self, photos: Sequence[_Decoded | Failure]) -> list[_Found | Failure]:
         decoded = [one for one in photos if isinstance(one, _Decoded)]
@@ -105,19 +132,28 @@ class Engine:
             one if isinstance(one, Failure) else self._choose(one, next(searched)) for one in photos
         ]
 
-    def _choose(self, photo: _Decoded | _Found, faces: Found) -> _Found | Failure:
+    def _choose(self, photo: _Decoded, found: Found) -> _Found | Failure:
         settings = self._settings
+        faces = {scaled(face, photo.scale): detector for face, detector in found.items()}
         large = [face for face in faces if min(face.width, face.height) >= settings.min_face]
         strong = [face for face in large if face.score >= settings.min_score]
         if not strong:
             return none_counts(settings, found=bool(faces), large=bool(large))
-        height, width = photo.pixels.shape[:2]
+        height, width = (side * photo.scale for side in photo.pixels.shape[:2])
         chosen = [(face, faces[face]) for face in choose(strong, settings.face, height, width)]
-        return _Found(photo.path, photo.sha256, photo.pixels, len(faces), chosen)
+        least = min(min(face.width, face.height) for face, _ in chosen)
+        if photo.scale > 1 and least < LEAST_SIDE * photo.scale:
+            enough = height * width * (LEAST_SIDE / least) ** 2
+            return _Found(self._decoded(photo, enough), len(faces), chosen)
+        return _Found(photo, len(faces), chosen)
 
     def _cut_out(self, photos: Sequence[_Found | Failure]) -> list[_Cut | Failure]:
         found = [one for one in photos if isinstance(one, _Found)]
-        faces = [(one.pixels, *face) for one in found for face in one.chosen]
+        faces = [
+            (one.photo.pixels, scaled(face, 1 / one.photo.scale), detector)
+            for one in found
+            for face, detector in one.chosen
+        ]
         chips = iter(self._cut(faces))
         return [
             one
@@ -126,22 +162,22 @@ class Engine:
             for one in photos
         ]
 
-    def _upright(self, photo: _Found, chips: Sequence[Chip | None]) -> _Cut | Failure:
+    def _upright(self, found: _Found, chips: Sequence[Chip | None]) -> _Cut | Failure:
         upright = [
             (*face, chip)
-            for face, chip in zip(photo.chosen, chips, strict=True)
+            for face, chip in zip(found.chosen, chips, strict=True)
             if chip is not None
         ]
         if upright:
-            return _Cut(photo.sha256, photo.faces, upright)
+            return _Cut(found.photo.sha256, found.faces, upright)
         # It may be no face: where there is one, another detector may find it.
-        detectors = dict.fromkeys(detector for _, detector in photo.chosen)
-        [faces] = self._ladder([photo.pixels], after=[*detectors][-1])
-        found = self._choose(photo, faces)
-        if isinstance(found, Failure):
+        detectors = dict.fromkeys(detector for _, detector in found.chosen)
+        [faces] = self._ladder([found.photo.pixels], after=[*detectors][-1])
+        other = self._choose(found.photo, faces)
+        if isinstance(other, Failure):
             detail = f"found by {', '.join(detectors)}, but its angle is unknown"
             return Failure("tilted_face", detail)
-        return self._cut_out([found])[0]
+        return self._cut_out([other])[0]
 
 
 _Item = TypeVar("_Item", Photo, _Decoded | Failure, _Found | Failure)
@@ -175,7 +211,10 @@ def _one_by_one(
 
 
 def _held(photo: _Decoded | _Found | Failure) -> int:
-    return 0 if isinstance(photo, Failure) else photo.pixels.nbytes
+    if isinstance(photo, Failure):
+        return 0
+    decoded = photo.photo if isinstance(photo, _Found) else photo
+    return decoded.pixels.nbytes + len(decoded.data)
 
 
 _Any = TypeVar("_Any")

@@ -76,7 +76,7 @@ class EngineSettings:
             "precision": (self.precision, ("float16", "float32")),
             "landmarks": (self.landmarks, (5,)),
             "encoder": (self.encoder, ("onnx",)),
-            "decode": (self.decode, ("full",)),
+            "decode": (self.decode, ("full", "quick")),
             "jitters": (self.jitters, (1,)),
             "face": (self.face, ("central", "largest", "first")),
         }
@@ -115,7 +115,7 @@ class EngineSettings:
     def on_processor(self) -> "EngineSettings":
         """Give the settings with which a processor computes what a GPU does with these."""
         precision = "float32" if self.precision == "float16" else self.precision
-        return replace(self, device="cpu", precision=precision)
+        return replace(self, device="cpu", precision=precision, decode="full")
 
     @property
     def middle_settles(self) -> bool:

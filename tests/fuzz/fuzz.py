@@ -201,18 +201,25 @@ MAX_PIXELS = 1 << 16
 
 
 def check_photo(data: bytes, folder: Path) -> None:
-    """Decoded, or a reason; the same each time, whatever is mended."""
-    from meanface.engine.decode import PhotoError, decode
+    """Decoded, or a reason, in full as at a part; the same each time, whatever is mended."""
+    from meanface.engine.decode import PhotoError, decode, decode_reduced
     from meanface.sources.formats import is_photo
 
     is_photo("x", data, frozenset())
+    part: tuple[NDArray[np.uint8], int] | None = None
+    with suppress(PhotoError):
+        part = decode_reduced(data, "quick", MAX_PIXELS, 1)
     try:
         pixels = decode(data, "full", MAX_PIXELS)
     except PhotoError as error:
         assert error.reason in {"not_an_image", "truncated", "too_large", "unsupported"}
         assert error.detail
         assert "\n" not in error.detail
+        assert part is None
     else:
+        assert part is not None
+        reduced, scale = part
+        assert reduced.shape == (*(-(-side // scale) for side in pixels.shape[:2]), 3)
         assert pixels.dtype == np.uint8
         assert pixels.shape[2] == 3
         assert pixels.size <= 3 * MAX_PIXELS

@@ -1,6 +1,7 @@
 """Decoding photos, against pixels known by hand."""
 
 import io
+import math
 import zlib
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
-from meanface.engine.decode import PhotoError, decode
+from meanface.engine.decode import PhotoError, decode, decode_reduced
 from meanface.sources.formats import is_photo
 from tests.unit.engine.exif_turns import TURNS
 
@@ -329,3 +330,54 @@ def test_a_png_that_lacks_pixels_is_truncated_wherever_it_is_cut(level: int) -> 
             assert error.reason == "truncated"
         else:
             assert np.array_equal(found, pixels), f"{cut} bytes less"
+
+
+def portrait(height: int = 150, width: int = 200) -> Image.Image:
+    soft = np.random.default_rng(1).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    return Image.fromarray(soft).resize((width, height), Image.Resampling.BICUBIC)
+
+
+@pytest.mark.parametrize("enough_and_scale", [(468, 8), (470, 4), (1876, 2), (7501, 1)])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_jpeg_is_decoded_at_the_least_part_with_enough_pixels(
+    enough_and_scale: tuple[int, int], orientation: int
+) -> None:
+    enough, scale = enough_and_scale
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = saved(portrait(), "JPEG", quality=95, exif=exif, progressive=orientation == 6)
+    pixels, factor = decode_reduced(data, "quick", MANY, enough)
+    assert factor == scale
+    upright = Image.fromarray(decode(data, "full", MANY))
+    size = -(-upright.width // scale), -(-upright.height // scale)
+    wanted = np.asarray(upright.resize(size, Image.Resampling.BOX))
+    assert pixels.shape == wanted.shape
+    assert np.abs(pixels.astype(int) - wanted).mean() < 4  # of 255
+
+
+def test_other_formats_and_thin_jpegs_are_decoded_in_full() -> None:
+    for kind in ("PNG", "WEBP", "TIFF"):
+        data = saved(portrait(), kind)
+        pixels, factor = decode_reduced(data, "quick", MANY, 1)
+        assert factor == 1
+        assert np.array_equal(pixels, decode(data, "full", MANY))
+    thin = saved(Image.new("RGB", (5000, 1)), "JPEG")
+    assert decode_reduced(thin, "quick", MANY, 1)[1] == 1
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_rows": 1}])
+def test_a_part_of_a_jpeg_sees_the_damage_and_the_size_of_the_whole(
+    options: dict[str, object],
+) -> None:
+    data = saved(portrait(), "JPEG", **options)
+
+    def outcome(cut: bytes, most: int, enough: float) -> str:
+        try:
+            decode_reduced(cut, "quick", most, enough)
+        except PhotoError as error:
+            return error.reason
+        return "read"
+
+    for end in [*range(0, len(data), 7), *range(len(data) - 20, len(data) + 1)]:
+        assert outcome(data[:end], MANY, 1) == outcome(data[:end], MANY, math.inf), end
+    assert outcome(data, 200 * 150 - 1, 1) == "too_large"

@@ -1,12 +1,14 @@
 """The engine on real photos, against dlib's own landmarks, chips and network."""
 
 import hashlib
+import io
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import dlib
 import face_recognition
@@ -18,10 +20,11 @@ import yaml
 from numpy.typing import NDArray
 from PIL import Image
 
-from meanface.engine.decode import decode
+from meanface.engine.decode import decode, decode_reduced
 from meanface.engine.engine import Engine, bunches
 from meanface.engine.jitter import jittered
 from meanface.engine.outcome import EncodedFace, Failure
+from meanface.engine.search import scaled
 from meanface.engine.settings import EngineSettings
 from meanface.shards.manifest import Photo
 from tests.runs import ROOT
@@ -301,6 +304,39 @@ def test_a_face_in_a_large_photo_is_found_where_it_is(
     assert one.data
     pixels = decode(one.data, "full", 10**9)
     wanted = dlib_embedding(pixels, row, DEFAULTS["landmarks"])
+    np.testing.assert_allclose(row.embedding, wanted, rtol=0, atol=TOLERANCE)
+
+
+def as_jpeg(one: Photo, orientation: int = 1) -> Photo:
+    stream = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(decode(one.data, "full", 10**9)).save(stream, "JPEG", quality=90, exif=exif)
+    return Photo("large.jpg", len(stream.getvalue()), "", stream.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("side", "left", "top", "settings", "scale"),
+    [
+        (5120, -1400, -300, {}, 4),  # a face of 880 pixels
+        (5120, -1400, -300, {"detect_pixels": 250_000, "face": "largest"}, 4),
+        (5120, -1400, -300, {"decode": "full"}, 1),
+        (5120, -1400, -300, {"face": "all"}, 1),
+        (2900, 700, 50, {}, 2),  # of 500
+        (1100, 700, 200, {}, 1),  # of 190
+    ],
+)
+def test_a_large_jpeg_is_decoded_at_the_part_that_its_face_needs(
+    engine: Open, side: int, left: int, top: int, settings: dict[str, Any], scale: int
+) -> None:
+    one, box = large_photo(side, left, top)
+    one = as_jpeg(one)
+    (row,) = faces_in(engine(**settings), one)
+    assert overlap(box_of(row), box) > 0.6, "in pixels of the whole photo"
+    pixels, factor = decode_reduced(one.data, "quick", 10**9, 4000 * 3000 / scale**2)
+    assert factor == scale
+    there = replace(row, face=scaled(row.face, 1 / scale))
+    wanted = dlib_embedding(pixels, there, DEFAULTS["landmarks"])
     np.testing.assert_allclose(row.embedding, wanted, rtol=0, atol=TOLERANCE)
 
 
