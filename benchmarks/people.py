@@ -31,7 +31,7 @@ def measure(faces: int, same_person: float, threads: int) -> None:
     began, used = time.perf_counter(), time.process_time()
     neighbours = nearest(vectors, most=NEIGHBOURS, threads=threads)
     searched = time.perf_counter() - began
-    found = people_of(vectors, neighbours, same_person)
+    found = people_of(vectors, neighbours, same_person, threads=threads)
     print(
         f"{faces:,} faces of {person.max() + 1:,} persons, {threads} threads:"
         f" {time.perf_counter() - began:.0f} s ({searched:.0f} s to search),"

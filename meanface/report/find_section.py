@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from meanface.report.results import Results, percent
+from meanface.report.results import Results
 from meanface.report.text import shown
 
 QUERIES, FOUND, PERSONS = 8, 7, 5  # query faces; the nearest faces and persons of each
@@ -24,7 +24,7 @@ def find_section(results: Results) -> dict[str, Any] | None:
     who = "the query face" if len(query) == 1 else f"one of the {len(query):,} query faces"
     return {
         "title": f"The nearest face lies {nearest['distance']:.2f} from {who};"
-        f" at most {percent(nearest['fmr'], 1)} of the pairs of two people are as near",
+        f" at most {_one_in(nearest['fmr'])} pairs of two people is as near",
         "searched": summary["searched"],
         "rates_from": shown(summary["fmr_from"], 200),
         "shown": [row for one in queries for row in one["rows"]],
@@ -42,7 +42,7 @@ def _query(
     rows = results.rows_of(zip(near["path"], near["face"], strict=True))
     known = results.rows_of(zip(persons["path"], persons["face"], strict=True))
     notes = [
-        f"{distance:.3f}, FMR {percent(rate, 1)}".replace(" %", "\u00a0%")
+        f"{distance:.3f}, FMR {_one_in(rate)}"
         for distance, rate in zip(near["distance"], near["fmr"], strict=True)
     ]
     return {
@@ -64,3 +64,7 @@ def _person(results: Results, row: int) -> str:
         return name or "no folder"
     number = f"number {results.persons.table['person'][row]:,}"
     return f"{name}, {number}" if name else number
+
+
+def _one_in(rate: float) -> str:
+    return f"1\u00a0in\u00a0{1 / rate:,.0f}"

@@ -66,7 +66,8 @@ class Audit:
         self._near = nearest(named.embeddings, most=NEIGHBOURS, threads=threads)
         alone = named.name.max(initial=-1) + 1 + np.arange(len(named.name))
         self._groups = np.where(named.name < 0, alone, named.name).astype(np.int64)
-        self._strangers = stranger_distances(self._near, self._groups, _FARTHEST / same_person)
+        self._threads = threads
+        self._strangers = self._stranger_distances(_FARTHEST / same_person)
         self._own = _own_distances(named, threads)
 
     def other_identity(self) -> list[Finding]:
@@ -171,7 +172,7 @@ class Audit:
 
         The score is the modified z-score of the logarithm of how far strangers are.
         """
-        strangers = stranger_distances(self._near, self._groups, LONGEST)
+        strangers = self._stranger_distances(LONGEST)
         logs = np.log(np.maximum(strangers, 1e-9))
         off = logs - np.median(logs)
         score = 0.6745 * off / max(float(np.median(np.abs(off))), 1e-9)
@@ -189,6 +190,11 @@ class Audit:
         pairs = pairs[pairs["one"] != pairs["two"]].drop_duplicates(["one", "two"])
         columns = (pairs[column].to_numpy() for column in ("row", "other", "distance"))
         return [*_findings(np.ones(len(pairs), bool), *columns, np.zeros(len(pairs)))]
+
+    def _stranger_distances(self, farthest: float) -> NDArray[np.float64]:
+        return stranger_distances(
+            self._named.embeddings, self._near, self._groups, farthest, threads=self._threads
+        )
 
     def _near_pairs(self, farthest: float) -> pd.DataFrame:
         """Give the pairs of neighbours that are nearer, nearest first: row < other, distance."""

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanface.results.linkage import average_linkage
-from meanface.results.neighbours import Neighbours
+from meanface.results.neighbours import Neighbours, nearest
 
 NEIGHBOURS = 96
 """How many neighbours of each face `people_of` needs."""
@@ -17,6 +17,7 @@ _FARTHEST = 0.6
 # Where the rough groups are cut that say who is a stranger to whom.
 _ROUGH = 0.52
 _STRANGERS = 20  # other persons around a face that say how far strangers are there
+_OF_GROUP = 4  # faces of a group that a face is compared with if few strangers are neighbours
 _VOTERS = 10  # nearest neighbours that vote for the rough group of a face
 _CHUNK = 1 << 14  # faces at a time
 
@@ -37,7 +38,11 @@ class People:
 
 
 def people_of(
-    embeddings: NDArray[np.float32], neighbours: Neighbours, same_person: float
+    embeddings: NDArray[np.float32],
+    neighbours: Neighbours,
+    same_person: float,
+    *,
+    threads: int = 1,
 ) -> People:
     """Group embeddings (n, d) into persons, given the NEIGHBOURS nearest of each.
 
@@ -48,7 +53,8 @@ def people_of(
     faces in a set, and is stricter where faces look alike.
     """
     rough = _groups(embeddings, neighbours, np.ones(len(embeddings)), _ROUGH)
-    strangers = stranger_distances(neighbours, _voted(neighbours, rough), _FARTHEST / same_person)
+    group, farthest = _voted(neighbours, rough), _FARTHEST / same_person
+    strangers = stranger_distances(embeddings, neighbours, group, farthest, threads=threads)
     person = _numbered(_groups(embeddings, neighbours, strangers, same_person))
     return People(person, _cohesion(embeddings, person), strangers)
 
@@ -85,31 +91,63 @@ def _voted(neighbours: Neighbours, group: NDArray[np.int64]) -> NDArray[np.int64
 
 
 def stranger_distances(
-    neighbours: Neighbours, group: NDArray[np.int64], farthest: float
+    embeddings: NDArray[np.float32],
+    neighbours: Neighbours,
+    group: NDArray[np.int64],
+    farthest: float,
+    *,
+    threads: int = 1,
 ) -> NDArray[np.float64]:
     """Give the mean distance of each face to the nearest face of the 20 nearest other groups.
 
-    No distance counts for more than `farthest`. Where a face has fewer than 20 other groups among
-    its neighbours, the others are as far as the last neighbour, or `farthest` if there are no more
-    faces. A face with no other group among its neighbours takes the median of all.
+    No distance counts for more than `farthest`, and groups that there are not are as far as that.
+    Where a face has fewer than 20 other groups among its neighbours, because its own group or
+    another one takes the places, it is compared with few faces of each group.
     """
-    result = np.empty(len(group))
-    for start in range(0, len(group), _CHUNK):
+    result, found = _strangers(neighbours, group, group, farthest)
+    few = np.flatnonzero((found < _STRANGERS) & np.isfinite(neighbours.distances[:, -1]))
+    if len(few):
+        some = _some_of_each(group)
+        most = (_STRANGERS + 1) * _OF_GROUP  # enough for 20 groups beside the own one
+        near = nearest(embeddings[some], embeddings[few], most=most, threads=threads)
+        rows = np.where(near.rows < 0, -1, some[near.rows]).astype(np.int32)
+        fewer = Neighbours(rows, near.distances)
+        result[few], _ = _strangers(fewer, group, group[few], farthest)
+    return result
+
+
+def _some_of_each(group: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Give rows of at most _OF_GROUP faces of each group, evenly spread over its rows."""
+    order = np.argsort(group, kind="stable")
+    _, starts, sizes = np.unique(group[order], return_index=True, return_counts=True)
+    turn = np.arange(len(order)) - np.repeat(starts, sizes)
+    share = turn * _OF_GROUP // np.repeat(sizes, sizes)
+    is_first = (turn == 0) | (share != np.roll(share, 1))
+    return np.sort(order[is_first])
+
+
+def _strangers(
+    neighbours: Neighbours, group: NDArray[np.int64], own: NDArray[np.int64], farthest: float
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Give the mean distance of faces to other groups, and how many of them are neighbours.
+
+    `own` is the group of each face; `group` has the groups of all rows.
+    """
+    result, number = np.empty(len(own)), np.empty(len(own), np.int64)
+    for start in range(0, len(own), _CHUNK):
         part = slice(start, start + _CHUNK)
         rows, distances = neighbours.rows[part], neighbours.distances[part].astype(np.float64)
         others = np.where(rows >= 0, group[rows], -1)
         # The first neighbour of each other group: a stable sort keeps the order of distances.
         order = np.argsort(others, axis=1, kind="stable")
         others = np.take_along_axis(others, order, axis=1)
-        counts = (others >= 0) & (others != group[part, None])
+        counts = (others >= 0) & (others != own[part, None])
         counts[:, 1:] &= others[:, 1:] != others[:, :-1]
         found = np.where(counts, np.take_along_axis(distances, order, axis=1), np.inf)
         found = np.sort(found, axis=1)[:, :_STRANGERS]
         found = np.minimum(np.minimum(found, distances[:, -1:]), farthest)
-        alone = ~counts.any(axis=1) & np.isfinite(distances[:, -1])
-        result[part] = np.where(alone, np.nan, found.mean(axis=1))
-    known = result[~np.isnan(result)]
-    return np.where(np.isnan(result), np.median(known) if len(known) else farthest, result)
+        result[part], number[part] = found.mean(axis=1), counts.sum(axis=1)
+    return result, number
 
 
 def _numbered(group: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -64,7 +64,8 @@ def write_people(
         raise AccountingError(f"{embeddings}: {len(vectors)} rows for {len(table)} of {faces}")
     first, copy_of = _different(vectors)
     different = vectors[first]
-    found = people_of(different, nearest(different, most=NEIGHBOURS, threads=threads), same_person)
+    near = nearest(different, most=NEIGHBOURS, threads=threads)
+    found = people_of(different, near, same_person, threads=threads)
     write_table(people, PEOPLE, rows_of(_people_table(table["path"], found, copy_of)))
     numbers = _report(found.person[copy_of], table["identity"]) | {
         "method": "average linkage of distances divided by the distance of strangers",

@@ -24,6 +24,12 @@ from tests.runs import ROOT, Run, outcome, snakemake
 pytestmark = pytest.mark.needs("slurm")
 
 RESULTS = ("mean.npy", "faces.csv", "failures.csv")
+QUESTIONS = ("people", "verify", "audit", "find", "compare")
+# What these targets submit to the cluster.
+SUBMITTED = (
+    *("group_faces", "compare_all_pairs", "audit_faces", "compare_sets"),
+    *("encode_query", "index_faces", "find_faces"),
+)
 SECONDS = 900
 SAMPLE = {"shards": 2}
 # How SLURM knows jobs that encode.
@@ -266,6 +272,31 @@ def test_sample_gives_the_bytes_of_the_local_run(runs: Runs, local: Run) -> None
     assert not [comment for comment in comments if re.search("export_model|download", comment)]
     assert "No wall time information" not in done.output
     assert "No job memory information" not in done.output
+
+
+@pytest.mark.slow
+def test_all_questions_have_the_answers_of_a_local_run(
+    start: Start, local: Run, sample_photos: Path, tmp_path: Path
+) -> None:
+    """The targets that build on the results, whose jobs the cluster runs."""
+    for name in ("cluster", "alone"):
+        shutil.copytree(local.results.parent, tmp_path / name)
+    query = sample_photos / "Grace_Hopper/Grace_Hopper_0007.jpg"
+    config = SAMPLE | {"query": query, "other": local.results}
+    done = start(tmp_path / "cluster", *QUESTIONS, **config).finish()
+    assert done.code == 0, done.output
+    alone = snakemake(tmp_path / "alone", *QUESTIONS, **config)
+    assert alone.code == 0, alone.output
+    names = ("people", "verification", "audit", "find", "comparison")
+    assert same_bytes(done, alone, *(f"{name}.csv" for name in names))
+    assert same_bytes(done, alone, *(f"{name}.json" for name in names))
+    again = start(tmp_path / "cluster", *QUESTIONS, **config)
+    assert not again.finish().jobs
+    # The jobs of both runs: each of these rules once, and no job that draws.
+    comments = [job["Comment"] for job in again.jobs]
+    for rule in SUBMITTED:
+        assert sum(comment.startswith(f"rule_{rule}") for comment in comments) == 1, comments
+    assert not [comment for comment in comments if "plot" in comment]
 
 
 @needs_lfw

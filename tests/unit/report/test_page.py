@@ -378,12 +378,12 @@ def test_query_faces_are_shown_with_the_nearest_faces(tmp_path: Path) -> None:
     section = page.split('<section id="nearest">')[1].split("</section>")[0]
     assert (
         "<h2>The nearest face lies 0.03 from one of the 9 query faces;"
-        " at most 0.01 % of the pairs of two people are as near</h2>" in section
+        " at most 1\u00a0in\u00a010,000 pairs of two people is as near</h2>" in section
     )
     assert "&lt;q7&gt;.jpg, face 1" in section
     assert "&lt;q8&gt;.jpg" not in section
     assert "The rates come from rates of &lt;many&gt;." in section
-    assert "0.025, FMR 0.01\u00a0%" in section
+    assert "0.025, FMR 1\u00a0in\u00a010,000" in section
     assert "Query photos without a face that can be encoded: 2." in section
     assert section.count('alt="The query face"') == 8
     assert section.count("<img ") == 8 * (1 + 7)
