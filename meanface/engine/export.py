@@ -22,6 +22,10 @@ from meanface.errors import UserError
 from meanface.files.arrays import save_array
 from meanface.files.atomic import replacing
 
+# Of dlib's HOG detector: the sides of its window, levels at most, the least sides of a level.
+_LEVELS = bytes.fromhex("0150 0150 02e803 0140 0140")
+_LEVEL = bytes.fromhex("0150 0150 0101 0140 0140")
+
 
 def export(model: str, target: Path) -> None:
     """Write one of dlib's models to `target`; the same bytes every time.
@@ -31,7 +35,8 @@ def export(model: str, target: Path) -> None:
     * cnn: ONNX, from "pyramids", float32 (n, 3, rows, columns) as `meanface.engine.cnn` makes them,
       to "scores", float32 (n, rows, columns), above zero at a face. The file's metadata has the
       detector's settings as JSON, under "detector".
-    * hog: what `dlib.fhog_object_detector` reads. front: the same with one of its five filters.
+    * hog: what `dlib.fhog_object_detector` reads. front: the same with one of its five filters,
+      and without a pyramid.
     * landmarks5: what `dlib.shape_predictor` reads, the published file of 9 MB.
     * landmarks68: what `meanface.engine.landmarks` reads, .npy of 68 MB.
     * trees5: the 5 landmarks in the same form, which a GPU reads, .npy of 12 MB.
@@ -47,12 +52,15 @@ def _export_hog(target: Path) -> None:
 
 
 def _export_front(target: Path) -> None:
-    """Write the HOG detector with the first of its five filters, for faces from the front."""
+    """Write the HOG detector with the first of its five filters, for one level of the pyramid."""
     with replacing(target) as part:
         _export_hog(part)
-        five, one = b"\x01\x05", b"\x01\x01"  # integers as dlib writes them
-        part.write_bytes(part.read_bytes().replace(five, one, 1))
-        if dlib.fhog_object_detector(str(part)).num_detectors != 1:
+        data = part.read_bytes()
+        # Integers as dlib writes them: so many bytes, then these bytes.
+        for were, are in ((_LEVELS, _LEVEL), (b"\x01\x05", b"\x01\x01")):
+            data = data.replace(were, are, 1)
+        part.write_bytes(data)
+        if dlib.fhog_object_detector(str(part)).num_detectors != 1 or _LEVEL not in data:
             raise UserError("dlib saves its HOG detector in another way; write hog: full")
 
 
