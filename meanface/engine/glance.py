@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanface.engine.face import Face, distinct
+from meanface.errors import UserError
 
 Grey = NDArray[np.uint8]
 
@@ -20,6 +21,13 @@ Grey = NDArray[np.uint8]
 # has 5/6 of the size of the level before, as long as its sides have 64 pixels.
 _SMALLER, _LARGER, _SHIFT = 5 / 6, 6 / 5, 0.3
 _LEAST = 64
+
+# Integers in the exported detector, each after its length: the sides of a window, levels at most,
+# the least sides of a level; then the filters.
+_CHANGES = [
+    (bytes.fromhex("0150 0150 02e803 0140 0140"), bytes.fromhex("0150 0150 0101 0140 0140")),
+    (bytes.fromhex("0105"), bytes.fromhex("0101")),
+]
 
 _FIRST = 45_000  # pixels at most of the finest level in the first octave
 _OCTAVE = 4  # levels: the side of the finest is twice that of the finest in the octave before
@@ -29,9 +37,12 @@ _SURE = 0.5  # a face with a higher score ends the search
 class Glance:
     """Searches the octaves of a photo's pyramid, the coarsest octave first."""
 
-    def __init__(self, front: Path) -> None:
-        """Open what `export` wrote: the filter for faces from the front, for one level."""
-        self._detector = dlib.fhog_object_detector(str(front))
+    def __init__(self, hog: Path) -> None:
+        """Open the exported detector. Of its five filters, the one for faces from the front counts.
+
+        Raises UserError where another version of dlib wrote the file.
+        """
+        self._detector = _of_one_level(hog.read_bytes())
 
     def __call__(self, photo: Grey) -> list[Face]:
         """Give the frontal faces in a photo, grey uint8 (height, width), the most certain first.
@@ -60,6 +71,17 @@ class Glance:
     def _faces(self, level: Grey, number: int) -> list[Face]:
         boxes, scores, _ = self._detector.run(level, 0, 0.0)
         return [_enlarged(box, score, number) for box, score in zip(boxes, scores, strict=True)]
+
+
+def _of_one_level(hog: bytes) -> dlib.fhog_object_detector:
+    """Give the first filter of a detector, without a pyramid."""
+    if any(were not in hog for were, _ in _CHANGES):
+        raise UserError("dlib saves its HOG detector in another way; write hog: full")
+    for were, are in _CHANGES:
+        hog = hog.replace(were, are, 1)
+    detector = dlib.fhog_object_detector.__new__(dlib.fhog_object_detector)
+    detector.__setstate__((hog,))  # dlib reads a detector from a file, or from this state
+    return detector
 
 
 def _octaves(photo: Grey) -> Iterator[Iterator[tuple[int, Grey]]]:

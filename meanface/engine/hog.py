@@ -19,7 +19,7 @@ _TILE = 1 << 24  # pixels after upsampling, whose features take 110 MB
 def open_hog(settings: EngineSettings, models: Mapping[str, Path]) -> Search:
     """Open the detector. `models` has its exported files."""
     detector = dlib.fhog_object_detector(str(models["hog"]))
-    glance = Glance(models["front"]) if settings.middle_settles else None
+    glance = Glance(models["hog"]) if settings.middle_settles else None
 
     def faces_in(photo: Pixels, upsample: int) -> list[Face]:
         if settings.hog == "quick":

@@ -99,7 +99,6 @@ class EngineSettings:
             f"{self.network}.onnx": self.encoder == "onnx",
             "cnn.onnx": self.upright or "cnn" in kinds,
             "hog.svm": "hog" in kinds,
-            "front.svm": "hog" in kinds and self.middle_settles,
             "landmarks5.dat": self.upright or self.landmarks == 5,
             "landmarks68.npy": self.landmarks == 68,
             "trees5.npy": self.device == "cuda",

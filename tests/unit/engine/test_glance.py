@@ -1,6 +1,7 @@
 """The first look for a face over the middle, against dlib's search of the whole pyramid."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import dlib
 import numpy as np
@@ -12,6 +13,7 @@ from meanface.engine.decode import decode
 from meanface.engine.export import export
 from meanface.engine.face import Face, choose, distinct
 from meanface.engine.glance import Glance
+from meanface.errors import UserError
 from tests.lfw import lfw_photos, needs_lfw
 from tests.unit.engines import sample
 
@@ -21,8 +23,8 @@ SIZES = [75, 90, 110, 160, 220, 300, 420]  # of a face in pixels, about
 
 @pytest.fixture(scope="module")
 def glance(tmp_path_factory: pytest.TempPathFactory) -> Glance:
-    model = tmp_path_factory.mktemp("models") / "front.svm"
-    export("front", model)
+    model = tmp_path_factory.mktemp("models") / "hog.svm"
+    export("hog", model)
     return Glance(model)
 
 
@@ -112,6 +114,14 @@ def test_faces_of_the_levels_searched_are_given_the_most_certain_first(
 def test_a_photo_without_a_face_or_smaller_than_a_window_has_none(glance: Glance) -> None:
     for shape in ((300, 300), (20, 30), (1, 1), (64, 2000)):
         assert glance(np.full(shape, 99, np.uint8)) == []
+
+
+def test_a_detector_that_is_saved_in_another_way_is_refused(tmp_path: Path) -> None:
+    model = tmp_path / "hog.svm"
+    export("hog", model)
+    model.write_bytes(model.read_bytes().replace(b"\x02\xe8\x03", b"\x02\xe9\x03"))
+    with pytest.raises(UserError, match="write hog: full"):
+        Glance(model)
 
 
 @needs_lfw
