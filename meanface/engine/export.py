@@ -18,7 +18,6 @@ from meanface.engine.int8 import Calibration, Int8Graph
 from meanface.engine.landmarks import FEATURES, POINTS
 from meanface.engine.onnx_graphs import Graph, detector_graph, encoder_graph
 from meanface.engine.weights import read_weights
-from meanface.errors import UserError
 from meanface.files.arrays import save_array
 from meanface.files.atomic import replacing
 
@@ -31,7 +30,7 @@ def export(model: str, target: Path) -> None:
     * cnn: ONNX, from "pyramids", float32 (n, 3, rows, columns) as `meanface.engine.cnn` makes them,
       to "scores", float32 (n, rows, columns), above zero at a face. The file's metadata has the
       detector's settings as JSON, under "detector".
-    * hog: what `dlib.fhog_object_detector` reads. front: the same with one of its five filters.
+    * hog: what `dlib.fhog_object_detector` reads.
     * landmarks5: what `dlib.shape_predictor` reads, the published file of 9 MB.
     * landmarks68: what `meanface.engine.landmarks` reads, .npy of 68 MB.
     * trees5: the 5 landmarks in the same form, which a GPU reads, .npy of 12 MB.
@@ -44,16 +43,6 @@ def export(model: str, target: Path) -> None:
 def _export_hog(target: Path) -> None:
     with replacing(target) as part:
         dlib.get_frontal_face_detector().save(str(part))
-
-
-def _export_front(target: Path) -> None:
-    """Write the HOG detector with the first of its five filters, for faces from the front."""
-    with replacing(target) as part:
-        _export_hog(part)
-        five, one = b"\x01\x05", b"\x01\x01"  # integers as dlib writes them
-        part.write_bytes(part.read_bytes().replace(five, one, 1))
-        if dlib.fhog_object_detector(str(part)).num_detectors != 1:
-            raise UserError("dlib saves its HOG detector in another way; write hog: full")
 
 
 def _export_landmarks(weights: str, points: int, features: int, target: Path) -> None:
@@ -86,7 +75,6 @@ _EXPORTS: dict[str, Callable[[Path], None]] = {
     "encoder_int8": partial(_export_network, "encoder", _int8_encoder),
     "cnn": partial(_export_network, "cnn", detector_graph),
     "hog": _export_hog,
-    "front": _export_front,
     "landmarks5": partial(_export_weights, "landmarks5"),
     "landmarks68": partial(_export_landmarks, "landmarks68", POINTS, FEATURES),
     "trees5": partial(_export_landmarks, "landmarks5", 5, 800),

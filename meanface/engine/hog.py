@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from meanface.engine.face import Face
+from meanface.engine.glance import Glance
 from meanface.engine.search import Pixels, Search
 from meanface.engine.settings import EngineSettings
 from meanface.engine.tiles import tiled
@@ -17,17 +18,15 @@ _TILE = 1 << 24  # pixels after upsampling, whose features take 110 MB
 
 def open_hog(settings: EngineSettings, models: Mapping[str, Path]) -> Search:
     """Open the detector. `models` has its exported files."""
-    names = ["front", "hog"] if settings.middle_settles else ["hog"]
-    detectors = [dlib.fhog_object_detector(str(models[name])) for name in names]
+    detector = dlib.fhog_object_detector(str(models["hog"]))
+    glance = Glance(models["hog"]) if settings.middle_settles else None
 
     def faces_in(photo: Pixels, upsample: int) -> list[Face]:
         if settings.hog == "quick":
             photo = np.asarray(Image.fromarray(photo).convert("L"))
-        height, width = photo.shape[:2]
-        for detector in detectors:
-            boxes, scores, _ = detector.run(photo, upsample, 0.0)
-            if any(box.contains(width // 2, height // 2) for box in boxes):
-                break
+        if glance and not upsample and (faces := glance(photo)):
+            return faces
+        boxes, scores, _ = detector.run(photo, upsample, 0.0)
         return [
             Face(box.left(), box.top(), box.right(), box.bottom(), score)
             for box, score in zip(boxes, scores, strict=True)

@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any
 
@@ -100,7 +99,6 @@ class EngineSettings:
             f"{self.network}.onnx": self.encoder == "onnx",
             "cnn.onnx": self.upright or "cnn" in kinds,
             "hog.svm": "hog" in kinds,
-            "front.svm": "hog" in kinds and self.middle_settles,
             "landmarks5.dat": self.upright or self.landmarks == 5,
             "landmarks68.npy": self.landmarks == 68,
             "trees5.npy": self.device == "cuda",
@@ -140,6 +138,9 @@ def licence_note(config: Mapping[str, Any]) -> str | None:
 
 def versions(device: str = "cpu") -> dict[str, str]:
     """Give the versions of all packages that an embedding depends on, and of meanface."""
+    # Imports a parser of e-mail, which no process that encodes needs.
+    from importlib.metadata import PackageNotFoundError, version
+
     found = {"meanface": __version__}
     for package in (*PACKAGES, *GPU_PACKAGES * (device == "cuda")):
         with suppress(PackageNotFoundError):

@@ -36,7 +36,6 @@ LICENCES = {
     "trees5": _FREE,
     "landmarks68": "trained on iBUG 300-W: no commercial use",
     "hog": "Boost Software License 1.0",
-    "front": "Boost Software License 1.0",
 }
 """The licence of the weights in each exported model, see docs/models.md."""
 
