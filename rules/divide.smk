@@ -6,7 +6,8 @@ rule divide:
         archive=ancient(archive_of),
         source="results/sources/{source}.json",
     output:
-        **receipt("results/excluded/{source}.json"),
+        # Only for several parts: otherwise Snakemake would look for a source called photos-0.
+        **(receipt("results/excluded/{source}.json") if len(PARTS) > 1 else {}),
         tars=temp(expand("results/parts/{{source}}-{part}.tar", part=PARTS)),
         manifests=temp(expand("results/parts/{{source}}-{part}.csv", part=PARTS)),
         counts="results/parts/{source}.json",

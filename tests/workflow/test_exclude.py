@@ -104,6 +104,7 @@ def test_nothing_of_an_excluded_photo_is_left(tmp_path: Path) -> None:
     listed = write_list(tmp_path, *lines, "nobody")
     after = run(again, photos, cache=cache, exclude=listed)
     assert found(wanted, again, cache) == set()
+    assert "KeyError" not in after.output, after.output
     assert not any((again / other).exists() for other in others)
     assert f"no photo matches line 6 of {listed}" in after.output
     assert f"6 photos (excluded.csv), which are still in {photos.name} itself" in after.output
