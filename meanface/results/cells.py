@@ -19,7 +19,7 @@ EXACT = 1_000_000
 
 _ROWS = 200_000  # embeddings in memory at a time
 _PER_ROOT, _TRAINING, _ROUNDS = 4, 64, 8  # cells per square root of n, rows per cell to train
-_PROBES = 64  # cells that are searched
+_PROBES = 256  # cells that are searched: at 2 million faces, 95 % of the 20 nearest are found
 
 
 @dataclass(frozen=True)
