@@ -98,7 +98,9 @@ def search(
     for number, chosen in enumerate(nearest(cells.centres, queries, most=probes).rows):
         parts = [cells.rows[cells.starts[one] : cells.starts[one + 1]] for one in chosen]
         some = np.sort(np.concatenate(parts))
-        near = nearest(embeddings[some], queries[[number]], most=most, threads=threads)
+        near = nearest(
+            embeddings[some], queries[[number]], most=most, threads=threads, exact=len(some)
+        )
         rows[number] = np.where(near.rows < 0, -1, some[near.rows])
         distances[number] = near.distances
     return found
