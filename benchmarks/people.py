@@ -1,6 +1,7 @@
 """Measures `people` on synthetic persons, and the false match rates of results with names.
 
 python -m benchmarks.people --faces 1000000            # time, memory and scores
+python -m benchmarks.people --album 10 300             # the same, 10 persons with 300 photos each
 python -m benchmarks.people --results lfw/results      # the table of docs/people.md
 """
 
@@ -24,16 +25,16 @@ from meanface.results.statistics import distances
 THRESHOLDS = (0.78, 0.80, 0.82, 0.84, 0.86, 0.88, 0.90)
 
 
-def measure(faces: int, same_person: float, threads: int) -> None:
-    """Print the seconds, the memory and the scores of `people` on synthetic persons."""
-    vectors, person = synthetic_faces(lfw_like_sizes(faces, np.random.default_rng(0)))
+def measure(sizes: NDArray[np.int64], same_person: float, threads: int) -> None:
+    """Print the seconds, the memory and the scores of `people` on persons of these sizes."""
+    vectors, person = synthetic_faces(sizes)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     began, used = time.perf_counter(), time.process_time()
     neighbours = nearest(vectors, most=NEIGHBOURS, threads=threads)
     searched = time.perf_counter() - began
     found = people_of(vectors, neighbours, same_person, threads=threads)
     print(
-        f"{faces:,} faces of {person.max() + 1:,} persons, {threads} threads:"
+        f"{len(person):,} faces of {person.max() + 1:,} persons, {threads} threads:"
         f" {time.perf_counter() - began:.0f} s ({searched:.0f} s to search),"
         f" {time.process_time() - used:.0f} s of processor time, at most"
         f" {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB"
@@ -76,6 +77,7 @@ def _pair_rates(
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--faces", type=int, default=100_000)
+    parser.add_argument("--album", type=int, nargs=2, metavar=("PERSONS", "PHOTOS"))
     parser.add_argument("--same-person", type=float, default=0.86)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--results", type=Path)
@@ -83,4 +85,7 @@ if __name__ == "__main__":
     if given.results:
         rates(given.results)
     else:
-        measure(given.faces, given.same_person, given.threads)
+        sizes = lfw_like_sizes(given.faces, np.random.default_rng(0))
+        if given.album:
+            sizes = np.full(*given.album)
+        measure(sizes, given.same_person, given.threads)

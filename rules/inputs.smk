@@ -321,16 +321,12 @@ def found_beside(*targets):
 
 
 def files_beside(names, files):
-    """Give the files that are there with their sha256; nothing if the first file is missing.
-
-    The records of the rules `names` have the sha256.
-    """
+    """Give the files with the sha256 in the rules' records; nothing if a file is missing."""
     known = {
         file: sha256
         for name in names
         for file, sha256 in files_in(record_of(name)).items()
     }
-    there = {
-        file: known[file] for file in files if file in known and Path(file).exists()
-    }
-    return there if files[0] in there else {}
+    if not all(file in known and Path(file).exists() for file in files):
+        return {}
+    return {file: known[file] for file in files}

@@ -67,7 +67,7 @@ def read_found(
 ) -> Beside | None:
     """Read find.csv, find.json and the query's manifest, embeddings and outcomes.
 
-    None where find.csv is of other faces, or of another query. More files are ignored.
+    None where find.csv is of other faces, or of another query. The photos may follow the outcomes.
     """
     table, summary, manifest, vectors, outcomes, *_ = files
     columns = (faces[name] for name in ("path", "identity"))

@@ -75,13 +75,14 @@ def average_linkage(
         changed = np.zeros(count, dtype=bool)
         changed[into] = changed[gone] = True
         stale = changed[a] | changed[b]
-        again = (
+        again = [
             _keys(target[a[part][stale[part]]], target[b[part][stale[part]]], count)
             for part in _parts(len(a))
-        )
+        ]
+        a, b, linkage = a[~stale], b[~stale], linkage[~stale]  # before `again` takes more memory
         new_a, new_b = _different(again, count)
-        a, b = np.concatenate([a[~stale], new_a]), np.concatenate([b[~stale], new_b])
-        linkage = np.concatenate([linkage[~stale], groups.linkage(new_a, new_b)])
+        a, b = np.concatenate([a, new_a]), np.concatenate([b, new_b])
+        linkage = np.concatenate([linkage, groups.linkage(new_a, new_b)])
     return number
 
 

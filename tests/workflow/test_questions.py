@@ -56,7 +56,7 @@ def test_all_questions_on_lfw(photos: Path, tmp_path: Path) -> None:
     )
     summary = json.loads((results / "summary.json").read_text())
     assert len(people) == summary["faces"] > 1590
-    assert audit["kind"].nunique() >= 3
+    assert {*audit["kind"]} >= {"other_identity", "one_person"}
     assert find["identity"][0] == later.parent.name
     assert 0.1 < find["distance"][0] < 0.6
     # Persons and rates that the same run made.

@@ -44,6 +44,12 @@ def test_equal_distances_end() -> None:
     assert average_linkage(corners, np.ones(4), [every], 9).tolist() == [0, 0, 0, 0]
 
 
+def test_a_point_between_two_joins_the_first() -> None:
+    line = np.array([[0], [2], [1]], dtype=np.float32)
+    every = np.argwhere(np.triu(np.ones((3, 3)), 1))
+    assert average_linkage(line, np.ones(3), [every], 2).tolist() == [0, 1, 0]
+
+
 def test_only_pairs_are_joined() -> None:
     points = np.zeros((3, 2), dtype=np.float32)
     nothing = np.empty((0, 2), dtype=np.int64)
