@@ -19,7 +19,7 @@ Grey = NDArray[np.uint8]
 
 # Of dlib 20, image_transforms/image_pyramid.h (pyramid_down<6>) and scan_fhog_pyramid.h: each level
 # has 5/6 of the size of the level before, as long as its sides have 64 pixels.
-_SMALLER, _LARGER, _SHIFT = 5 / 6, 6 / 5, 0.3
+_LARGER, _SHIFT = 6 / 5, 0.3
 _LEAST = 64
 
 # Integers in the exported detector, each after its length: the sides of a window, levels at most,
