@@ -190,7 +190,9 @@ def test_one_face_of_two_is_the_one_that_was_asked_for(engine: Open) -> None:
         }
         for which, row in wanted.items():
             (chosen,) = faces_in(engine(face=which), sample()[name])
-            assert (chosen.face, chosen.faces) == (row.face, 2)
+            assert chosen.face == row.face
+            # A face over the middle ends the search, before it has seen all bystanders.
+            assert chosen.faces in ((1, 2) if which == "central" else (2,))
             assert np.array_equal(chosen.embedding, row.embedding)
 
 
