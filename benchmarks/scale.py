@@ -137,7 +137,7 @@ def run(folder: Path, archive: Path, shards: int, *arguments: str) -> Run:
         began = time.perf_counter()
         subprocess.run(
             command(folder, archive, shards, *arguments),
-            env=os.environ | {"PYTHONPATH": notes, "MEANFACE_USAGE": notes},
+            env=os.environ | {"PYTHONPATH": f"{notes}:{ROOT}", "MEANFACE_USAGE": notes},
             stdout=output,
             stderr=output,
             check=True,

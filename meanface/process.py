@@ -4,6 +4,7 @@ import ctypes
 import os
 import signal
 import sys
+from importlib.abc import MetaPathFinder
 
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
@@ -27,3 +28,19 @@ def end_with_parent() -> None:
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class _LeftOut(MetaPathFinder):
+    """Finds a module to be missing."""
+
+    def __init__(self, module: str) -> None:
+        self._module = module
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> None:
+        if fullname == self._module:
+            raise ModuleNotFoundError(f"this process leaves {fullname} out", name=fullname)
+
+
+def leave_out(module: str) -> None:
+    """Make this process import no `module`, as if it were not installed."""
+    sys.meta_path.insert(0, _LeftOut(module))

@@ -8,6 +8,7 @@ from meanface.engine.settings import versions
 from meanface.errors import UserError
 from meanface.files.digest import file_digest
 from meanface.files.json_files import read_json, write_json
+from meanface.process import leave_out
 from meanface.results.cache import Cache
 from meanface.results.joined import ShardFiles
 from meanface.results.merge import merge
@@ -20,6 +21,7 @@ from meanface.workflow.integrity import check_digest
 from meanface.workflow.job import job
 
 with job(snakemake.log[0], snakemake.output):
+    leave_out("pandas")  # pyarrow would import it, to recognise its objects: half a second
     given, made = snakemake.input, snakemake.output
     fingerprint = snakemake.params.engine.fingerprint()  # of the versions that jobs have
     reports = [read_report(Path(report)) for report in given.counts]

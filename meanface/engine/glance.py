@@ -19,7 +19,7 @@ Grey = NDArray[np.uint8]
 
 # Of dlib 20, image_transforms/image_pyramid.h (pyramid_down<6>) and scan_fhog_pyramid.h: each level
 # has 5/6 of the size of the level before, as long as its sides have 64 pixels.
-_SMALLER, _LARGER, _SHIFT = 5 / 6, 6 / 5, 0.3
+_LARGER, _SHIFT = 6 / 5, 0.3
 _LEAST = 64
 
 # Integers in the exported detector, each after its length: the sides of a window, levels at most,
@@ -56,7 +56,7 @@ class Glance:
         for octave in _octaves(photo):
             best = _SURE
             for number, level in octave:
-                faces = self._faces(level, number)
+                faces = self.faces_in(level, number)
                 found += faces
                 scores = [face.score for face in faces if _covers(face, width // 2, height // 2)]
                 is_over_middle |= bool(scores)
@@ -68,7 +68,8 @@ class Glance:
                 break
         return distinct(sorted(found, key=lambda face: -face.score)) if is_over_middle else []
 
-    def _faces(self, level: Grey, number: int) -> list[Face]:
+    def faces_in(self, level: Grey, number: int) -> list[Face]:
+        """Give the faces in a level of the pyramid, in coordinates of the photo, level 0."""
         boxes, scores, _ = self._detector.run(level, 0, 0.0)
         return [_enlarged(box, score, number) for box, score in zip(boxes, scores, strict=True)]
 

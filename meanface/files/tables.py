@@ -96,6 +96,15 @@ def read_table(
     )
 
 
+def arrow_schema(schema: Schema) -> "pa.Schema":
+    """Give the types of a table's columns in Arrow."""
+    import pyarrow as pa
+
+    # large_string: the offsets of string have 32 bits, which limits a column to 2 GiB.
+    types = {str: pa.large_string(), int: pa.int64(), float: pa.float64()}
+    return pa.schema([(name, types[kind]) for name, kind in schema.items()])
+
+
 def read_tables(
     sources: Sequence[Path], schema: Schema, *, gaps: bool = False
 ) -> "Iterator[pa.Table]":
@@ -107,16 +116,14 @@ def read_tables(
     import pyarrow as pa
     from pyarrow import csv
 
-    # large_string: the offsets of string have 32 bits, which limits a column to 2 GiB.
-    arrow = {str: pa.large_string(), int: pa.int64(), float: pa.float64()}
-    types = {name: arrow[kind] for name, kind in schema.items()}
+    types = arrow_schema(schema)
     options = (
         csv.ReadOptions(use_threads=False),
         csv.ParseOptions(newlines_in_values=True),
         csv.ConvertOptions(column_types=types, strings_can_be_null=False, null_values=[""] * gaps),
     )
     header = f"{','.join(schema)}\n".encode()
-    yield pa.schema([*types.items(), ("number", pa.int64())]).empty_table()
+    yield types.append(pa.field("number", pa.int64())).empty_table()
     tables: list[pa.Table] = []
     held = 0
     for number, source in enumerate(sources):

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
@@ -17,7 +16,7 @@ from meanface.files.arrays import release, save_array
 from meanface.files.atomic import replacing
 from meanface.files.schemas import FACES, FAILURES
 from meanface.files.scratch import Scratch, scratch
-from meanface.files.tables import write_table
+from meanface.files.tables import arrow_schema, write_table
 from meanface.results.exact_sum import ExactSum
 from meanface.results.gather import Piece, gather
 from meanface.results.joined import ShardFiles, join_shards
@@ -26,10 +25,7 @@ from meanface.shards.manifest import identity_of
 
 _ROWS = 1 << 16  # rows in memory at a time
 _ROW_GROUP = 1 << 20  # rows; the size that pyarrow writes by default
-_PARQUET = pa.Schema.from_pandas(
-    pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in FACES.items()}),
-    preserve_index=False,
-)
+_PARQUET = arrow_schema(FACES)
 
 _FAILURES = "SELECT path, reason, detail, shard FROM failed ORDER BY path"
 _COUNT_FAILURES = """

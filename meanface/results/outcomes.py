@@ -6,6 +6,8 @@ photos are renamed, and the cache keeps them for later runs.
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -77,9 +79,9 @@ def read_contents(sources: Sequence[Path]) -> Iterator[list[str]]:
     Tables without rows are left out.
     """
     for table in read_tables(sources, OUTCOMES, gaps=True):
-        contents = table.select(["number", "sha256"]).to_pandas().drop_duplicates()
-        for _, theirs in contents.groupby("number")["sha256"]:
-            yield theirs.tolist()
+        rows = zip(table["number"].to_pylist(), table["sha256"].to_pylist(), strict=True)
+        for _, theirs in groupby(rows, itemgetter(0)):
+            yield list(dict.fromkeys(sha256 for _, sha256 in theirs))
 
 
 def read_tables_of_outcomes(sources: Sequence[Path]) -> "Iterator[tuple[pa.Table, pa.Table]]":
