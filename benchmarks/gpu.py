@@ -1,15 +1,14 @@
 """Measure encoding on a GPU, from the bytes of photos to embeddings.
 
 Three sets are made from the photos of an archive: the photos as they are, the same in 50 sizes, and
-photos of 12 megapixels. For each set and precision, a Markdown table has:
+photos of 12 megapixels. A first Markdown table has for each set and precision the microseconds per
+photo of each stage alone, and the photos that the GPU left to the processor. A second table has:
 
 * photos per second, from the end of the GPU's first batch to the last outcome;
 * seconds until the engine is open and has encoded its first batch;
 * how busy the GPU was, and how much of its memory was used (medians);
 * how many photos have other faces than on the processor, and how far embeddings are apart (at most
   and in the median).
-
-A second table has the microseconds per photo of each stage alone, in the order of the stages.
 """
 
 import argparse
@@ -45,6 +44,8 @@ QUERY = "utilization.gpu,memory.used"
 SIZES, LARGE = 50, (4000, 3000)
 SETS = AS_THEY_ARE, MIXED, TWELVE = "as they are", "50 sizes", "12 megapixels"
 COLUMNS = ("photos", "precision", "per s", "start s", "busy", "MB", "others", "apart")
+PRECISIONS = "float32", "float16"
+STAGES = "decode", "detect", "landmarks", "upright", "chips", "encode"
 GPU_MB = 8000
 PAUSE = 0.005  # seconds
 
@@ -101,6 +102,27 @@ def photos_of(kind: str, photos: Sequence[Photo], times: int) -> tuple[list[Phot
         return mixed, mixed * max(1, times // 2)
     large = [resized(photo, *LARGE) for photo in photos[:24]]
     return large, large * max(1, 3 * times)
+
+
+def settings_of(precision: str) -> EngineSettings:
+    """Give the default settings with what a GPU needs."""
+    config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    config |= {"detectors": ["cnn@0", "cnn@1"], "device": "cuda", "precision": precision}
+    return EngineSettings.of(config)
+
+
+@contextmanager
+def exported(folder: Path | None) -> Iterator[dict[str, Path]]:
+    """Give the models of `settings_of` by name. Those that `folder` has not are exported."""
+    with tempfile.TemporaryDirectory() as temporary:
+        files = settings_of("float32").models
+        models = {Path(file).stem: Path(folder or temporary, file) for file in files}
+        for model, target in models.items():
+            if not target.exists():
+                from meanface.engine.export import export  # needs the packages with the weights
+
+                export(model, target)
+        yield models
 
 
 @contextmanager
@@ -168,25 +190,37 @@ def _boxes(faces: Sequence[EncodedFace]) -> list[tuple[object, ...]]:
     return [(one.detector, one.faces, replace(one.face, score=0.0)) for one in faces]
 
 
-def stages(settings: EngineSettings, models: Mapping[str, Path], photos: Sequence[Photo]) -> None:
-    """Print the time of each stage, after the same photos went through once."""
+def stages(
+    settings: EngineSettings, models: Mapping[str, Path], sets: Mapping[str, Sequence[Photo]]
+) -> None:
+    """Print a row for each set of photos: the time of each stage, after two passes to warm up."""
     engine = GpuEngine(settings, models)
-    for _ in range(3):  # the first time, algorithms are chosen
-        times: dict[str, float] = {}
-        engine.times = times
-        left = 0
-        with torch.inference_mode():
-            for part in parts(photos, settings.max_pixels):
-                began = time.perf_counter()
-                decoded = engine.decode(part)
-                seconds = time.perf_counter() - began
-                times["decode"] = times.get("decode", 0.0) + seconds
-                left += engine.outcomes(decoded).count(None)
-    print(
-        f"\n{settings.precision}, {len(photos)} photos, {left} left to the processor:", flush=True
-    )
-    for stage, seconds in (*times.items(), ("all", sum(times.values()))):
-        print(f"  {stage:10} {seconds / len(photos) * 1e6:8.1f} us per photo", flush=True)
+    times: dict[str, float] = {}
+
+    @contextmanager
+    def timed(stage: str) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        torch.cuda.synchronize()
+        times[stage] += time.perf_counter() - began
+
+    engine.stage = timed
+    for kind, photos in sets.items():
+        for _ in range(3):  # the first time, algorithms are chosen
+            times.update(dict.fromkeys(STAGES, 0.0))
+            left = 0
+            with torch.inference_mode():
+                for part in parts(photos, settings.max_pixels):
+                    with timed("decode"):
+                        decoded = engine.decode(part)
+                    left += engine.outcomes(decoded).count(None)
+        cells = [f"{kind}, {len(photos)}", settings.precision]
+        cells += [f"{times[one] / len(photos) * 1e6:.0f}" for one in STAGES]
+        print(f"| {' | '.join(cells)} | {left} |", flush=True)
+
+
+def _print_heading(columns: Sequence[str]) -> None:
+    print(f"\n| {' | '.join(columns)} |\n|---|---|{'--:|' * (len(columns) - 2)}", flush=True)
 
 
 def main() -> None:
@@ -200,31 +234,20 @@ def main() -> None:
     given = parser.parse_args()
     if not SMI:
         parser.error("there is no nvidia-smi here, and so no GPU to measure")
-    config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
-    config |= {"detectors": ["cnn@0", "cnn@1"], "device": "cuda"}
-    by_precision = [
-        EngineSettings.of(config | {"precision": one}) for one in ("float32", "float16")
-    ]
+    by_precision = [settings_of(one) for one in PRECISIONS]
     on_cpu = by_precision[0].on_processor()
     photos = read_photos(given.archive)
     name = subprocess.check_output([SMI, "-L"], text=True).split(" (")[0]
     print(f"{name}, {os.cpu_count()} cores, {len(photos)} photos, {versions('cuda')}", flush=True)
-    with tempfile.TemporaryDirectory() as folder:
-        models = {
-            file.split(".")[0]: Path(given.models or folder, file)
-            for file in by_precision[0].models
-        }
-        for model, target in models.items():
-            if not target.exists():
-                from meanface.engine.export import export  # needs the packages with the weights
-
-                export(model, target)
+    sets = {kind: photos_of(kind, photos, given.times) for kind in given.sets}
+    with exported(given.models) as models:
         limit_memory(GPU_MB)
+        _print_heading(("photos", "precision", *STAGES, "left"))
         for settings in by_precision:
-            stages(settings, models, photos[:1024])
-        print("\n| " + " | ".join(COLUMNS) + " |\n|---|---|" + "--:|" * (len(COLUMNS) - 2))
-        for kind in given.sets:
-            different, many = photos_of(kind, photos, given.times)
+            stages(settings, models, {kind: some[:1024] for kind, (some, _) in sets.items()})
+        torch.cuda.empty_cache()
+        _print_heading(COLUMNS)
+        for kind, (different, many) in sets.items():
             checked = different[: given.check if kind != TWELVE else 8]
             expected = [
                 one

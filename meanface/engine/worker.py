@@ -4,6 +4,7 @@ import logging
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Pipe
@@ -23,8 +24,17 @@ class Death:
 class Worker:
     """A process that opens an engine first, and then gets photos."""
 
-    def __init__(self, module: str, *setup: object, seconds: float, most_memory: str) -> None:
+    def __init__(
+        self,
+        module: str,
+        *setup: object,
+        seconds: float,
+        most_memory: str,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         """Run `module`, which gets `setup`, and answers None when its engine is open.
+
+        `variables` of the environment are the process's own.
 
         `seconds`: the time limit of a photo. `most_memory`: the memory limit in words. Both are
         limits that the process sets for itself; they are named where the process dies of them.
@@ -40,7 +50,7 @@ class Worker:
                 [sys.executable, "-P", "-m", module, str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
-                env=child_environment(),
+                env=child_environment() | dict(variables or {}),
             )
         self._send(setup)
 

@@ -17,6 +17,7 @@ from PIL import Image
 
 from benchmarks.phone import Portrait, make_photos, matched
 from meanface.engine.decode import decode
+from tests.lfw import lfw_archive, needs_lfw
 from tests.runs import ROOT
 
 
@@ -107,6 +108,27 @@ def test_a_face_is_found_if_a_box_has_its_middle() -> None:
     found = np.array([[10, 10, 110, 110], [12, 12, 90, 90], [260, 0, 360, 100]], dtype=float)
     assert matched(planted, found) == (1, 1)
     assert matched([], np.empty((0, 4))) == (0, 0)
+
+
+@pytest.mark.slow
+@needs_lfw
+def test_the_gpu_is_as_accurate_as_the_processor() -> None:
+    """On one processor, if there is no GPU."""
+    pytest.importorskip("torch")
+    archive = lfw_archive()
+    assert archive is not None
+    command = [sys.executable, "-m", "benchmarks.gpu_accuracy", "--pairs-per-class", "12"]
+    command += [str(archive.with_name("pairs-2folds.txt")), str(archive)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=1200)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split(" | ") for line in done.stdout.splitlines() if line.startswith("| ")][1:]
+    processor, single, half = ([float(cell) for cell in row[1:3] + row[4:5]] for row in rows)
+    assert processor[0] > 0.9
+    assert single == processor
+    assert half[0] >= processor[0] - 1 / 48  # one of 48 pairs
+    assert half[2] == processor[2]
+    assert float(rows[1][7].split(",")[0]) < 1e-3
+    assert int(rows[1][6]) == 0
 
 
 def test_photos_that_are_refused_are_one_line(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -19,9 +20,9 @@ from meanface.engine.cnn import layout
 from meanface.engine.gpu.network import Network
 
 # Pixels of pyramids that the network gets at a time: a GPU wants many.
-_TOGETHER = {"cuda": 8 << 20, "cpu": 1}
-_WINDOWS = 256  # single windows that it gets at a time
-_PYRAMIDS = 8  # times as many are made together
+TOGETHER = {"cuda": 16 << 20, "cpu": 1}
+_WINDOWS = 512  # single windows that it gets at a time
+_PYRAMIDS = 4  # times as many are made together
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Detector:
         self._network = Network(model, device, dtype)
         self._device, self._dtype = device, dtype
         settings = json.loads(self._network.metadata["detector"])
-        self._mean = torch.tensor(settings["mean"], dtype=torch.float32, device=device)
+        self._shift = torch.tensor(settings["mean"], dtype=torch.float32, device=device) / -256
         self._half = (np.array(settings["window"]) - 1) / 2
         self._stride: int = settings["stride"]
         self._offset: int = settings["offset"]
@@ -65,16 +66,11 @@ class Detector:
             _, rows, columns = _tiles(height, width)
             if min(rows, columns) >= self._smallest:
                 of_bucket[_bucket(rows), _bucket(columns)].append(index)
-        found = [
-            (
-                indices,
-                self._search(
-                    [_enlarged(photos[index], upsample) for index in indices], upsample, *bucket
-                ),
-            )
-            for bucket, indices in of_bucket.items()
-        ]
-        return _joined(found, len(photos), self._device)
+        found = []
+        for bucket, indices in of_bucket.items():
+            enlarged = [_enlarged(photos[index], upsample) for index in indices]
+            found.append((indices, self._search(enlarged, *bucket)))
+        return self._suppressed(_joined(found, len(photos), self._device), upsample)
 
     def scores_of(self, images: Tensor) -> Tensor:
         """Give the best score in each image of one size, uint8 (n, height, width, 3), float32 (n,).
@@ -91,14 +87,18 @@ class Detector:
         return torch.cat(parts)
 
     def _normal(self, images: Tensor) -> Tensor:
-        planes = (images.float() - self._mean) / 256
-        return planes.permute(0, 3, 1, 2)
+        # (images - mean) / 256: a division by a power of two rounds nothing.
+        return torch.add(self._shift, images, alpha=1 / 256).permute(0, 3, 1, 2)
 
-    def _search(self, photos: Sequence[Tensor], upsample: int, rows: int, columns: int) -> Boxes:
-        """Search photos whose pyramids fit into `rows` and `columns`."""
+    def _search(self, photos: Sequence[Tensor], rows: int, columns: int) -> Boxes:
+        """Give all windows that score above zero; pyramids must fit into `rows` and `columns`."""
         sizes = [(photo.shape[0], photo.shape[1]) for photo in photos]
         sides = torch.tensor([_tiles(*size)[1:] for size in sizes], device=self._device)
-        count = max(1, _TOGETHER[self._device.type] // (rows * columns))
+        # A score counts where the whole of what it depends on is in the photo's own pyramid.
+        high, wide = _places(sides).T[..., None]
+        inside = (torch.arange(_places(rows), device=self._device) < high)[:, :, None]
+        inside = inside & (torch.arange(_places(columns), device=self._device) < wide)[:, None]
+        count = max(1, TOGETHER[self._device.type] // (rows * columns))
         parts = []
         for start in range(0, len(photos), _PYRAMIDS * count):
             end = min(len(photos), start + _PYRAMIDS * count)
@@ -106,28 +106,12 @@ class Detector:
             # another way, which rounds differently.
             filled = -(-(end - start) // count) * count
             pyramids = self._pyramids(photos[start:end], sizes[start:end], (filled, rows, columns))
-            valid = F.pad(sides[start:end], (0, 0, 0, filled - (end - start)), value=1)
-            scores = [
-                self._network(some, (heights, widths))
-                for some, (heights, widths) in zip(
-                    pyramids.split(count), (one.T for one in valid.split(count)), strict=True
-                )
-            ]
+            more = 0, 0, 0, 0, 0, 0, 0, filled - (end - start)
+            theirs = F.pad(inside[start:end, None].to(self._dtype), more)
+            both = zip(pyramids.split(count), theirs.split(count), strict=True)
+            scores = [self._network(some, known) for some, known in both]
             parts.append(torch.cat(scores)[: end - start].float())
-        scores = torch.cat(parts)
-        # A score counts where the whole of what it depends on is in the photo's own pyramid.
-        high, wide = self._places(sides[:, 0]), self._places(sides[:, 1])
-        inside = (torch.arange(scores.shape[1], device=self._device) < high[:, None])[:, :, None]
-        inside = (
-            inside & (torch.arange(scores.shape[2], device=self._device) < wide[:, None])[:, None]
-        )
-        return self._suppressed(torch.where(inside, scores, 0.0), sizes, upsample)
-
-    def _places(self, sides: Tensor) -> Tensor:
-        """Give how many scores a side of a pyramid has: three convolutions of stride 2."""
-        for _ in range(3):
-            sides = (sides - 5) // 2 + 1
-        return sides
+        return self._windows(torch.where(inside, torch.cat(parts), 0.0), sizes)
 
     def _pyramids(
         self,
@@ -136,9 +120,12 @@ class Detector:
         shape: tuple[int, int, int],
     ) -> Tensor:
         count, rows, columns = shape
-        pyramids = torch.zeros(
-            (count, 3, rows, columns), dtype=self._dtype, device=self._device
-        ).contiguous(memory_format=torch.channels_last)
+        pyramids = torch.empty(
+            (count, 3, rows, columns),
+            dtype=self._dtype,
+            device=self._device,
+            memory_format=torch.channels_last,
+        ).zero_()
         of_size = defaultdict(list)
         for index, size in enumerate(sizes):
             of_size[size].append(index)
@@ -157,15 +144,19 @@ class Detector:
                     pyramids[where, :, top : bottom + 1, left : right + 1] = level.to(self._dtype)
         return pyramids
 
-    def _suppressed(self, scores: Tensor, sizes: Sequence[tuple[int, int]], upsample: int) -> Boxes:
-        """Give the boxes that score above zero and overlap no box with a higher score."""
+    def _windows(self, scores: Tensor, sizes: Sequence[tuple[int, int]]) -> Boxes:
+        """Give the windows that score above zero, `scores` being those of all places."""
         flat = scores.flatten(1)
         most = max(1, int((flat > 0).sum(dim=1).max()))
         certain, places = flat.sort(dim=1, descending=True, stable=True)
         certain, places = certain[:, :most], places[:, :most]
         row, column = places // scores.shape[2], places % scores.shape[2]
         centres = torch.stack([column, row], dim=2) * self._stride + self._offset
-        boxes = self._boxes(centres, sizes)
+        return Boxes(self._boxes(centres, sizes), certain)
+
+    def _suppressed(self, windows: Boxes, upsample: int) -> Boxes:
+        """Give the windows that overlap no window with a higher score."""
+        boxes, certain = windows.boxes, windows.scores
         alive = certain > 0
         kept_boxes, kept_scores = [], []
         everyone = torch.arange(len(boxes), device=boxes.device)
@@ -228,6 +219,16 @@ def _joined(found: Sequence[tuple[list[int], Boxes]], count: int, device: torch.
     return Boxes(boxes, scores)
 
 
+_Sides = TypeVar("_Sides", int, Tensor)
+
+
+def _places(sides: _Sides) -> _Sides:
+    """Give how many scores a side of a pyramid has: three convolutions of stride 2."""
+    for _ in range(3):
+        sides = (sides - 5) // 2 + 1
+    return sides
+
+
 @cache
 def _tiles(
     height: int, width: int
@@ -236,8 +237,8 @@ def _tiles(
 
 
 def _bucket(side: int) -> int:
-    """Round a side of a pyramid up, by at most an eighth, so that few shapes occur."""
-    step = max(32, 1 << (side.bit_length() - 4))
+    """Round a side of a pyramid up, by at most a sixteenth, so that few shapes occur."""
+    step = max(16, 1 << (side.bit_length() - 5))
     return -(-side // step) * step
 
 

@@ -2,9 +2,8 @@
 
 import logging
 import math
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Queue
@@ -23,7 +22,7 @@ from meanface.engine.gpu.decode import Decoder, Plain, plain_jpeg
 from meanface.engine.gpu.detect import Boxes, Detector
 from meanface.engine.gpu.landmarks import Landmarks, aligned
 from meanface.engine.gpu.network import Network
-from meanface.engine.gpu.pixels import Pixels, Places, around, cut_out, sampled
+from meanface.engine.gpu.pixels import Pixels, Places, cut_out, halved, sampled
 from meanface.engine.gpu_check import no_gpu
 from meanface.engine.outcome import EncodedFace, Outcome, none_counts
 from meanface.engine.search import scale_to
@@ -37,6 +36,7 @@ Some: TypeAlias = list[Outcome | None]
 """Outcomes of photos; None for a photo that is left to the processor."""
 
 _CHIPS = 256  # in a batch of the encoder, which is filled up: results depend on the batch's size
+_TURNED = 4096  # windows that are cut out of photos together
 _DECODED = 256 << 20  # pixels of photos that are worked on together
 # Degrees: a face is surely upright whose landmarks are turned by less, and whose turns at which the
 # detector sees it have their middle within less.
@@ -75,8 +75,8 @@ class GpuEngine:
         self._five = Landmarks(models["trees5"], self._device)
         self._rungs = [(name, int(name.partition("@")[2])) for name in settings.detectors]
         self._decoder = Decoder(self._device) if device == "cuda" else None
-        self.times: dict[str, float] | None = None
-        """Seconds of each stage, where a dictionary is set: then each stage is waited for."""
+        self.stage: Callable[[str], AbstractContextManager[None]] = lambda _: nullcontext()
+        """Gives what a stage, which it gets the name of, runs in: benchmarks measure there."""
 
     def encode(self, batches: Iterable[Sequence[Photo]]) -> Iterator[Some]:
         """Yield the outcomes of each batch. The next photos are decoded while some are searched."""
@@ -107,14 +107,6 @@ class GpuEngine:
     def _stream(self) -> "torch.cuda.StreamContext":
         stream = torch.cuda.Stream(self._device) if self._device.type == "cuda" else None
         return torch.cuda.stream(stream)
-
-    @contextmanager
-    def _stage(self, name: str) -> Iterator[None]:
-        began = time.perf_counter()
-        yield
-        if self.times is not None:
-            torch.cuda.synchronize(self._device)
-            self.times[name] = self.times.get(name, 0.0) + time.perf_counter() - began
 
     def decode(self, photos: Sequence[Plain | None]) -> list[Tensor | None]:
         """Decode photos; None for one that is left to the processor."""
@@ -156,7 +148,7 @@ class GpuEngine:
         return self._encode_or_halve(photos[:half]) + self._encode_or_halve(photos[half:])
 
     def _encode(self, photos: list[Tensor]) -> Some:
-        with self._stage("detect"):
+        with self.stage("detect"):
             found, counts, detectors = self._search(photos)
         results: Some = [None] * len(photos)
         faces = self._choose(photos, found, counts, detectors, results)
@@ -165,13 +157,13 @@ class GpuEngine:
         pixels = Pixels.of(photos)
         which = torch.from_numpy(faces.photos).to(self._device)
         boxes = torch.from_numpy(faces.boxes).to(self._device)
-        with self._stage("landmarks"):
+        with self.stage("landmarks"):
             places = aligned(which, self._five(pixels, which, boxes), SIZE, PADDING)
-        with self._stage("upright"):
+        with self.stage("upright"):
             upright = self._is_upright(pixels, which, boxes, places.angles)
-        with self._stage("chips"):
+        with self.stage("chips"):
             chips = cut_out(pixels, places.places, SIZE)
-        with self._stage("encode"):
+        with self.stage("encode"):
             encoded = self._embed(chips)
             # A number too large for float16 is left to the processor, with its photo.
             upright = upright & encoded.isfinite().all(dim=1)
@@ -261,36 +253,48 @@ class GpuEngine:
         # Sides as those of upright.Square, which are one pixel more than dlib's.
         middle = (corners[:, :2] + corners[:, 2:]) / 2
         half = (corners[:, 2:] - corners[:, :2] + 1).mean(dim=1)[:, None] / 2
-        squares = torch.cat([middle - half, middle + half], dim=1)
-        pixels, photos, boxes = around(pixels, photos, squares, WINDOW.around, WINDOW.pixels)
-        best = self._best(pixels, photos, boxes, SIDES.tolist())
+        reach = half * WINDOW.around
+        squares = torch.cat([middle - reach, middle + reach], dim=1)
+        windows = Places(photos, squares, angles.new_zeros(len(angles)))
+        # Every turn of a square is inside of 1.5 times the square.
+        pixels, windows = halved(pixels, windows, WINDOW.pixels, reach=1.5)
+        best = self._best(pixels, windows, SIDES.tolist())
         better = best[0] - best[1:].amax(dim=0)
         seen = (best[0] > SEEN + _SURE) & (better >= BETTER + _SURE)
         upright = seen & (angles.abs() <= UPRIGHT)
         unsure = torch.nonzero(~upright & (angles.abs() <= _CLOSE))[:, 0]
         if len(unsure):
             # As upright._closer begins: the middle of the turns at which the face is seen.
-            weights = self._best(pixels, photos[unsure], boxes[unsure], TURNS.tolist()).clamp(min=0)
-            turns = torch.deg2rad(torch.from_numpy(TURNS).to(boxes.device).float())[:, None]
+            others = sorted({*TURNS.tolist()} - {*SIDES.tolist()})
+            more = self._best(pixels, windows.take(unsure), others)
+            weights = torch.cat([best[:, unsure], more]).clamp(min=0)
+            turns = torch.deg2rad(weights.new_tensor([*SIDES.tolist(), *others]))[:, None]
             x, y = (weights * turns.cos()).sum(dim=0), (weights * turns.sin()).sum(dim=0)
             middle = torch.rad2deg(torch.atan2(y, x))
             seen = weights.amax(dim=0) > SEEN + _SURE
             upright[unsure] = seen & (middle.abs() <= _MIDDLE)
         return upright
 
-    def _best(self, pixels: Pixels, photos: Tensor, boxes: Tensor, turns: Sequence[int]) -> Tensor:
-        """Give the detector's best scores of squares turned by so many degrees, (turns, m)."""
-        middle, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
-        best = []
-        for turn in turns:
-            turned = boxes.new_full((len(boxes),), -math.radians(turn))
-            of_size = []
-            for size in SIZES:
-                reach = half * size * WINDOW.around
-                places = Places(photos, torch.cat([middle - reach, middle + reach], dim=1), turned)
-                of_size.append(self._detector.scores_of(sampled(pixels, places, WINDOW.pixels)))
-            best.append(torch.maximum(*of_size))
-        return torch.stack(best)
+    def _best(self, pixels: Pixels, windows: Places, turns: Sequence[int]) -> Tensor:
+        """Give the detector's best scores of windows turned by so many degrees, (turns, m)."""
+        count = max(1, _TURNED // (len(turns) * len(SIZES)))
+        parts = []
+        for start in range(0, len(windows.photos), count):
+            some = windows.part(start, start + count)
+            cuts = {
+                (turn, size): sampled(pixels, some.turned(-math.radians(turn), size), WINDOW.pixels)
+                for turn in {turn % 90 for turn in turns}
+                for size in SIZES
+            }
+            # A quarter of a turn moves pixels, and interpolates between none.
+            turned = [
+                cuts[turn % 90, size].rot90(-(turn // 90), (1, 2))
+                for turn in turns
+                for size in SIZES
+            ]
+            scores = self._detector.scores_of(torch.cat(turned))
+            parts.append(scores.reshape(len(turns), len(SIZES), -1).amax(dim=1))
+        return torch.cat(parts, dim=1)
 
     def _embed(self, chips: Tensor) -> Tensor:
         """Give the embeddings, float32 (n, 128), of chips."""
@@ -325,11 +329,11 @@ def parts(photos: Sequence[Photo], max_pixels: int) -> Iterator[list[Plain | Non
 
 def _shrunk(photo: Tensor, size: tuple[int, int]) -> Tensor:
     """Scale a photo down as Pillow does, which rounds after the rows and after the columns."""
-    planes = photo.permute(2, 0, 1)[None].float()
+    # Plane by plane: PyTorch would copy the pixels once more for that.
+    planes = photo.permute(2, 0, 1)[None].to(torch.float32, memory_format=torch.contiguous_format)
     for shape in ((photo.shape[0], size[1]), size):
-        planes = F.interpolate(planes, shape, mode="bilinear", antialias=True)
-        planes = (planes + 0.5).floor().clamp(0, 255)
-    return planes[0].permute(1, 2, 0).to(torch.uint8).contiguous()
+        planes = F.interpolate(planes, shape, mode="bilinear", antialias=True).add_(0.5).floor_()
+    return planes[0].permute(1, 2, 0).to(torch.uint8, memory_format=torch.contiguous_format)
 
 
 def limit_memory(megabytes: int) -> None:

@@ -7,13 +7,15 @@ tilted faces, and the photos under way when the GPU's process dies.
 
 import logging
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from queue import Empty, Full, Queue
 from threading import Thread
 from typing import Any
 
+from meanface.engine.gpu.devices import own_gpu
 from meanface.engine.isolate import encode_isolated
 from meanface.engine.outcome import Outcome
 from meanface.engine.settings import EngineSettings
@@ -47,8 +49,15 @@ def encode_on_gpu(
     Raises UserError where the engine cannot be opened, and RuntimeError for every other exception
     of a child, which is in the log.
     """
-    rest = _Rest(settings.on_processor(), models, seconds, memory, processes)
-    remaining = _regrouped(batches)
+    with own_gpu() as shown:
+        rest = _Rest(settings.on_processor(), models, seconds, memory, processes)
+        start = partial(_start, settings, models, seconds, gpu_mb, shown)
+        yield from _encode(_regrouped(batches), start, rest)
+
+
+def _encode(
+    remaining: Iterator["_Batch"], start: Callable[[], Worker], rest: "_Rest"
+) -> Iterator[list[Outcome]]:
     under_way: deque[_Batch] = deque()  # in order
     on_gpu: deque[_Batch] = deque()
     child: Worker | None = None
@@ -63,7 +72,7 @@ def encode_on_gpu(
                     rest.take(batch)
                     continue
                 on_gpu.append(batch)
-                child = child or _start(settings, models, seconds, gpu_mb)
+                child = child or start()
                 child.send(list(batch.photos))
             if child and on_gpu:
                 outcomes: Any = child.receive()
@@ -85,7 +94,7 @@ def encode_on_gpu(
                             rest.take(on_gpu.popleft())
                         continue
                     for batch in on_gpu:
-                        child = child or _start(settings, models, seconds, gpu_mb)
+                        child = child or start()
                         child.send(list(batch.photos))
                 elif outcomes is not None:
                     deaths = 0
@@ -215,7 +224,11 @@ class _Rest:
 
 
 def _start(
-    settings: EngineSettings, models: Mapping[str, Path], seconds: float, gpu_mb: int
+    settings: EngineSettings,
+    models: Mapping[str, Path],
+    seconds: float,
+    gpu_mb: int,
+    shown: Mapping[str, str],
 ) -> Worker:
     level = logging.getLogger().level
     return Worker(
@@ -223,4 +236,5 @@ def _start(
         *(settings, models, seconds, gpu_mb, level),
         seconds=seconds,
         most_memory="there is, see gpu_mb",
+        variables=shown,
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
+from numpy.typing import NDArray
 from torch import Tensor
 
 from meanface.engine.gpu.pixels import Pixels, Places
@@ -31,20 +32,13 @@ class Landmarks:
         self._points = torch.from_numpy(read["points"].copy()).to(device)
         centred = self._points.reshape(-1, 2).double()
         centred = centred - centred.mean(dim=0)
-        self._initial = centred / (centred**2).sum()
-        self._cascades = [
-            (
-                torch.from_numpy(cascade["anchors"].copy()).to(device),
-                torch.from_numpy(cascade["deltas"].copy()).to(device),
-                torch.from_numpy(cascade["splits"].reshape(3, -1).copy()).to(device),
-                torch.from_numpy(cascade["leaves"].copy()).to(device),
-            )
-            for cascade in read["cascades"]
-        ]
-        self._bits = (1 << torch.arange(SPLITS, device=device))[:, None]
+        x0, y0 = (centred / (centred**2).sum()).unbind(dim=1)
+        # Points, x and y in turn, times these are the real and the imaginary part of a similarity.
+        self._fit = torch.stack([torch.stack([x0, y0], 1), torch.stack([-y0, x0], 1)]).flatten(1)
+        self._cascades = [_Cascade.of(cascade, device) for cascade in read["cascades"]]
+        self._bits = (1 << torch.arange(SPLITS, device=device, dtype=torch.int16))[:, None]
         self._leaf = torch.from_numpy(leaf_of_splits().astype(np.int64)).to(device)
         self._trees = torch.arange(0, TREES * LEAVES, LEAVES, device=device)
-        self._thresholds = torch.from_numpy(THRESHOLDS.astype(np.int16)).to(device)
 
     def __call__(self, pixels: Pixels, photos: Tensor, boxes: Tensor) -> Tensor:
         """Give the landmarks in `boxes`, int64 (m, 4), of `photos`, int64 (m,), of `pixels`.
@@ -54,26 +48,53 @@ class Landmarks:
         corners = boxes.double()
         corner, size = corners[:, None, :2], (corners[:, 2:] - corners[:, :2])[:, None]
         points = self._points.expand(len(boxes), -1)
-        thresholds = self._thresholds.expand(len(boxes), -1)
-        for anchors, (dx, dy), splits, leaves in self._cascades:
-            present = points.reshape(len(points), -1, 2).double()
+        numbers = torch.arange(len(boxes), device=boxes.device)[:, None] + TREES * LEAVES
+        for cascade in self._cascades:
             # The least-squares similarity from the initial landmarks: a complex number.
-            real = (present * self._initial).sum(dim=(1, 2)).float()[:, None]
-            x, y = present.unbind(dim=2)
-            x0, y0 = self._initial.unbind(dim=1)
-            imaginary = (y * x0 - x * y0).sum(dim=1).float()[:, None]
-            anchor = points.reshape(len(points), -1, 2)[:, anchors]
-            x = (real * dx - imaginary * dy + anchor[..., 0]) * size[..., 0] + corner[..., 0]
-            y = (imaginary * dx + real * dy + anchor[..., 1]) * size[..., 1] + corner[..., 1]
-            values = torch.cat([pixels.brightness(photos, _rounded(x), _rounded(y)), thresholds], 1)
-            first, second, threshold = (values[:, split] for split in splits)
-            lefts = (first - second > threshold).reshape(len(boxes), SPLITS, TREES)
-            leaf = self._trees + self._leaf[(lefts * self._bits).sum(dim=1)]
+            real, imaginary = (points[:, None] * self._fit).sum(dim=2).float().T[..., None, None]
+            anchor = points.reshape(len(points), -1, 2)[:, cascade.anchors]
+            moved = real * cascade.deltas + imaginary * cascade.turned + anchor
+            values = pixels.brightness(photos, _rounded(moved * size + corner))
+            first, second = (values[:, split] for split in cascade.splits)
+            lefts = (first - second > cascade.thresholds).reshape(len(boxes), SPLITS, TREES)
+            splits = (lefts * self._bits).sum(dim=1)
+            leaf = self._leaf[splits] + self._trees
             # The points come first: the sum is in dlib's order, and rounded as in dlib.
-            first_row = torch.arange(len(leaves), len(leaves) + len(points), device=leaf.device)
-            rows = torch.cat([first_row[:, None], leaf], dim=1)
-            points = F.embedding_bag(rows, torch.cat([leaves, points]), mode="sum")
+            rows = torch.cat([numbers, leaf], dim=1)
+            points = F.embedding_bag(rows, torch.cat([cascade.leaves, points]), mode="sum")
         return _rounded(points.reshape(len(points), -1, 2) * size + corner)
+
+
+@dataclass(frozen=True)
+class _Cascade:
+    """One step of the regression; `meanface.engine.landmarks` explains the numbers.
+
+    `deltas`: float32 (anchors, 2), from a landmark to where its brightness is read. `turned`: the
+    same, turned by a quarter, which is what the imaginary part of the similarity adds. `splits`:
+    int64 (2, splits), the two places that a split compares. `thresholds`: int16 (splits,).
+    """
+
+    anchors: Tensor
+    deltas: Tensor
+    turned: Tensor
+    splits: Tensor
+    thresholds: Tensor
+    leaves: Tensor
+
+    @classmethod
+    def of(cls, read: NDArray[np.void], device: torch.device) -> "_Cascade":
+        """Take a cascade of the file."""
+        dx, dy = read["deltas"]
+        *features, thresholds = read["splits"].reshape(3, -1)
+        arrays = (
+            read["anchors"],
+            np.stack([dx, dy], axis=1),
+            np.stack([-dy, dx], axis=1),
+            np.stack(features),
+            THRESHOLDS[thresholds - len(dx)].astype(np.int16),
+            read["leaves"],
+        )
+        return cls(*(torch.from_numpy(one.copy()).to(device) for one in arrays))
 
 
 def _rounded(places: Tensor) -> Tensor:

@@ -4,7 +4,8 @@ The files that ONNX Runtime computes with on processors are the only description
 PyTorch takes what is already on the GPU, and leaves the results there.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,16 @@ import torch.nn.functional as F  # noqa: N812
 from onnx import numpy_helper
 from torch import Tensor
 
-Valid = tuple[Tensor, Tensor]
-"""Heights and widths, int64 (n,), of the images in a batch; what lies beyond them is padding."""
+_CHANNELS = {torch.float16: 8, torch.float32: 1}
+"""NVIDIA's tensor cores take multiples of so many channels; cuDNN would copy a tensor of others."""
+
+
+@dataclass(frozen=True)
+class _Node:
+    operator: str
+    inputs: tuple[str, ...]
+    output: str
+    attributes: Mapping[str, Any]
 
 
 class Network:
@@ -29,89 +38,87 @@ class Network:
         self._source = model.graph.input[0].name
         self._result = model.graph.output[0].name
         self._nodes = [
-            (
+            _Node(
                 node.op_type,
-                list(node.input),
+                tuple(node.input),
                 node.output[0],
                 {one.name: onnx.helper.get_attribute_value(one) for one in node.attribute},
             )
             for node in model.graph.node
         ]
-        self._constants: dict[str, Tensor] = {}
-        for one in model.graph.initializer:
-            tensor = torch.from_numpy(numpy_helper.to_array(one).copy())
-            if tensor.is_floating_point():
-                tensor = tensor.to(device, dtype)
-                if tensor.ndim == 4:
-                    tensor = tensor.contiguous(memory_format=torch.channels_last)
-            self._constants[one.name] = tensor  # integers are read here, so they stay
+        weights = {
+            one.name: torch.from_numpy(numpy_helper.to_array(one).copy())
+            for one in model.graph.initializer
+        }
         # The chips' division by 256 is part of the first filters, which float16 would round off.
         self._scale = 256.0 if dtype is torch.float16 else 1.0
-        cast = {output for operator, _, output, _ in self._nodes if operator == "Cast"}
-        for operator, inputs, _, _ in self._nodes:
-            if operator == "Conv" and inputs[0] in cast:
-                filters = (
-                    numpy_helper.to_array(
-                        next(one for one in model.graph.initializer if one.name == inputs[1])
-                    )
-                    * self._scale
-                )
-                self._constants[inputs[1]] = torch.from_numpy(filters).to(device, dtype)
+        cast = {node.output for node in self._nodes if node.operator == "Cast"}
+        for node in self._nodes:
+            if node.operator == "Conv" and node.inputs[0] in cast:
+                weights[node.inputs[1]] *= self._scale
+        _fill_up_channels(self._nodes, weights, _CHANNELS[dtype])
+        self._constants = {name: _placed(one, device, dtype) for name, one in weights.items()}
 
-    def __call__(self, source: Tensor, valid: Valid | None = None) -> Tensor:
+    def __call__(self, source: Tensor, inside: Tensor | None = None) -> Tensor:
         """Give the output for `source`.
 
-        With `valid`, images may be smaller than the batch: a convolution sees zeros around them, as
-        if each image were alone.
+        With `inside`, images may be smaller than the batch: a convolution sees zeros around them,
+        as if each image were alone. `inside`, (n, 1, height, width), is 1 where an image is and 0
+        beyond, for the inputs of the convolutions with padding, which are of one size.
         """
         values: dict[str, Any] = {self._source: source}
-        for operator, inputs, output, attributes in self._nodes:
-            given = [
+        for node in self._nodes:
+            given: list[Any] = [
                 self._constants[name] if name in self._constants else values[name]
-                for name in inputs
+                for name in node.inputs
             ]
-            if operator == "Conv":
-                x, filters, bias = given
-                values[output], valid = _conv(x, filters, bias, attributes, valid)
-            elif operator == "Cast":
-                values[output] = (given[0] / self._scale).to(self._dtype)
+            if node.operator == "Conv":
+                padding = node.attributes["pads"][:2]
+                if inside is not None and any(padding):
+                    given[0] = given[0] * inside
+                result = F.conv2d(*given, node.attributes["strides"], padding)
+            elif node.operator == "Cast":
+                result = (given[0] / self._scale).to(self._dtype)
             else:
-                values[output] = _OPERATORS[operator](given, attributes)
-        result: Tensor = values[self._result]
-        return result
+                result = _OPERATORS[node.operator](given, node.attributes)
+            values[node.output] = result
+        output: Tensor = values[self._result]
+        return output
 
 
-def _conv(
-    x: Tensor, filters: Tensor, bias: Tensor, attributes: Mapping[str, Any], valid: Valid | None
-) -> tuple[Tensor, Valid | None]:
-    stride = attributes["strides"]
-    padding = attributes["pads"][:2]
-    if valid is not None:
-        if any(padding):
-            x = x * _inside(x, valid)
-        heights, widths = (
-            (side + 2 * pad - size) // step + 1
-            for side, pad, size, step in zip(valid, padding, filters.shape[2:], stride, strict=True)
-        )
-        valid = heights, widths
-    return F.conv2d(x, filters, bias, stride, padding), valid
+def _placed(weight: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor | list[int]:
+    if not weight.is_floating_point():
+        return [int(one) for one in weight.tolist()]
+    placed = weight.to(device, dtype)
+    return placed.contiguous(memory_format=torch.channels_last) if placed.ndim == 4 else placed
 
 
-def _inside(x: Tensor, valid: Valid) -> Tensor:
-    heights, widths = valid
-    rows = torch.arange(x.shape[2], device=x.device) < heights[:, None]
-    columns = torch.arange(x.shape[3], device=x.device) < widths[:, None]
-    return (rows[:, None, :, None] & columns[:, None, None, :]).to(x.dtype)
+def _fill_up_channels(nodes: Sequence[_Node], weights: dict[str, Tensor], multiple: int) -> None:
+    """Add filters of zeros where no operator but convolutions and relus sees their channels."""
+    for node in nodes:
+        if node.operator != "Conv":
+            continue
+        seen = {node.output}
+        for one in nodes:
+            if one.operator == "Relu" and one.inputs[0] in seen:
+                seen.add(one.output)
+        readers = [one for one in nodes if one.operator != "Relu" and seen & {*one.inputs}]
+        more = -len(weights[node.inputs[1]]) % multiple
+        if all(one.operator == "Conv" for one in readers) and readers:
+            for name in node.inputs[1:]:
+                tail = (0, 0) * (weights[name].ndim - 1)
+                weights[name] = F.pad(weights[name], (*tail, 0, more))
+            for one in readers:
+                weights[one.inputs[1]] = F.pad(weights[one.inputs[1]], (0, 0, 0, 0, 0, more))
 
 
-def _pad(given: list[Tensor], _: Mapping[str, Any]) -> Tensor:
+def _pad(given: list[Any], _: Mapping[str, Any]) -> Tensor:
     x, ends = given
-    begins, after = ends.tolist()[:4], ends.tolist()[4:]
-    pairs = list(zip(begins, after, strict=True))[::-1]
+    pairs = list(zip(ends[:4], ends[4:], strict=True))[::-1]
     return F.pad(x, [side for pair in pairs for side in pair])
 
 
-_OPERATORS: dict[str, Callable[[list[Tensor], Mapping[str, Any]], Tensor]] = {
+_OPERATORS: dict[str, Callable[[list[Any], Mapping[str, Any]], Tensor]] = {
     "Transpose": lambda given, how: given[0].permute(*how["perm"]),
     "Relu": lambda given, _: torch.relu_(given[0]),
     "Add": lambda given, _: given[0] + given[1],

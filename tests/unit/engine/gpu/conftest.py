@@ -1,8 +1,18 @@
 """Fixtures of the tests of the GPU's parts, which compute on the CPU here."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """PyTorch's threads wait for each other where tests run in parallel."""
+    if find_spec("torch"):
+        import torch
+
+        torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """What is done on a GPU and what on processors. The GPU's engine is a stand-in, in its process."""
 
 import hashlib
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,6 +31,8 @@ if "meanface.engine.gpu.child" in sys.orig_argv:
             signal.pause()
         if kind == "memory":
             raise RuntimeError("CUDA out of memory")
+        if kind == "shown":
+            return Failure("gpu", os.environ["CUDA_VISIBLE_DEVICES"])
         return None if kind == "left" else Failure("gpu", photo.path)
 
     class GpuEngine:
@@ -162,3 +165,15 @@ def test_the_reader_may_stop_early() -> None:
     results = encode_on_gpu(stub, {}, iter(batches), seconds=SECONDS, gpu_mb=2000)
     assert len(next(results)) == 4
     results.close()  # type: ignore[attr-defined]
+
+
+def test_jobs_at_a_time_use_different_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    stub = settings(encoder="stub", device="cuda")
+    batches = in_batches(photos(*["shown"] * 8), 4)
+    first, second = (
+        encode_on_gpu(stub, {}, batches, seconds=SECONDS, gpu_mb=2000) for _ in range(2)
+    )
+    both = [*zip(first, second, strict=True)]  # the first is open while the second starts
+    assert both == [([Failure("gpu", "4")] * 4, [Failure("gpu", "7")] * 4)] * 2
