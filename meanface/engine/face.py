@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 
 @dataclass(frozen=True)
 class Face:
@@ -32,18 +34,21 @@ def distinct(faces: Iterable[Face]) -> list[Face]:
     0.7 of the smaller box.
     """
     kept: list[Face] = []
-    for face in faces:
-        if not any(_is_one(face, other) for other in kept):
-            kept.append(face)
+    given = list(faces)
+    edges = np.array([(one.left, one.top, one.right + 1, one.bottom + 1) for one in given])
+    edges = edges.reshape(-1, 4)
+    areas = np.prod(edges[:, 2:] - edges[:, :2], axis=1)
+    is_new = np.ones(len(given), bool)
+    for number, face in enumerate(given):
+        if not is_new[number]:
+            continue
+        kept.append(face)
+        low = np.maximum(edges[:, :2], edges[number, :2])
+        high = np.minimum(edges[:, 2:], edges[number, 2:])
+        inner = np.prod(np.maximum(high - low, 0), axis=1)
+        union = areas + areas[number] - inner
+        is_new &= (inner <= 0.3 * union) & (inner <= 0.7 * np.minimum(areas, areas[number]))
     return kept
-
-
-def _is_one(face: Face, other: Face) -> bool:
-    width = min(face.right, other.right) - max(face.left, other.left) + 1
-    height = min(face.bottom, other.bottom) - max(face.top, other.top) + 1
-    inner = max(width, 0) * max(height, 0)
-    areas = face.width * face.height, other.width * other.height
-    return inner > 0.3 * (sum(areas) - inner) or inner > 0.7 * min(areas)
 
 
 def choose(faces: Sequence[Face], which: str, height: int, width: int) -> Sequence[Face]:

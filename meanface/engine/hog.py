@@ -4,12 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import dlib
-import numpy as np
-from PIL import Image
 
 from meanface.engine.face import Face
 from meanface.engine.glance import Glance
-from meanface.engine.search import Pixels, Search
+from meanface.engine.search import Pixels, Search, brightness
 from meanface.engine.settings import EngineSettings
 from meanface.engine.tiles import tiled
 
@@ -23,7 +21,7 @@ def open_hog(settings: EngineSettings, models: Mapping[str, Path]) -> Search:
 
     def faces_in(photo: Pixels, upsample: int) -> list[Face]:
         if settings.hog == "quick":
-            photo = np.asarray(Image.fromarray(photo).convert("L"))
+            photo = brightness(photo)
         if glance and not upsample and (faces := glance(photo)):
             return faces
         boxes, scores, _ = detector.run(photo, upsample, 0.0)

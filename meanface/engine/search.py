@@ -33,6 +33,11 @@ def scale_to(most: int, height: int, width: int) -> float:
     return max(math.sqrt(height * width / most), max(height, width) / LONGEST)
 
 
+def brightness(photo: Pixels) -> Pixels:
+    """Give the brightness, uint8 (height, width), of a photo, RGB (height, width, 3) or grey."""
+    return photo if photo.ndim == 2 else np.asarray(Image.fromarray(photo).convert("L"))
+
+
 def shrunk(photo: Pixels, scale: float) -> tuple[Pixels, float]:
     """Scale a photo, uint8 RGB (height, width, 3), down by `scale` where that is more than 1.
 

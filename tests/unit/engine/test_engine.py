@@ -342,6 +342,14 @@ def test_a_large_jpeg_is_decoded_at_the_part_that_its_face_needs(
     np.testing.assert_allclose(row.embedding, wanted, rtol=0, atol=TOLERANCE)
 
 
+def test_all_searches_no_coarser_hog_where_the_finer_one_sees_a_large_photo(engine: Open) -> None:
+    one, box = large_photo(2560, 700, 200)
+    for least, detector in ((0, "hog@1"), (200, "hog@0")):  # both search as many pixels for 200
+        rows = faces_in(engine(face="all", min_face=least), one)
+        assert any(overlap(box_of(row), box) > 0.6 for row in rows)
+        assert {row.detector for row in rows} <= {detector, "cnn@0", "cnn@1"}
+
+
 def test_the_bound_on_detection_is_what_hides_small_faces(engine: Open) -> None:
     one, box = large_photo(320, 900, 800, (2000, 1500))
     bounded = engine(detectors=("hog@1",), detect_pixels=500_000)
