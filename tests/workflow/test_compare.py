@@ -47,6 +47,9 @@ def test_compare_the_sample_with_a_part_of_it(sample_photos: Path, tmp_path: Pat
     assert not run(tmp_path / "own", "compare", **settings).jobs
     # By its content: Snakemake takes a small file with another time and the same content as is.
     np.save(other / "embeddings.npy", np.load(other / "embeddings.npy") + np.float32(0.1))
+    told = refused(tmp_path / "own", **settings, shards=2)
+    assert f"other: {other}/embeddings.npy was altered since it was made" in told
+    shutil.rmtree(other / "logs")  # a copy of the results alone
     assert run(tmp_path / "own", "compare", **settings).jobs["compare_sets"] == 1
 
 
