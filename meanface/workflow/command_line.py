@@ -1,8 +1,9 @@
 """Check the command line of Snakemake for options that would not do what the user means."""
 
+import difflib
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from meanface.errors import UserError
@@ -40,6 +41,18 @@ def check_command_line(arguments: Sequence[str], results: Path) -> None:
             "--delete-all-output leaves the cache, the pictures and the logs; to remove everything "
             f"use `rm -r {folders}`"
         )
+
+
+def check_targets(targets: Iterable[str], rules: Collection[str]) -> None:
+    """Raise UserError for a target that names neither one of the `rules` nor a file in a folder.
+
+    Snakemake's own line suggests no other name. All files of the workflow lie in a folder.
+    """
+    for target in targets:
+        if target not in rules and "/" not in target:
+            close = difflib.get_close_matches(target, rules, n=1)
+            hint = f"did you mean {close[0]}?" if close else "README.md names the targets"
+            raise UserError(f"there is no target {target!r}; {hint}")
 
 
 def _values_of(arguments: Sequence[str], *options: str) -> list[list[str]]:

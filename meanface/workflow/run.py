@@ -14,6 +14,7 @@ from meanface.errors import UserError
 from meanface.files.json_files import read_json
 from meanface.workflow import snakemake_internals as internals
 from meanface.workflow.cleanup import remove_names, remove_photos
+from meanface.workflow.command_line import check_targets
 from meanface.workflow.exclude import remove_left_over, remove_receipt
 from meanface.workflow.freshness import LocalResults, Results, Wanted
 from meanface.workflow.handlers import (
@@ -64,7 +65,9 @@ class Run:
         self._progress = ProgressHandler(workflow, encode, photos_of)
 
     def watch(self) -> None:
-        """Watch Snakemake's log from now on."""
+        """Check the targets before a run, and watch Snakemake's log from now on."""
+        if not internals.is_imported(self._workflow):
+            internals.before_run(self._workflow, self._check_targets)
         if internals.is_dry_run(self._workflow):
             return
         messages = MessageHandler(
@@ -121,6 +124,12 @@ class Run:
             told, details = from_here(reason, self._directory), self._directory / log
             atexit.register(print, f"meanface: {told} (details in {details})", file=sys.stderr)
         self._note_results()
+
+    def _check_targets(self) -> None:
+        try:
+            check_targets(internals.targets(self._workflow), internals.rule_names(self._workflow))
+        except UserError as error:
+            sys.exit(f"meanface: {error}")
 
     def _finish(self) -> None:
         """Remove photos that the configuration does not want, and show the summary.

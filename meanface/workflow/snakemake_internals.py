@@ -178,9 +178,33 @@ def files_made(workflow: Workflow) -> set[str]:
     return {str(file) for job in workflow.dag.jobs for file in job.output}
 
 
+def before_run(workflow: Workflow, call: Callable[[], None]) -> None:
+    """Call a function before Snakemake plans a run, or a dry run. 9.27.1.
+
+    The targets are not known yet when Snakemake reads the rule files.
+    """
+    execute = workflow.execute
+
+    def checked(**options: Any) -> Any:  # noqa: ANN401
+        call()
+        return execute(**options)
+
+    workflow.execute = checked
+
+
+def targets(workflow: Workflow) -> set[str]:
+    """Give the rules and files that the user asks for. Known before a run. 9.27.1."""
+    return set(workflow.dag_settings.targets)
+
+
 def is_target(workflow: Workflow, names: Iterable[str]) -> bool:
     """Tell whether the user asks for one of these rules or files. 9.27.1."""
-    return not set(names).isdisjoint(workflow.dag_settings.targets)
+    return not targets(workflow).isdisjoint(names)
+
+
+def rule_names(workflow: Workflow) -> set[str]:
+    """Give the names of all rules that have been read. 9.27.1."""
+    return {rule.name for rule in workflow.rules}
 
 
 def has_jobs(workflow: Workflow) -> bool:

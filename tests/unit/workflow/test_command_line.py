@@ -7,7 +7,7 @@ import pytest
 from snakemake.cli import parse_config
 
 from meanface.errors import UserError
-from meanface.workflow.command_line import check_command_line
+from meanface.workflow.command_line import check_command_line, check_targets
 
 
 @pytest.mark.parametrize(
@@ -79,3 +79,18 @@ def test_with_pictures_there_is_a_report(tmp_path: Path) -> None:
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures/overview.rst").touch()
     check_command_line(["--report=report.html"], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        ("poeple", "there is no target 'poeple'; did you mean people?"),
+        ("faces.csv", "there is no target 'faces.csv'; README.md names the targets"),
+    ],
+)
+def test_a_target_that_is_none_is_refused_with_a_hint(target: str, told: str) -> None:
+    rules = {"all", "people", "report"}
+    check_targets(["people", "results/faces.csv"], rules)
+    with pytest.raises(UserError) as raised:
+        check_targets(["all", target], rules)
+    assert str(raised.value) == told

@@ -54,6 +54,15 @@ note(
     provider=internals.storage_provider(workflow),
     folder=str(internals.folder(workflow)),
     imported=internals.is_imported(workflow),
+    settings=workflow.dag_settings is not None,
+)
+internals.before_run(
+    workflow,
+    lambda: note(
+        when="before",
+        targets=sorted(internals.targets(workflow)),
+        rules=sorted(internals.rule_names(workflow)),
+    ),
 )
 
 rule all:
@@ -139,6 +148,7 @@ def test_what_a_workflow_tells_of_itself(
         "provider": None,
         "folder": str(tmp_path),
         "imported": False,
+        "settings": False,
     }
     assert [one["main"] for one in read] == [True, False, False], "each job reads the rules too"
     assert at(facts, "rules")[0] == {"when": "rules", "name": "make", "stored": False}
@@ -169,6 +179,7 @@ def test_what_a_workflow_tells_of_itself(
     _, facts = run("--dry-run", "--forceall")
     assert at(facts, "read")[0]["dry"]
     assert not at(facts, "start")
+    assert at(facts, "before")
 
 
 def test_a_workflow_tells_what_the_user_asks_for(
@@ -177,6 +188,8 @@ def test_a_workflow_tells_what_the_user_asks_for(
     _, facts = run("made-b")
     (start,) = at(facts, "start")
     assert start["asked"] == [False, True]
+    before = at(facts, "before")[0]  # each job asks for something too
+    assert (before["targets"], before["rules"]) == (["made-b"], ["all", "make"])
 
 
 def test_the_log_of_a_run_needs_the_name_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
