@@ -113,25 +113,38 @@ class LocalResults:
 class Records:
     """The summary, and the JSON files of the sources by name, as a run finds them at its start.
 
-    A missing file is None, a damaged one is empty.
+    A missing file is None, a damaged one is empty. `split` names the sources that may have results:
+    all if there is a summary, or else those whose photos are in shards.
     """
 
     summary: dict[str, Any] | None
     sources: Mapping[str, dict[str, Any] | None]
+    split: frozenset[str]
 
     @classmethod
     def read(cls, results: Results, wanted: Wanted) -> "Records":
         """Read the files of the known and of the wanted sources."""
         names = sorted({*results.sources(), *wanted.sources})
         sources = {name: results.read(f"sources/{name}.json") for name in names}
-        return cls(results.read(SUMMARY), sources)
+        summary = results.read(SUMMARY)
+        split = (
+            name
+            for name in names
+            if summary is not None
+            or any(results.read(path) is not None for path in _counts_of(name))
+        )
+        return cls(summary, sources, frozenset(split))
 
     @property
     def photos(self) -> list[str]:
-        """The paths and URLs whose results there are."""
+        """The paths and URLs whose results there are.
+
+        A source that was never split has none: a run of a folder without photos leaves nothing.
+        """
         summary = self.summary or {}
         merged = summary.get("sources")
-        records = [*(merged.values() if isinstance(merged, dict) else ()), *self.sources.values()]
+        read = [self.sources[name] for name in self.sources if name in self.split]
+        records = [*(merged.values() if isinstance(merged, dict) else ()), *read]
         photos = [_made_of(record).get("photos") for record in records]
         if not any(photos):
             photos = _photos_of_old_summary(summary)
@@ -151,6 +164,20 @@ def check_photos(records: Records, wanted: Wanted, results: str) -> None:
             f"{results} holds the results of {', '.join(others)}, which a run of "
             f"{', '.join(wanted.photos)} would replace; to continue with those, use "
             f"`--config photos={config}`, name another folder by --directory, or add replace=true"
+        )
+
+
+def check_exclude(records: Records, wanted: Wanted, results: str) -> None:
+    """Raise UserError where a run without `exclude` would take excluded photos in again.
+
+    `results` is the folder or address of the results.
+    """
+    known = [_made_of(record) for record in records.sources.values()]
+    is_given = any("exclude" in made_of for made_of in wanted.sources.values())
+    if any("exclude" in made_of for made_of in known) and not is_given and not wanted.replace:
+        raise UserError(
+            f"{results} leaves out the photos that `exclude` named, which this run would take in"
+            " again; give the list with --config exclude=, or add replace=true"
         )
 
 
@@ -180,6 +207,11 @@ def remove_outdated(results: Results, records: Records, wanted: Wanted) -> None:
     if _made_of(records.summary) != wanted.summary:
         for file in MERGED:
             results.outdate(file)
+
+
+def _counts_of(source: str) -> tuple[str, str]:
+    """Give the files with the counts of a source that was split: in one go, or in parts."""
+    return f"shards/{source}-0.json", f"parts/{source}.json"
 
 
 def _photos_of_old_summary(summary: Mapping[str, Any]) -> list[Any]:

@@ -18,6 +18,7 @@ from meanface.workflow.freshness import (
     Records,
     Results,
     Wanted,
+    check_exclude,
     check_photos,
     outdated_sources,
     remove_outdated,
@@ -68,6 +69,7 @@ class StartHandler(logging.Handler):
         try:
             known = Records.read(self._results, self._wanted)
             check_photos(known, self._wanted, self._results.name)
+            check_exclude(known, self._wanted, self._results.name)
             self._make_again(outdated_sources(known, self._wanted))
             if internals.is_locked():  # another run may be at work: Snakemake itself will tell
                 return

@@ -137,7 +137,10 @@ def test_only_the_shards_that_held_an_excluded_photo_are_encoded_again(tmp_path:
     assert (back.results / "faces.csv").read_text() == (
         faces.reset_index().to_csv(index=False, lineterminator="\n")
     )
-    assert not (run(again, photos).results / "excluded.csv").exists()
+    refused = snakemake(again, photos=photos, encoder="stub", shards=4)
+    assert refused.code != 0
+    assert "results leaves out the photos that `exclude` named" in refused.output
+    assert not (run(again, photos, replace=True).results / "excluded.csv").exists()
 
 
 def test_a_copy_of_an_excluded_path_stays_with_its_outcome(tmp_path: Path) -> None:

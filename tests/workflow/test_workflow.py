@@ -81,6 +81,14 @@ def test_the_end_of_a_run_says_what_came_out(sample_run: Run) -> None:
     assert str(sample_run.results) in sample_run.output
 
 
+def test_the_tutorial_names_the_distance_of_the_sample(sample_run: Run) -> None:
+    people = pd.read_csv(sample_run.results / "identities.csv").set_index("identity")
+    means = pd.DataFrame(np.load(sample_run.results / "identities.npy"), index=people.index)
+    distance = np.linalg.norm(means.loc["Eileen_Collins"] - means.loc["Grace_Hopper"])
+    tutorial = (ROOT / "docs/tutorial.md").read_text(encoding="utf-8")
+    assert f"The distance between the two people is {distance:.2f}." in tutorial
+
+
 def test_weights_that_exclude_commercial_use_are_used_and_named_only_when_asked_for(
     sample_run: Run, sample_photos: Path, tmp_path: Path
 ) -> None:
@@ -321,6 +329,14 @@ def test_a_wrong_config_is_one_line_before_any_job(
     assert "Traceback" not in run.output
     assert len(run.output.splitlines()) <= 3
     assert not run.jobs
+
+
+def test_a_target_that_is_none_is_one_line_before_any_job(tmp_path: Path) -> None:
+    for arguments in (["poeple"], ["poeple", "--dry-run"]):
+        run = snakemake(tmp_path, *arguments, encoder="stub")
+        assert run.code != 0
+        assert "meanface: there is no target 'poeple'; did you mean people?\n" in run.output
+        assert not run.results.exists()
 
 
 @pytest.mark.parametrize("name", ["./a:b", "yes", "null", "~/a #1", "a: b"])

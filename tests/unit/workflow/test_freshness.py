@@ -11,6 +11,7 @@ from meanface.workflow.freshness import (
     LocalResults,
     Records,
     Wanted,
+    check_exclude,
     check_photos,
     outdated_sources,
     remove_outdated,
@@ -38,9 +39,11 @@ def results_of(folder: Path, *photos: str) -> LocalResults:
         (folder / name / "file").touch()
     for name, record in records.items():
         write_json(folder / f"sources/{name}.json", record)
+        write_json(folder / f"shards/{name}-0.json", {"photos": 1})
     write_json(folder / "summary.json", {"made_of": MERGED, "sources": records})
     (folder / "mean.npy").touch()
-    made = ("shards/file", "encoded/file", "pictures/file", "mean.npy", "summary.json")
+    made = ["shards/file", "encoded/file", "pictures/file", "mean.npy", "summary.json"]
+    made += [f"shards/{name}-0.json" for name in records]
     with recorded(folder / "logs/job.json", [str(folder / name) for name in made]):
         pass
     (folder / "pictures/poster.txt").touch()
@@ -51,6 +54,7 @@ def prepare(results: LocalResults, wanted: Wanted) -> list[str]:
     """Give the sources that are to be made again."""
     known = Records.read(results, wanted)
     check_photos(known, wanted, results.name)
+    check_exclude(known, wanted, results.name)
     remove_outdated(results, known, wanted)
     return outdated_sources(known, wanted)
 
@@ -117,6 +121,33 @@ def test_a_folder_of_results_may_be_a_link(tmp_path: Path) -> None:
     prepare(results, wanted("/a", replace=True))
     assert (tmp_path / "results/shards").is_symlink()
     assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_a_run_that_found_no_photo_refuses_no_other(tmp_path: Path) -> None:
+    """Its source was read, but never split into shards, as one whole or in parts."""
+    results = results_of(tmp_path, "/empty")
+    (tmp_path / "summary.json").unlink()
+    (tmp_path / "shards/empty-0.json").unlink()
+    assert prepare(results, wanted("/a")) == ["a"]
+    assert not (tmp_path / "sources/empty.json").exists()
+    results = results_of(tmp_path / "parts", "/b")
+    (tmp_path / "parts/summary.json").unlink()
+    (tmp_path / "parts/shards/b-0.json").unlink()
+    (tmp_path / "parts/parts").mkdir()
+    write_json(tmp_path / "parts/parts/b.json", {"photos": 1})
+    with pytest.raises(UserError, match="holds the results of /b"):
+        prepare(results, wanted("/a"))
+
+
+def test_a_run_without_exclude_takes_no_excluded_photo_in_again(tmp_path: Path) -> None:
+    results = results_of(tmp_path, "/a")
+    write_json(tmp_path / "sources/a.json", {"made_of": made_of("/a", exclude="1")})
+    before = left(tmp_path)
+    with pytest.raises(UserError, match=r"--config exclude=, or add replace=true$"):
+        prepare(results, wanted("/a"))
+    assert left(tmp_path) == before
+    assert prepare(results, wanted("/a", exclude="2")) == ["a"]
+    assert prepare(results, wanted("/a", replace=True)) == ["a"]
 
 
 def test_in_a_new_folder_nothing_is_to_be_made_again(tmp_path: Path) -> None:
