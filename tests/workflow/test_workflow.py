@@ -332,10 +332,10 @@ def test_a_wrong_config_is_one_line_before_any_job(
 
 
 def test_a_target_that_is_none_is_one_line_before_any_job(tmp_path: Path) -> None:
-    for arguments in (["poeple"], ["poeple", "--dry-run"]):
+    for arguments in (["peoplee"], ["peoplee", "--dry-run"]):
         run = snakemake(tmp_path, *arguments, encoder="stub")
         assert run.code != 0
-        assert "meanface: there is no target 'poeple'; did you mean people?\n" in run.output
+        assert "meanface: there is no target 'peoplee'; did you mean people?\n" in run.output
         assert not run.results.exists()
 
 

@@ -84,7 +84,7 @@ def test_with_pictures_there_is_a_report(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("target", "told"),
     [
-        ("poeple", "there is no target 'poeple'; did you mean people?"),
+        ("peoplee", "there is no target 'peoplee'; did you mean people?"),
         ("faces.csv", "there is no target 'faces.csv'; README.md names the targets"),
     ],
 )
