@@ -39,8 +39,10 @@ class _Groups:
         return result
 
     def merge(self, into: Places, gone: Places) -> None:
-        for sums in (self.count, self.weight, self.vector, self.square):
-            sums[into] += sums[gone]
+        for start in range(0, len(into), _CHUNK):
+            some = slice(start, start + _CHUNK)
+            for sums in (self.count, self.weight, self.vector, self.square):
+                sums[into[some]] += sums[gone[some]]
 
 
 def average_linkage(
