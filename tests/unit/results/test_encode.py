@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 import meanface.engine.engine
-from meanface.engine.decode import decode
+from meanface.engine.decode import decode_reduced
 from meanface.engine.engine import Engine
 from meanface.results.encode import encode_shard
 from meanface.shards.manifest import read_manifest
@@ -171,12 +171,12 @@ def test_a_photo_that_breaks_a_library_fails_alone_and_leaves_its_trace_in_the_l
 ) -> None:
     broken = "Grace_Hopper/Grace_Hopper_0002.jpg"
 
-    def fragile(data: bytes, how: str, max_pixels: int) -> Pixels:
+    def fragile(data: bytes, how: str, max_pixels: int, enough: float) -> tuple[Pixels, int]:
         if data == sample()[broken].data:
             raise RuntimeError("a library's own complaint")
-        return decode(data, how, max_pixels)
+        return decode_reduced(data, how, max_pixels, enough)
 
-    monkeypatch.setattr(meanface.engine.engine, "decode", fragile)
+    monkeypatch.setattr(meanface.engine.engine, "decode_reduced", fragile)
     done = encode(engine(), sample_shard, tmp_path / "out", batch=7)
     path = f"sample/{broken}"
     (row,) = [row for row in done.failures if row["path"] == path]
