@@ -4,6 +4,8 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from meanface.engine.face import Face, distinct
 from meanface.engine.search import LONGEST, Pixels, Search, scaled, shrunk
 
@@ -37,7 +39,9 @@ def tiled(search: Search, most: int) -> Search:
         rows, columns = _grid(photo.shape, most, upsample)
         for top, bottom in rows:
             for left, right in columns:
-                for face in search([photo[top:bottom, left:right]], upsample)[0]:
+                # dlib enlarges no view of a photo.
+                tile = np.ascontiguousarray(photo[top:bottom, left:right])
+                for face in search([tile], upsample)[0]:
                     # A face at an inner edge may be cut. It lies within another tile.
                     is_whole = (
                         (face.left > 0 or left == 0)

@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 
+import dlib
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from meanface.engine.decode import decode
 from meanface.engine.face import Face
-from meanface.engine.search import Pixels
+from meanface.engine.search import Pixels, brightness
 from meanface.engine.tiles import tiled
+from tests.unit.engines import sample
 
 WHITE = 255
 
@@ -63,6 +66,23 @@ def test_every_face_is_found_once_and_whole_wherever_tiles_meet(upsample: int) -
     assert sorted(found, key=lambda face: (face.top, face.left)) == small
     assert len(detector.sizes) > 8
     assert max(detector.sizes) <= 1 << 20
+
+
+@pytest.mark.parametrize("is_grey", [True, False])
+def test_dlib_sees_the_same_faces_in_tiles(is_grey: bool) -> None:
+    detector = dlib.get_frontal_face_detector()
+
+    def search(photos: Sequence[Pixels], upsample: int) -> list[list[Face]]:
+        return [
+            [Face(box.left(), box.top(), box.right(), box.bottom(), 1.0) for box in detector(one)]
+            for one in photos
+        ]
+
+    portrait = decode(sample()["Grace_Hopper/Grace_Hopper_0001.jpg"].data, "full", 10**8)
+    photo = np.tile(portrait, (1400 // portrait.shape[0] + 1, 1400 // portrait.shape[1] + 1, 1))
+    photo = brightness(photo) if is_grey else photo
+    [whole], [found] = search([photo], 0), tiled(search, 1 << 20)([photo], 0)
+    assert len(found) == len(whole) > 3
 
 
 @pytest.mark.parametrize("side", [390, 600, 1500])
