@@ -2,9 +2,9 @@
 
 python -m benchmarks.quick ARCHIVE     # photos of a tar, enlarged
 
-Prints the CPU time of quick in shares of that of full, and how far embeddings move. Both ways
-encode each photo in turn, in one process on one core. Photos in which the two ways take different
-faces, or in which one finds none, are counted apart.
+Prints the CPU time of `quick` divided by the CPU time of `full`, and the distance between the two
+embeddings of each photo. One process encodes each photo both ways, on one core. Photos in which the
+two ways take different faces, or in which one finds none, are counted separately.
 """
 
 import argparse

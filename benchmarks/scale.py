@@ -38,7 +38,7 @@ from meanface.shards.plan import contents_of, name_of, outcome_key
 
 ROOT = Path(__file__).parents[1]
 STAGES = ("acquire", "divide", "shard", "plan", "encode", "merge", "write_statistics", "snakemake")
-FEW = 64  # photos: a run on so few measures the start-up time
+FEW = 64  # photos in the run that measures the start-up time
 PER_PERSON = 5  # photos
 READY = "Select jobs to execute"  # Snakemake prints this when planning has ended
 STARTS = 5  # repetitions: the speed of a shared machine varies

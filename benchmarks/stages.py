@@ -169,7 +169,7 @@ def theirs(data: Sequence[bytes]) -> dict[str, float]:
 def bounds(
     data: Sequence[bytes], models: Mapping[str, Path]
 ) -> tuple[dict[str, float | None], float]:
-    """Give the lower bound of each stage in milliseconds, and that of the encoder in integers."""
+    """Give the least milliseconds of each stage, and those of the encoder with int8."""
 
     def libjpeg(one: bytes) -> Image.Image:
         image = Image.open(io.BytesIO(one))

@@ -30,7 +30,7 @@ _CHANGES = [
 ]
 
 _FIRST = 45_000  # pixels at most of the finest level in the first octave
-_OCTAVE = 4  # levels: the side of the finest is twice that of the finest in the octave before
+_OCTAVE = 4  # levels, which about halve the sides: 5/6 four times is 0.48
 _SURE = 0.5  # a face with a higher score ends the search
 
 
@@ -47,8 +47,8 @@ class Glance:
     def __call__(self, photo: Grey) -> list[Face]:
         """Give the frontal faces in a photo, grey uint8 (height, width), the most certain first.
 
-        None, if no face is over the middle. Else levels may be left out: the octaves finer than the
-        octave that shows the face, and in this octave the levels coarser than the face.
+        The list is empty if no face is over the middle. Otherwise it may lack faces that only finer
+        octaves than that of the face over the middle show, or coarser levels of its octave.
         """
         height, width = photo.shape
         found: list[Face] = []

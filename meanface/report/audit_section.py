@@ -36,7 +36,7 @@ KINDS: Mapping[str, Kind] = {
     "near_duplicate": Kind(
         "1 pair of photos shows the same shot",
         "{:,} pairs of photos show the same shot",
-        "Near-duplicates: resized, compressed anew, cropped or mirrored.",
+        "One photo is a copy of the other that was resized, compressed again, cropped or mirrored.",
         "correlation of the pixels {score:.2f}",
     ),
     "two_in_photo": Kind(

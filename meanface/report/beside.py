@@ -1,14 +1,14 @@
 """Results of other targets that the report shows where they are of the same faces."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from meanface.files.json_files import read_json
-from meanface.files.schemas import AUDIT, FIND, PEOPLE, VERIFICATION
+from meanface.files.schemas import AUDIT, FIND, PEOPLE, VERIFICATION, Schema
 from meanface.files.tables import read_table
 from meanface.results.find import manifest_columns, read_query
 from meanface.results.made_of import made_of
@@ -33,33 +33,25 @@ def read_persons(
 
     `faces` and `failures` are the present tables, the rows of `embeddings` are those of `faces`.
     """
-    table, summary = files
     columns = (faces[name] for name in ("path", "identity"))
-    if read_json(summary).get("made_of") != made_of(embeddings, *columns):
-        return None
-    return Beside(read_table(table, PEOPLE), read_json(summary))
+    return _read(files, PEOPLE, made_of(embeddings, *columns))
 
 
 def read_error_rates(
     files: Sequence[Path], embeddings: Path, faces: pd.DataFrame, failures: pd.DataFrame
 ) -> Beside | None:
     """Read verification.csv and verification.json; None where they are of other photos."""
-    table, summary = files
     columns = (faces[name] for name in ("path", "identity", "duplicate_of"))
-    if read_json(summary).get("made_of") != made_of(embeddings, *columns, failures["path"]):
-        return None
-    return Beside(read_table(table, VERIFICATION, gaps=True), read_json(summary))
+    made = made_of(embeddings, *columns, failures["path"])
+    return _read(files, VERIFICATION, made, gaps=True)
 
 
 def read_audit(
     files: Sequence[Path], embeddings: Path, faces: pd.DataFrame, failures: pd.DataFrame
 ) -> Beside | None:
     """Read audit.csv and audit.json; None where they are of other embeddings, paths or names."""
-    table, summary = files
     columns = (faces[name] for name in ("path", "identity", "duplicate_of"))
-    if read_json(summary).get("made_of") != made_of(embeddings, *columns):
-        return None
-    return Beside(read_table(table, AUDIT), read_json(summary))
+    return _read(files, AUDIT, made_of(embeddings, *columns))
 
 
 def read_found(
@@ -71,8 +63,15 @@ def read_found(
     """
     table, summary, manifest, vectors, outcomes, *_ = files
     columns = (faces[name] for name in ("path", "identity"))
-    query = manifest_columns(manifest)
-    if read_json(summary).get("made_of") != made_of(embeddings, *columns, *query):
+    made = made_of(embeddings, *columns, *manifest_columns(manifest))
+    found = _read([table, summary], FIND, made)
+    return found and replace(found, query=read_query(manifest, vectors, outcomes).table())
+
+
+def _read(files: Sequence[Path], schema: Schema, made: str, *, gaps: bool = False) -> Beside | None:
+    """Read a table and its summary; None where they were not made of what `made` is the digest."""
+    table, path = files
+    summary = read_json(path)
+    if summary.get("made_of") != made:
         return None
-    asked = read_query(manifest, vectors, outcomes).table()
-    return Beside(read_table(table, FIND), read_json(summary), asked)
+    return Beside(read_table(table, schema, gaps=gaps), summary)

@@ -83,7 +83,8 @@ def test_a_face_over_the_middle_is_that_of_the_whole_search(
     photo = made(portrait, size, side)
     wanted = whole(photo)
     if not wanted:
-        pytest.skip("dlib finds none")
+        assert glance(photo) == []
+        return
     found = glance(photo)[0]
     # It may lie one level further up: the box is then larger by a fifth.
     assert 1 <= found.width / wanted[0].width < 1.25
