@@ -327,6 +327,9 @@ def files_beside(names, files):
         for name in names
         for file, sha256 in files_in(record_of(name)).items()
     }
-    if not all(file in known and Path(file).exists() for file in files):
+    # The results of a module with a prefix are in a folder of that name.
+    results = record_of(names[0]).parents[1]
+    there = [str(results / Path(file).relative_to("results")) for file in files]
+    if not all(file in known and Path(file).exists() for file in there):
         return {}
-    return {file: known[file] for file in files}
+    return {file: known[file] for file in there}

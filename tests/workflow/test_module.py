@@ -125,6 +125,19 @@ def test_photos_and_rules_of_the_importer(
     assert f" results  {folder}/faces/results/ (mean.npy" in done.output
 
 
+def test_with_a_prefix_the_report_shows_persons_that_were_found_before(
+    run: Callable[..., Run], tmp_path: Path, sample_photos: Path
+) -> None:
+    shutil.copytree(sample_photos / "Grace_Hopper", tmp_path / "theirs/data/hopper")
+    theirs = {"meanface": {"photos": "data/hopper"}}
+    (tmp_path / "theirs/theirs.yaml").write_text(str(theirs))
+    for target in ("people.csv", "report.html"):
+        done = run(THEIRS, f"faces/results/{target}", config='config["meanface"]')
+        assert done.code == 0, done.output
+    page = (tmp_path / "theirs/faces/results/report.html").read_text(encoding="utf-8")
+    assert "found without names" in page
+
+
 def test_why_a_job_failed_is_told_with_and_without_handlers(
     run: Callable[..., Run], tmp_path: Path
 ) -> None:
