@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanface.engine.face import Face, distinct
-from meanface.errors import UserError
+from meanface.engine.hog_file import open_changed
 
 Grey = NDArray[np.uint8]
 
@@ -21,13 +21,6 @@ Grey = NDArray[np.uint8]
 # has 5/6 of the size of the level before, as long as its sides have 64 pixels.
 _LARGER, _SHIFT = 6 / 5, 0.3
 _LEAST = 64
-
-# Integers in the exported detector, each after its length: the sides of a window, levels at most,
-# the least sides of a level; then the filters.
-_CHANGES = [
-    (bytes.fromhex("0150 0150 02e803 0140 0140"), bytes.fromhex("0150 0150 0101 0140 0140")),
-    (bytes.fromhex("0105"), bytes.fromhex("0101")),
-]
 
 _FIRST = 45_000  # pixels at most of the finest level in the first octave
 _OCTAVE = 4  # levels, which about halve the sides: 5/6 four times is 0.48
@@ -42,7 +35,7 @@ class Glance:
 
         Raises UserError where another version of dlib wrote the file.
         """
-        self._detector = _of_one_level(hog.read_bytes())
+        self._detector = open_changed(hog.read_bytes(), levels=1, filters=1)
 
     def __call__(self, photo: Grey) -> list[Face]:
         """Give the frontal faces in a photo, grey uint8 (height, width), the most certain first.
@@ -72,17 +65,6 @@ class Glance:
         """Give the faces in a level of the pyramid, in coordinates of the photo, level 0."""
         boxes, scores, _ = self._detector.run(level, 0, 0.0)
         return [_enlarged(box, score, number) for box, score in zip(boxes, scores, strict=True)]
-
-
-def _of_one_level(hog: bytes) -> dlib.fhog_object_detector:
-    """Give the first filter of a detector, without a pyramid."""
-    if any(were not in hog for were, _ in _CHANGES):
-        raise UserError("dlib saves its HOG detector in another way; write hog: full")
-    for were, are in _CHANGES:
-        hog = hog.replace(were, are, 1)
-    detector = dlib.fhog_object_detector.__new__(dlib.fhog_object_detector)
-    detector.__setstate__((hog,))  # dlib reads a detector from a file, or from this state
-    return detector
 
 
 def _octaves(photo: Grey) -> Iterator[Iterator[tuple[int, Grey]]]:

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from meanface.engine.cnn import open_cnn
 from meanface.engine.face import Face, distinct
-from meanface.engine.hog import open_hog
+from meanface.engine.hog import open_hog, open_small
 from meanface.engine.search import (
     Pixels,
     Search,
@@ -71,7 +71,8 @@ class Ladder:
         self._least = settings.min_face / SMALLEST if self._all else 0.0
         self._detect_pixels = settings.detect_pixels
         self._bound = settings.detect_pixels or math.inf
-        has_hog = any(kind == "hog" for _, kind, _ in names)
+        has_hog = "hog" in searches
+        self._small = open_small(models) if self._all and has_hog else None
         most = _MOST_BEHIND_HOG if has_hog else _MOST_FOR_ONE
         if self._all:
             most = _MOST_FOR_ALL
@@ -118,10 +119,23 @@ class Ladder:
         # One channel is scaled in a third of the time that three take.
         grey = {index: (brightness(photo), 1.0) for index, photo in enumerate(photos)}
         for number, rung in enumerate(self._rungs):
-            for index, faces in self._search(number, grey if rung.grey else whole).items():
-                for face in distinct([*found[index], *faces]):
+            given = grey if rung.grey else whole
+            for index, faces in self._search(number, given).items():
+                photo, _ = given[index]
+                small = self._small_faces(rung, photo) if rung.full else []
+                for face in distinct([*found[index], *faces, *small]):
                     found[index].setdefault(face, rung.name)
         return found
+
+    def _small_faces(self, rung: _Rung, photo: Pixels) -> list[Face]:
+        """Give faces that HOG sees in a photo of twice the size, and not in the one it searched."""
+        enlarged = max(0.5**rung.upsample, self._least)
+        levels = math.ceil(math.log(self._finest(rung, photo, 1.0) / enlarged, 6 / 5))
+        if levels < 1 or self._small is None:
+            return []
+        # Cells of half the size stand for twice the size.
+        photo, scale = shrunk(photo, 2 * enlarged)
+        return [scaled(face, scale) for face in self._small(levels)([photo], 1)[0]]
 
     def _search(
         self, number: int, photos: Mapping[int, tuple[Pixels, float]]

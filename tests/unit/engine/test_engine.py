@@ -33,6 +33,7 @@ from tests.unit.engines import DEFAULTS, Open, Pixels, box_of, faces_in, photo, 
 TOLERANCE = 1e-6
 # dlib's HOG detector finds the astronaut's face here, in her portrait of 512 x 512.
 ASTRONAUT = (179, 83, 266, 170)
+HOGS = ("hog@0", "hog@1")
 BOTH = ("Both/Both_0001.jpg", "Both/Both_0002.jpg")
 
 
@@ -348,6 +349,31 @@ def test_all_searches_no_coarser_hog_where_the_finer_one_sees_a_large_photo(engi
         rows = faces_in(engine(face="all", min_face=least), one)
         assert any(overlap(box_of(row), box) > 0.6 for row in rows)
         assert {row.detector for row in rows} <= {detector, "cnn@0", "cnn@1"}
+
+
+def test_all_sees_what_dlib_sees_in_a_large_photo_of_twice_the_size(engine: Open) -> None:
+    canvas = Image.new("RGB", (4000, 3000), (90, 120, 150))
+    portrait = Image.fromarray(skimage.data.astronaut())
+    planted = []
+    # Faces of 40 to 52 pixels, also where tiles of 4 megapixels meet.
+    for number, left in enumerate(range(0, 3600, 450)):
+        side = 230 + 10 * number
+        small = portrait.resize((side, side), Image.Resampling.LANCZOS)
+        for top in (0, 1300, 2600):
+            canvas.paste(small, (left, top))
+            planted.append(np.array(ASTRONAUT) * side / 512 + [left, top, left, top])
+    by_dlib = dlib.get_frontal_face_detector()(np.asarray(canvas.convert("L")), 1)
+    seen = [(one.left(), one.top(), one.right(), one.bottom()) for one in by_dlib]
+    one, hog = photo("group.png", np.asarray(canvas)), {"face": "all", "detectors": HOGS}
+    rows = faces_in(engine(**hog), one)
+    for box in planted:
+        for boxes in (seen, [box_of(row) for row in rows]):
+            assert sum(overlap(tuple(box), other) > 0.5 for other in boxes) == 1
+    assert len(rows) <= len(seen)
+    # A smaller face costs nothing: it is not searched for.
+    larger = faces_in(engine(**hog, min_face=50), one)
+    assert 0 < len(larger) < len(planted)
+    assert min(row.face.width for row in larger) >= 50
 
 
 def test_the_bound_on_detection_is_what_hides_small_faces(engine: Open) -> None:
