@@ -151,10 +151,15 @@ def ours(
     return dict(zip(STAGES, stages, strict=True))
 
 
+def five_landmarks() -> dlib.shape_predictor:
+    """Open dlib's own 5 landmarks."""
+    return dlib.shape_predictor(face_recognition_models.pose_predictor_five_point_model_location())
+
+
 def theirs(data: Sequence[bytes]) -> dict[str, float]:
     """Give the milliseconds of each stage of face_recognition."""
     frontal = dlib.get_frontal_face_detector()
-    five = dlib.shape_predictor(face_recognition_models.pose_predictor_five_point_model_location())
+    five = five_landmarks()
     encoder = DlibEncoder()
     decoding, photos = per_item(lambda one: decode(one, "plain", 10**9), data)
     detection, found = per_item(lambda one: frontal(one, 1), photos)
@@ -181,7 +186,7 @@ def bounds(
     second = [dlib.resize_image(grey, *(side * 5 // 6 for side in grey.shape)) for grey in greys]
     glance = Glance(models["hog"])
     detection, _ = per_item(lambda one: glance.faces_in(one, 1), second)
-    landmarks = dlib.shape_predictor(str(models["landmarks5"]))
+    landmarks = five_landmarks()
     face = dlib.rectangle(72, 72, 177, 177)
     marking, _ = per_item(lambda one: landmarks(one, face), [np.asarray(images[0])] * len(images))
     work = multiply_adds(models["encoder"], {"n": 1})

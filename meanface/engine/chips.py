@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanface.engine.face import Face
-from meanface.engine.landmarks import Landmarks, Mark, open_five
+from meanface.engine.landmarks import Landmarks, Mark
 from meanface.engine.search import Pixels
 from meanface.engine.settings import EngineSettings
 from meanface.engine.upright import MARKED, Square, Upright, angle_of
@@ -46,7 +46,7 @@ def open_cut(settings: EngineSettings, models: Mapping[str, Path]) -> Cut:
             _chip(photo, landmarks)
             for (photo, _, _), landmarks in zip(faces, _as_found(mark, faces), strict=True)
         ]
-    five = mark if settings.landmarks == 5 else open_five(models["landmarks5"])
+    five = mark if settings.landmarks == 5 else Landmarks(models["landmarks5"])
     upright = Upright(models["cnn"], five, nearby=settings.face != "all")
 
     def cut(faces: Sequence[Sighting]) -> list[Chip | None]:
@@ -94,8 +94,4 @@ def _chip(photo: Pixels, landmarks: dlib.full_object_detection) -> Chip:
 
 def open_landmarks(settings: EngineSettings, models: Mapping[str, Path]) -> Mark:
     """Open the landmarks of `settings`, which find the points of a face in each photo."""
-    return (
-        open_five(models["landmarks5"])
-        if settings.landmarks == 5
-        else Landmarks(models["landmarks68"])
-    )
+    return Landmarks(models[f"landmarks{settings.landmarks}"])

@@ -10,13 +10,9 @@ from functools import partial
 from pathlib import Path
 
 import dlib
-import onnx
 
 from meanface.engine.dlib_landmarks import read_landmarks
 from meanface.engine.dlib_network import Reader
-from meanface.engine.int8 import Calibration, Int8Graph
-from meanface.engine.landmarks import FEATURES, POINTS
-from meanface.engine.onnx_graphs import Graph, detector_graph, encoder_graph
 from meanface.engine.weights import read_weights
 from meanface.files.arrays import save_array
 from meanface.files.atomic import replacing
@@ -31,9 +27,7 @@ def export(model: str, target: Path) -> None:
       to "scores", float32 (n, rows, columns), above zero at a face. The file's metadata has the
       detector's settings as JSON, under "detector".
     * hog: what `dlib.fhog_object_detector` reads.
-    * landmarks5: what `dlib.shape_predictor` reads, the published file of 9 MB.
-    * landmarks68: what `meanface.engine.landmarks` reads, .npy of 68 MB.
-    * trees5: the 5 landmarks in the same form, which a GPU reads, .npy of 12 MB.
+    * landmarks5, landmarks68: what `meanface.engine.landmarks` reads, .npy of 8 and 68 MB.
 
     Raises UserError where a weight file is not the published one.
     """
@@ -49,33 +43,31 @@ def _export_landmarks(weights: str, points: int, features: int, target: Path) ->
     save_array(target, read_landmarks(read_weights(weights), points, features))
 
 
-def _export_weights(model: str, target: Path) -> None:
-    with replacing(target) as part:
-        part.write_bytes(read_weights(model))
+def _export_network(name: str, weights: str, target: Path) -> None:
+    # Imported here, because the import takes longer than the export of the other models.
+    import onnx
 
+    from meanface.engine.int8 import Calibration, Int8Graph
+    from meanface.engine.onnx_graphs import Graph, detector_graph, encoder_graph
 
-def _export_network(model: str, build: Callable[[Reader], onnx.ModelProto], target: Path) -> None:
-    network = build(Reader(read_weights(model)))
+    reader = Reader(read_weights(weights))
+    if name == "cnn":
+        network = detector_graph(reader)
+    elif name == "encoder_int8":
+        calibration = Calibration.read()
+        network = encoder_graph(reader, Int8Graph(calibration), calibration.correction)
+    else:
+        network = encoder_graph(reader, Graph())
     onnx.checker.check_model(network, full_check=True)
     with replacing(target) as part:
         part.write_bytes(network.SerializeToString(deterministic=True))
 
 
-def _float32_encoder(reader: Reader) -> onnx.ModelProto:
-    return encoder_graph(reader, Graph())
-
-
-def _int8_encoder(reader: Reader) -> onnx.ModelProto:
-    calibration = Calibration.read()
-    return encoder_graph(reader, Int8Graph(calibration), calibration.correction)
-
-
 _EXPORTS: dict[str, Callable[[Path], None]] = {
-    "encoder": partial(_export_network, "encoder", _float32_encoder),
-    "encoder_int8": partial(_export_network, "encoder", _int8_encoder),
-    "cnn": partial(_export_network, "cnn", detector_graph),
+    "encoder": partial(_export_network, "encoder", "encoder"),
+    "encoder_int8": partial(_export_network, "encoder_int8", "encoder"),
+    "cnn": partial(_export_network, "cnn", "cnn"),
     "hog": _export_hog,
-    "landmarks5": partial(_export_weights, "landmarks5"),
-    "landmarks68": partial(_export_landmarks, "landmarks68", POINTS, FEATURES),
-    "trees5": partial(_export_landmarks, "landmarks5", 5, 800),
+    "landmarks5": partial(_export_landmarks, "landmarks5", 5, 800),
+    "landmarks68": partial(_export_landmarks, "landmarks68", 68, 500),
 }

@@ -2,9 +2,9 @@
 
 The algorithm comes from V. Kazemi and J. Sullivan, "One Millisecond Face Alignment with an Ensemble
 of Regression Trees", CVPR 2014. Steps and numbers, and so the landmarks, are those of dlib 20's
-`shape_predictor` (image_processing/shape_predictor.h). For 68 landmarks, dlib parses 100 MB of
-numbers in every process. Here `export` parses them once, and `Landmarks` maps the result into
-memory, which all processes of a machine share.
+`shape_predictor` (image_processing/shape_predictor.h). dlib parses 9 or 100 MB of numbers in every
+process. Here `export` parses them once, and `Landmarks` maps the result into memory, which all
+processes of a machine share.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ Mark: TypeAlias = Callable[
 ]
 """Finds the landmarks of faces. Photos are uint8 RGB (height, width, 3)."""
 
-CASCADES, TREES, LEVELS, FEATURES, POINTS = 15, 500, 4, 500, 68
+CASCADES, TREES, LEVELS = 15, 500, 4
 LEAVES = 2**LEVELS
 SPLITS = LEAVES - 1
 
@@ -56,16 +56,7 @@ def leaf_of_splits() -> NDArray[np.uint8]:
 
 
 _TOGETHER = 16  # faces at a time: 8 take a fifth longer each, 32 save less than a tenth
-_ROWS = 512  # leaves gathered at a time, so that they stay in the CPU's cache for the sum
-
-
-def open_five(model: Path) -> Mark:
-    """Open the file of 5 landmarks that `export` wrote."""
-    predictor = dlib.shape_predictor(str(model))
-    return lambda faces: [
-        predictor(photo, dlib.rectangle(face.left, face.top, face.right, face.bottom))
-        for photo, face in faces
-    ]
+_GATHERED = 1 << 18  # bytes of leaves at a time, so that they stay in the CPU's cache for the sum
 
 
 class Landmarks:
@@ -75,6 +66,7 @@ class Landmarks:
         """Map the file that `export` wrote into memory."""
         mapped = np.asarray(np.load(model, mmap_mode="r", allow_pickle=False))
         self._points = mapped["points"].copy()
+        self._features = mapped["cascades"]["anchors"].shape[1]
         self._cascades = [
             tuple(cascade[name] for name in cascade.dtype.names) for cascade in mapped["cascades"]
         ]
@@ -88,7 +80,7 @@ class Landmarks:
     def __call__(
         self, photos: Sequence[tuple[NDArray[np.uint8], Face]]
     ) -> list[dlib.full_object_detection]:
-        """Give the 68 landmarks, in pixels, of a face in each photo, uint8 RGB (height, width, 3).
+        """Give the landmarks, in pixels, of a face in each photo, uint8 RGB (height, width, 3).
 
         Sixteen faces at a time share the cost of reading the trees, in 2 MB of memory. The
         landmarks of a face do not depend on the other faces.
@@ -107,12 +99,12 @@ class Landmarks:
         left, top, right, bottom = np.array(boxes, np.float64).T[:, :, None]
         width, height = right - left, bottom - top
         points = np.tile(self._points, (len(photos), 1))
-        values = np.empty((FEATURES + len(THRESHOLDS), len(photos)), np.int16)
-        values[FEATURES:] = THRESHOLDS[:, None]
+        values = np.empty((self._features + len(THRESHOLDS), len(photos)), np.int16)
+        values[self._features :] = THRESHOLDS[:, None]
         # Reused for every cascade: allocating memory would take longer than the computation.
         operands = np.empty((3, SPLITS, TREES, len(photos)), np.int16)
         first, second, threshold = operands
-        changes = np.empty((1 + _ROWS // len(photos), *points.shape), np.float32)
+        changes = np.empty((1 + _GATHERED // points.nbytes, *points.shape), np.float32)
         for anchors, (dx, dy), splits, leaves in self._cascades:
             # Features turn and grow with the landmarks, by the least-squares similarity from the
             # initial landmarks to the present ones, which is a complex number.
@@ -121,7 +113,7 @@ class Landmarks:
             anchor = present.take(anchors, axis=1)
             x = (factor.real * dx - factor.imag * dy + anchor.real) * width + left
             y = (factor.imag * dx + factor.real * dy + anchor.imag) * height + top
-            values[:FEATURES] = _intensities(pixels, _rounded(x), _rounded(y))
+            values[: self._features] = _intensities(pixels, _rounded(x), _rounded(y)).T
             values.take(splits, 0, operands, mode="clip")
             lefts = np.subtract(first, second, out=first) > threshold
             leaf = self._trees + self._leaf.take(np.einsum("s,stf->tf", self._bits, lefts))
@@ -146,14 +138,17 @@ def _rounded(places: NDArray[np.float64]) -> NDArray[np.int64]:
 def _intensities(
     photos: Sequence[NDArray[np.uint8]], x: NDArray[np.int64], y: NDArray[np.int64]
 ) -> NDArray[np.int16]:
-    """Give the mean of red, green and blue, rounded down, (n, photos); 0 outside a photo.
+    """Give the mean of red, green and blue, rounded down, (photos, n); 0 outside a photo.
 
     `x` and `y`, (photos, n), are the places in each photo.
     """
-    height, width = np.array([photo.shape[:2] for photo in photos]).T[:, :, None]
+    height, width = np.array([photo.shape[:2] for photo in photos], np.uint64).T[:, :, None]
     colours = np.empty((*x.shape, 3), np.uint8)
-    for photo, at, found in zip(photos, y * width + x, colours, strict=True):
+    for photo, at, found in zip(photos, y * width.astype(np.int64) + x, colours, strict=True):
         photo.reshape(-1, 3).take(at, 0, found, mode="clip")
-    red, green, blue = colours.T.astype(np.int16, order="C")
-    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    return np.asarray((red + green + blue) // 3 * inside.T, np.int16)
+    means = np.add(colours[..., 0], colours[..., 1], dtype=np.int16)
+    means += colours[..., 2]
+    means //= 3
+    # As unsigned numbers, negative places are outside as well.
+    means *= (x.view(np.uint64) < width) & (y.view(np.uint64) < height)
+    return means

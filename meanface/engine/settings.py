@@ -99,9 +99,8 @@ class EngineSettings:
             f"{self.network}.onnx": self.encoder == "onnx",
             "cnn.onnx": self.upright or "cnn" in kinds,
             "hog.svm": "hog" in kinds,
-            "landmarks5.dat": self.upright or self.landmarks == 5,
+            "landmarks5.npy": self.upright or self.landmarks == 5,
             "landmarks68.npy": self.landmarks == 68,
-            "trees5.npy": self.device == "cuda",
         }
         return [model for model, is_needed in needed.items() if is_needed]
 

@@ -33,7 +33,6 @@ LICENCES = {
     "encoder_int8": _FREE,
     "cnn": _FREE,
     "landmarks5": _FREE,
-    "trees5": _FREE,
     "landmarks68": "trained on iBUG 300-W: no commercial use",
     "hog": "Boost Software License 1.0",
 }

@@ -23,7 +23,7 @@ def test_the_workflow_finds_the_same_faces(tmp_path: Path, device: str) -> None:
     expected = snakemake(tmp_path / "cpu", device="cpu", **CNN)
     run = snakemake(tmp_path / "cuda", device=device, **CNN)
     assert (run.code, expected.code) == (0, 0), run.output
-    assert (run.results / "models/trees5.npy").exists()
+    assert (run.results / "models/landmarks5.npy").exists()
     ours, theirs = (pd.read_csv(one.results / "faces.csv") for one in (run, expected))
     close = ["score", "distance", "angle"]
     exact = [name for name in ours if name not in close]

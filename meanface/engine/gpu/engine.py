@@ -72,7 +72,7 @@ class GpuEngine:
         dtype = _DTYPES[settings.precision]
         self._detector = Detector(models["cnn"], self._device, dtype)
         self._encoder = Network(models["encoder"], self._device, dtype)
-        self._five = Landmarks(models["trees5"], self._device)
+        self._five = Landmarks(models["landmarks5"], self._device)
         self._rungs = [(name, int(name.partition("@")[2])) for name in settings.detectors]
         self._decoder = Decoder(self._device) if device == "cuda" else None
         self.stage: Callable[[str], AbstractContextManager[None]] = lambda _: nullcontext()

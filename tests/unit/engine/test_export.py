@@ -12,7 +12,7 @@ from meanface.errors import UserError
 from tests.runs import ROOT
 
 
-@pytest.mark.parametrize("model", ["encoder", "encoder_int8", "cnn", "hog", "landmarks5", "trees5"])
+@pytest.mark.parametrize("model", ["encoder", "encoder_int8", "cnn", "hog", "landmarks5"])
 def test_export_writes_the_same_bytes_again_and_nothing_else(model: str, tmp_path: Path) -> None:
     for name in ("a.onnx", "b.onnx"):
         export(model, tmp_path / name)

@@ -1,4 +1,4 @@
-"""The 68 landmarks against dlib's: the same pixels, point for point."""
+"""The 5 and 68 landmarks against dlib's: the same pixels, point for point."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -24,10 +24,21 @@ from tests.lfw import lfw_photos, needs_lfw
 Image8 = NDArray[np.uint8]
 
 
+ORACLES = {
+    5: face_recognition_models.pose_predictor_five_point_model_location,
+    68: face_recognition_models.pose_predictor_model_location,
+}
+
+
+@pytest.fixture(scope="module", params=[5, 68])
+def number(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("models") / "landmarks68.npy"
-    export("landmarks68", path)
+def model(number: int, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("models") / f"landmarks{number}.npy"
+    export(path.stem, path)
     return path
 
 
@@ -37,8 +48,8 @@ def find(model: Path) -> Landmarks:
 
 
 @pytest.fixture(scope="module")
-def oracle() -> dlib.shape_predictor:
-    return dlib.shape_predictor(face_recognition_models.pose_predictor_model_location())
+def oracle(number: int) -> dlib.shape_predictor:
+    return dlib.shape_predictor(ORACLES[number]())
 
 
 @pytest.fixture(scope="module")
@@ -90,12 +101,12 @@ def test_portraits(same: Callable[[Image8, Face], None], photo: Image8) -> None:
         same(photo, face)
 
 
-def test_the_chip_cut_by_them(find: Landmarks, oracle: dlib.shape_predictor) -> None:
+def test_the_chip_cut_by_them(find: Landmarks, oracle: dlib.shape_predictor, number: int) -> None:
     photo = astronaut()
     (face,) = faces_of(photo)
     (found,) = find([(photo, face)])
     assert found.rect == rectangle(face)
-    assert found.num_parts == 68
+    assert found.num_parts == number
     chip = dlib.get_face_chip(photo, found, 150, 0.25)
     expected = dlib.get_face_chip(photo, oracle(photo, rectangle(face)), 150, 0.25)
     np.testing.assert_array_equal(chip, expected)
@@ -182,7 +193,7 @@ def test_threads_share_it(find: Landmarks) -> None:
 
 
 def test_export_writes_the_same_bytes_again_and_nothing_else(model: Path, tmp_path: Path) -> None:
-    export("landmarks68", tmp_path / "again.npy")
+    export(model.stem, tmp_path / "again.npy")
     assert (tmp_path / "again.npy").read_bytes() == model.read_bytes()
     assert {path.name for path in tmp_path.iterdir()} == {"again.npy"}
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import dlib
+import face_recognition_models
 import numpy as np
 import pytest
 
@@ -18,12 +19,12 @@ BOXES = [(40, 30, 150, 140), (-30, -20, 80, 90), (100, 90, 260, 250), (60, 60, 7
 
 @pytest.fixture(scope="module")
 def find(exported: dict[str, Path], cpu: object) -> Landmarks:
-    return Landmarks(exported["trees5"], cpu)
+    return Landmarks(exported["landmarks5"], cpu)
 
 
 @pytest.fixture(scope="module")
-def oracle(exported: dict[str, Path]) -> dlib.shape_predictor:
-    return dlib.shape_predictor(str(exported["landmarks5"]))
+def oracle() -> dlib.shape_predictor:
+    return dlib.shape_predictor(face_recognition_models.pose_predictor_five_point_model_location())
 
 
 def faces() -> tuple[list[made.Pixels], list[tuple[int, tuple[int, int, int, int]]]]:
