@@ -56,7 +56,8 @@ with job(snakemake.log[0], snakemake.output):
     if address := snakemake.resources.get("cache"):
         cache = Cache(address, fingerprint)
         encoded = read_contents([Path(table) for table in given.outcomes])
-        cache.tidy((name_of(contents), contents) for contents in encoded)
+        shards = ((name_of(contents), contents) for contents in encoded)
+        cache.tidy(shards, Path(made.summary))
         cache_trouble = cache.trouble
     numbers = summarise(
         counts,
