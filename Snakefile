@@ -81,7 +81,7 @@ rule all:
     input:
         "results/mean.npy",
         "results/embeddings.npy",
-        "results/faces.csv",
+        *(["results/faces.csv"] if config["faces_csv"] else []),
         "results/faces.parquet",
         "results/failures.csv",
         "results/summary.json",

@@ -15,8 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.persons import lfw_like_sizes, synthetic_faces
-from meanface.files.schemas import FACES
-from meanface.files.tables import read_table
+from meanface.files.parquet import read_frame
 from meanface.results.neighbours import nearest
 from meanface.results.people import NEIGHBOURS, People, people_of
 from meanface.results.person_tables import bcubed
@@ -45,7 +44,7 @@ def measure(sizes: NDArray[np.int64], same_person: float, threads: int) -> None:
 def rates(results: Path) -> None:
     """Print the table of thresholds: false match and non-match rates of pairs, and B-cubed."""
     vectors = np.load(results / "embeddings.npy", allow_pickle=False)
-    identity = read_table(results / "faces.csv", FACES, ["identity"])["identity"]
+    identity = read_frame(results / "faces.parquet", ["identity"])["identity"]
     names = pd.factorize(identity)[0]
     neighbours = nearest(vectors, most=NEIGHBOURS)
     print("| same_person | false match rate | false non-match rate | persons | P | R | F |")

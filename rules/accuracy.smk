@@ -12,7 +12,7 @@ rule lfw_accuracy:
 rule score_pairs:
     input:
         pairs=pairs_file,
-        faces="results/faces.csv",
+        faces="results/faces.parquet",
         failures="results/failures.csv",
         embeddings="results/embeddings.npy",
     output:

@@ -12,7 +12,7 @@ rule audit_faces:
     input:
         unpack(shown_photos),
         embeddings="results/embeddings.npy",
-        faces="results/faces.csv",
+        faces="results/faces.parquet",
     output:
         table="results/audit.csv",
         summary="results/audit.json",

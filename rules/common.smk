@@ -86,6 +86,8 @@ CONTENTS = expand("results/contents/{source}-{part}.csv", source=SOURCES, part=P
 MERGED_FROM = {
     "fingerprint": FINGERPRINT,
     "deduplicate": config["deduplicate"],
+    "faces_csv": config["faces_csv"],
+    "file_rows": config["file_rows"],
     "prefixed": any(source.prefix for source in SOURCES.values()),
 }
 # The keys that say how a source is read, see shards.split.

@@ -14,7 +14,7 @@ rule compare_sets:
         unpack(other_files),
         summary="results/summary.json",
         statistics="results/statistics.npz",
-        faces="results/faces.csv",
+        faces="results/faces.parquet",
         embeddings="results/embeddings.npy",
         contents=CONTENTS,
     output:

@@ -114,7 +114,7 @@ rule plot_find:
         query="results/query/embeddings.npy",
         outcomes="results/query/outcomes.csv",
         tar="results/query/query.tar",
-        faces="results/faces.csv",
+        faces="results/faces.parquet",
         tars=ancient(shard_tars),
     output:
         png=report(

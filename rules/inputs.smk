@@ -227,7 +227,7 @@ def other_files(wildcards):
     names = {
         "summary": "summary.json",
         "statistics": "statistics.npz",
-        "faces": "faces.csv",
+        "faces": "faces.parquet",
         "embeddings": "embeddings.npy",
     }
     files = {name: Path(config["other"], file) for name, file in names.items()}

@@ -15,10 +15,14 @@ rule merge:
         sources=expand("results/sources/{source}.json", source=SOURCES),
         models=MODELS,
     output:
+        **({"faces": "results/faces.csv"} if config["faces_csv"] else {}),
         mean="results/mean.npy",
         embeddings="results/embeddings.npy",
-        faces="results/faces.csv",
-        parquet="results/faces.parquet",
+        parquet=(
+            directory("results/faces.parquet")
+            if config["file_rows"]
+            else "results/faces.parquet"
+        ),
         failures="results/failures.csv",
         summary="results/summary.json",
     log:

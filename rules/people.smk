@@ -11,7 +11,7 @@ rule people:
 rule group_faces:
     input:
         embeddings="results/embeddings.npy",
-        faces="results/faces.csv",
+        faces="results/faces.parquet",
     output:
         people="results/people.csv",
         report="results/people.json",

@@ -9,7 +9,7 @@ rule pictures:
 
 rule plot_mean_face:
     input:
-        faces="results/faces.csv",
+        faces="results/faces.parquet",
         tars=ancient(shard_tars),
         models=MODELS,
     output:
@@ -39,7 +39,7 @@ rule plot_mean_face:
 
 rule plot_extremes:
     input:
-        faces="results/faces.csv",
+        faces="results/faces.parquet",
         tars=ancient(shard_tars),
     output:
         png=report(
@@ -120,7 +120,7 @@ rule plot_dimensions:
 
 rule plot_settling:
     input:
-        faces="results/faces.csv",
+        faces="results/faces.parquet",
         embeddings="results/embeddings.npy",
         statistics="results/statistics.npz",
     output:
@@ -149,7 +149,7 @@ rule plot_settling:
 
 rule plot_distances:
     input:
-        faces="results/faces.csv",
+        faces="results/faces.parquet",
     output:
         png="results/pictures/distances.png",
         svg=report(
@@ -173,7 +173,7 @@ rule plot_distances:
 
 rule plot_map:
     input:
-        faces="results/faces.csv",
+        faces="results/faces.parquet",
         embeddings="results/embeddings.npy",
         statistics="results/statistics.npz",
     output:
@@ -260,7 +260,7 @@ rule overview:
         summary="results/summary.json",
         statistics="results/statistics.npz",
         identities="results/identities.csv",
-        faces="results/faces.csv",
+        faces="results/faces.parquet",
     output:
         numbers="results/pictures/overview.json",
         text="results/pictures/overview.rst",

@@ -7,7 +7,7 @@ rule report:
         unpack(scored_pairs),
         unpack(wanted_beside("people", "verify", "audit", "find")),
         summary="results/summary.json",
-        faces="results/faces.csv",
+        faces="results/faces.parquet",
         failures="results/failures.csv",
         identities="results/identities.csv",
         embeddings="results/embeddings.npy",

@@ -12,7 +12,7 @@ rule verify:
 rule compare_all_pairs:
     input:
         groups=groups_file,
-        faces="results/faces.csv",
+        faces="results/faces.parquet",
         failures="results/failures.csv",
         summary="results/summary.json",
         embeddings="results/embeddings.npy",

@@ -9,8 +9,9 @@ import pandas as pd
 
 from meanface.errors import AccountingError
 from meanface.files.json_files import write_json
-from meanface.files.schemas import AUDIT, FACES
-from meanface.files.tables import read_table, write_table
+from meanface.files.parquet import read_frame
+from meanface.files.schemas import AUDIT
+from meanface.files.tables import write_table
 from meanface.report.near_duplicates import SAME, likenesses
 from meanface.results.audit import Audit, Finding, Named
 from meanface.results.made_of import made_of
@@ -50,7 +51,7 @@ def near_duplicates(found: Sequence[Finding], faces: pd.DataFrame) -> list[Findi
 
 with job(snakemake.log[0], snakemake.output):
     given, made = snakemake.input, snakemake.output
-    faces = read_table(Path(given.faces), FACES)
+    faces = read_frame(Path(given.faces))
     vectors = np.load(given.embeddings, mmap_mode="r", allow_pickle=False)
     if len(vectors) != len(faces):
         raise AccountingError(f"{given.embeddings}: {len(vectors)} rows for {len(faces)} faces")

@@ -3,10 +3,9 @@
 import logging
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from meanface.errors import UserError
 from meanface.files.json_files import write_json
+from meanface.files.parquet import read_frame
 from meanface.files.schemas import FAILURES, FIND
 from meanface.files.tables import read_table, write_table
 from meanface.report.beside import read_error_rates, read_persons
@@ -23,8 +22,8 @@ with job(snakemake.log[0], snakemake.output):
     if not query.path:
         raise UserError(f"query: no photo has a face that can be encoded; {'; '.join(failed[:3])}")
     names = ["path", "identity", "duplicate_of"]
-    embeddings, faces = Path(given.embeddings), pq.read_table(given.faces, columns=names)
-    present = embeddings, faces.to_pandas(), read_table(Path(given.failures), FAILURES)
+    embeddings, faces = Path(given.embeddings), read_frame(Path(given.faces), names)
+    present = embeddings, faces, read_table(Path(given.failures), FAILURES)
     known, told = {}, []
     for target, read in (("people", read_persons), ("verify", read_error_rates)):
         files = [Path(file) for file in given.get(target) or snakemake.params.beside[target]]

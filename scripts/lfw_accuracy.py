@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from meanface.files.json_files import write_json
-from meanface.files.schemas import FACES, FAILURES, ROC
+from meanface.files.parquet import read_frame
+from meanface.files.schemas import FAILURES, ROC
 from meanface.files.tables import read_table, write_table
 from meanface.results.verification import pair_distances, read_pairs, roc_curve, verify
 from meanface.workflow.job import job
@@ -16,7 +17,7 @@ with job(snakemake.log[0], snakemake.output):
     pairs = read_pairs(Path(snakemake.input.pairs))
     distances = pair_distances(
         pairs,
-        photos=read_table(Path(snakemake.input.faces), FACES, ["path"])["path"].tolist(),
+        photos=read_frame(Path(snakemake.input.faces), ["path"])["path"].tolist(),
         failed=read_table(Path(snakemake.input.failures), FAILURES, ["path"])["path"].tolist(),
         embeddings=np.load(snakemake.input.embeddings, mmap_mode="r"),
     )

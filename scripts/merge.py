@@ -33,6 +33,9 @@ with job(snakemake.log[0], snakemake.output):
     for name in ("embeddings", "outcomes"):
         for file, report in zip(given[name], reports, strict=True):
             check_digest(Path(file), report.sha256[name])
+    faces = Path(made.parquet).with_suffix(".csv")
+    if not snakemake.params.made_of["faces_csv"]:
+        faces.unlink(missing_ok=True)  # an earlier run's
     counts = merge(
         [
             ShardFiles(*map(Path, files))
@@ -42,8 +45,9 @@ with job(snakemake.log[0], snakemake.output):
         prefixed=snakemake.params.made_of["prefixed"],
         mean=Path(made.mean),
         embeddings=Path(made.embeddings),
-        faces=Path(made.faces),
+        faces=faces if snakemake.params.made_of["faces_csv"] else None,
         parquet=Path(made.parquet),
+        file_rows=snakemake.params.made_of["file_rows"],
         failures=Path(made.failures),
         failures_alone=Path(snakemake.log.failures),
     )
@@ -52,7 +56,8 @@ with job(snakemake.log[0], snakemake.output):
     if address := snakemake.resources.get("cache"):
         cache = Cache(address, fingerprint)
         encoded = read_contents([Path(table) for table in given.outcomes])
-        cache.tidy((name_of(contents), contents) for contents in encoded)
+        shards = ((name_of(contents), contents) for contents in encoded)
+        cache.tidy(shards, Path(made.summary))
         cache_trouble = cache.trouble
     numbers = summarise(
         counts,

@@ -5,8 +5,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from meanface.files.schemas import FACES
-from meanface.files.tables import read_table
+from meanface.files.parquet import read_frame
 from meanface.report.figures import BLUE, PALE, VERMILLION, new_figure, save
 from meanface.workflow.job import job
 
@@ -30,5 +29,5 @@ def draw(distances: pd.Series) -> Figure:
 
 
 with job(snakemake.log[0], snakemake.output):
-    distances = read_table(Path(snakemake.input.faces), FACES, ["distance"])["distance"]
+    distances = read_frame(Path(snakemake.input.faces), ["distance"])["distance"]
     save(draw(distances), Path(snakemake.output.png), Path(snakemake.output.svg))

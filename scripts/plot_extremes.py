@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from meanface.engine.decode import decode
-from meanface.files.schemas import FACES
-from meanface.files.tables import read_table
+from meanface.files.parquet import read_frame
 from meanface.report.figures import Tile, contact_sheet, save
 from meanface.report.pixels import around, faces_of, read_photos
 from meanface.report.selection import extremes
@@ -15,7 +14,7 @@ MOST = 12
 SIZE = 240  # pixels
 
 with job(snakemake.log[0], snakemake.output):
-    faces = read_table(Path(snakemake.input.faces), FACES)
+    faces = read_frame(Path(snakemake.input.faces))
     nearest, farthest = extremes(faces, MOST)
     engine, paths = snakemake.params.engine, snakemake.params.paths
     tars = {Path(tar).stem: Path(tar) for tar in snakemake.input.tars}

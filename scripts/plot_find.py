@@ -8,7 +8,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from meanface.engine.decode import decode
-from meanface.files.schemas import FACES, FIND
+from meanface.files.parquet import read_frame
+from meanface.files.schemas import FIND
 from meanface.files.tables import read_table
 from meanface.report.figures import Tile, contact_sheet, save
 from meanface.report.pixels import around, faces_of, read_photos
@@ -40,7 +41,7 @@ with job(snakemake.log[0], snakemake.output):
     asked = query.table().head(QUERIES)
     found = read_table(Path(given.table), FIND).groupby(["query", "query_face"]).head(FOUND)
     found = found.merge(asked[["path", "face"]].set_axis(["query", "query_face"], axis=1))
-    faces = read_table(Path(given.faces), FACES)
+    faces = read_frame(Path(given.faces))
     faces = faces.assign(face=faces.groupby("path").cumcount() + 1)
     shown = faces.merge(found[["path", "face"]].drop_duplicates())
     queries = squares_of(asked, {"query": Path(given.tar)})

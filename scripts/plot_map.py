@@ -9,8 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from meanface.files.schemas import FACES
-from meanface.files.tables import read_table
+from meanface.files.parquet import read_frame
 from meanface.report.embedding_map import OTHERS, map_points
 from meanface.report.figures import (
     BLUE,
@@ -104,7 +103,7 @@ def chart(points: pd.DataFrame, people: list[str], title: str, labels: list[str]
 
 
 with job(snakemake.log[0], snakemake.output):
-    faces = read_table(Path(snakemake.input.faces), FACES)
+    faces = read_frame(Path(snakemake.input.faces))
     embeddings = np.load(snakemake.input.embeddings, mmap_mode="r", allow_pickle=False)
     statistics = read_statistics(Path(snakemake.input.statistics))
     components, shares = principal_components(np.nan_to_num(statistics.covariance))

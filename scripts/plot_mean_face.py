@@ -7,8 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from meanface.files.schemas import FACES
-from meanface.files.tables import read_table
+from meanface.files.parquet import read_frame
 from meanface.report.figures import WIDTH, new_figure, save
 from meanface.report.pixels import mean_faces
 from meanface.report.selection import counted, most_frequent, sample_of
@@ -55,7 +54,7 @@ def draw(
 
 
 with job(snakemake.log[0], snakemake.output):
-    faces = counted(read_table(Path(snakemake.input.faces), FACES), snakemake.params.deduplicate)
+    faces = counted(read_frame(Path(snakemake.input.faces)), snakemake.params.deduplicate)
     people = most_frequent(faces["identity"], PEOPLE)
     groups = [
         sample_of(faces["path"].tolist(), MOST),

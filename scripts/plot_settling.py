@@ -7,8 +7,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from meanface.files.schemas import FACES, SETTLING
-from meanface.files.tables import read_table, rows_of, write_table
+from meanface.files.parquet import read_frame
+from meanface.files.schemas import SETTLING
+from meanface.files.tables import rows_of, write_table
 from meanface.report.figures import BLUE, VERMILLION, new_figure, save
 from meanface.report.selection import counted
 from meanface.results.settling import settling_curve
@@ -51,7 +52,7 @@ def draw(curve: pd.DataFrame, total: int, error: float) -> Figure:
 with job(snakemake.log[0], snakemake.output):
     embeddings = np.load(snakemake.input.embeddings, mmap_mode="r", allow_pickle=False)
     statistics = read_statistics(Path(snakemake.input.statistics))
-    faces = read_table(Path(snakemake.input.faces), FACES, ["duplicate_of"])
+    faces = read_frame(Path(snakemake.input.faces), ["duplicate_of"])
     rows = counted(faces, snakemake.params.deduplicate).index.to_numpy()
     curve = settling_curve(embeddings, rows, statistics, most=MOST, points=POINTS)
     write_table(Path(snakemake.output.table), SETTLING, rows_of(curve))

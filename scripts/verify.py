@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from meanface.files.json_files import read_json, write_json
-from meanface.files.schemas import FACES, FAILURES, VERIFICATION
+from meanface.files.parquet import read_frame
+from meanface.files.schemas import FAILURES, VERIFICATION
 from meanface.files.tables import read_table, write_table
 from meanface.results.all_pairs import named_photos, read_groups, verify_all
 from meanface.results.made_of import made_of
@@ -17,7 +18,7 @@ with job(snakemake.log[0], snakemake.output):
     given, made = snakemake.input, snakemake.output
     prefixed = read_json(Path(given.summary))["made_of"]["prefixed"]
     failed = read_table(Path(given.failures), FAILURES, ["path"])["path"].tolist()
-    faces = read_table(Path(given.faces), FACES, ["path", "identity", "duplicate_of"])
+    faces = read_frame(Path(given.faces), ["path", "identity", "duplicate_of"])
     photos = named_photos(
         faces,
         failed,

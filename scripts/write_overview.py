@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from meanface.files.json_files import read_json, write_json
-from meanface.files.schemas import FACES, IDENTITIES
+from meanface.files.parquet import read_frame
+from meanface.files.schemas import IDENTITIES
 from meanface.files.tables import read_table
 from meanface.report.overview import overview
 from meanface.report.text import rst_table
@@ -15,7 +16,7 @@ with job(snakemake.log[0], snakemake.output):
         read_json(Path(snakemake.input.summary)),
         read_statistics(Path(snakemake.input.statistics)),
         read_table(Path(snakemake.input.identities), IDENTITIES, ["identity"])["identity"],
-        read_table(Path(snakemake.input.faces), FACES, ["distance"])["distance"],
+        read_frame(Path(snakemake.input.faces), ["distance"])["distance"],
         paths=snakemake.params.paths,
     )
     write_json(Path(snakemake.output.numbers), numbers)

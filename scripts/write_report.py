@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from meanface.files.json_files import read_json
-from meanface.files.schemas import FACES, FAILURES, IDENTITIES, ROC
+from meanface.files.parquet import read_frame
+from meanface.files.schemas import FAILURES, IDENTITIES, ROC
 from meanface.files.tables import read_table
 from meanface.report.beside import read_audit, read_error_rates, read_found, read_persons
 from meanface.report.page import NO_PICTURES, pictures_of, sections_of, write_page
@@ -32,7 +33,7 @@ with job(snakemake.log[0], snakemake.output):
     if roc := given.get("roc"):
         accuracy = read_json(Path(given.accuracy)), read_table(Path(roc), ROC)
     embeddings = Path(given.embeddings)
-    faces = read_table(Path(given.faces), FACES)
+    faces = read_frame(Path(given.faces))
     failures = read_table(Path(given.failures), FAILURES)
     beside, files_of = {}, {}
     for target, read in READERS.items():

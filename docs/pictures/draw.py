@@ -25,7 +25,8 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.persons import synthetic_faces  # noqa: E402
 from meanface.engine.decode import decode  # noqa: E402
-from meanface.files.schemas import AUDIT, FACES, PEOPLE  # noqa: E402
+from meanface.files.parquet import read_frame  # noqa: E402
+from meanface.files.schemas import AUDIT, PEOPLE  # noqa: E402
 from meanface.files.tables import read_table  # noqa: E402
 from meanface.report.figures import (  # noqa: E402
     BLUE,
@@ -80,7 +81,7 @@ def squares_of(results: Path, faces: pd.DataFrame) -> dict[int, NDArray[np.uint8
 def people(results: Path) -> Figure:
     """Show the faces of each person that was found, those with two faces or more."""
     found = read_table(results / "people.csv", PEOPLE)
-    faces = read_table(results / "faces.csv", FACES)
+    faces = read_frame(results / "faces.parquet")
     persons = [rows for _, rows in found[found["size"] > 1].groupby("person")]
     wanted = faces.loc[[index for rows in persons for index in rows.index[:TILES]]]
     squares = squares_of(results, wanted)
@@ -106,7 +107,7 @@ def row_of_faces(title: str, squares: Iterable[NDArray[np.uint8]], labels: Seque
 
 def find(results: Path) -> Figure:
     """Show a face, and the nearest faces of other photos."""
-    faces = read_table(results / "faces.csv", FACES)
+    faces = read_frame(results / "faces.parquet")
     vectors = np.load(results / "embeddings.npy", allow_pickle=False).astype(np.float64)
     query = faces.index[faces["path"] == QUERY][0]
     away = pd.Series(np.linalg.norm(vectors - vectors[query], axis=1)).drop(query)
@@ -126,7 +127,7 @@ def find(results: Path) -> Figure:
 
 def audit(results: Path) -> Figure:
     """Show a wrong name, which is given here, and near-duplicates."""
-    faces = read_table(results / "faces.csv", FACES)
+    faces = read_frame(results / "faces.parquet")
     vectors = np.load(results / "embeddings.npy", allow_pickle=False)
     path, name = WRONG
     named = faces.assign(identity=faces["identity"].mask(faces["path"] == path, name))

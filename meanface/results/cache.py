@@ -17,19 +17,29 @@ import posixpath
 import re
 import zipfile
 import zlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import IO, TypeVar
 
 import fsspec
-import numpy as np
 from fsspec.implementations.local import LocalFileSystem
 
 from meanface.engine.outcome import Failure, Outcome
 from meanface.errors import UserError
 from meanface.files.atomic import replacing
-from meanface.results.cache_index import Index
+from meanface.files.scratch import scratch
+from meanface.results.cache_index import (
+    Index,
+    join,
+    read_earlier,
+    read_shards,
+    write_joined,
+    write_without,
+)
 from meanface.results.outcomes import read_outcomes
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -78,22 +88,30 @@ class Cache:
         with zipfile.ZipFile(packed, "w") as archive:
             for member, path in zip(_MEMBERS, (embeddings, table), strict=True):
                 archive.write(path, member)
-        self._write(self._path(name), packed.getvalue())
+        self._write(self._path(name), lambda target: target.write(packed.getvalue()))
 
-    def tidy(self, shards: Iterable[tuple[str, Sequence[str]]]) -> None:
+    def tidy(self, shards: Iterable[tuple[str, Sequence[str]]], beside: Path) -> None:
         """Write the index of `shards`, the name and the contents of each; remove old files.
 
         Files of other runs stay while the cache has room: for RUNS times the contents of `shards`,
         and for LEAST contents at least. The files used longest ago are removed first. The ENGINES
-        engines used last stay.
+        engines used last stay. Temporary files are in a folder beside the file `beside`.
         """
-        index = Index.of(shards)
-        earlier = self._read_index()
-        if earlier:
-            index = index.extended(earlier, max(RUNS * len(index.starts), LEAST))
-        self._write_index(index)
-        dropped = {*earlier.names.tolist()} - {*index.names.tolist()} if earlier else set()
-        self._remove(set(map(self._path, dropped)), {self._index, *map(self._path, index.names)})
+        with scratch(beside) as tables:
+            present = read_shards(tables, shards)
+
+            def earlier_names(index: Index) -> list[str]:
+                read_earlier(tables, index, present)
+                return index.names
+
+            earlier = self._with_index(earlier_names)
+            if earlier is None:  # missing, or damaged in the middle
+                read_earlier(tables, None, present)
+            most = max(RUNS * tables.number("SELECT count(*) FROM present"), LEAST)
+            names = join(tables, present, earlier or [], most)
+            self._write(self._index, lambda target: write_joined(target, names, tables))
+        dropped = {*(earlier or [])} - {*names}
+        self._remove({*map(self._path, dropped)}, {self._index, *map(self._path, names)})
 
     def forget(self, contents: Collection[str]) -> None:
         """Remove every file of this engine that holds one of the contents (sha256, hexadecimal).
@@ -109,8 +127,11 @@ class Cache:
                 names.add(name)
             elif path != self._index:
                 self._files.rm_file(path)
-        if index := self._read_index():
-            self._write_index(index.only(names))
+        self._with_index(
+            lambda index: self._write(
+                self._index, lambda target: write_without(target, index, names)
+            )
+        )
 
     def _holds(self, path: str, contents: Collection[str]) -> bool:
         """Tell whether a file holds one of the contents, or is damaged."""
@@ -143,33 +164,28 @@ class Cache:
 
     def _holders(self, contents: Collection[str]) -> set[str]:
         """The names of files with contents that share their first 64 bits with these."""
-        index = self._read_index()
-        return index.holders(contents) if index else set()
+        return self._with_index(lambda index: index.holders(contents)) or set()
 
-    def _read_index(self) -> Index | None:
+    def _with_index(self, use: Callable[[Index], T]) -> T | None:
+        """Give what `use` makes of the index; None if the index is missing or damaged."""
         try:
-            packed = io.BytesIO(self._files.cat_file(self._index))
-            with np.load(packed, allow_pickle=False) as found:
-                return Index(found["names"], found["starts"], found["where"]).checked()
+            with self._files.open(self._index, "rb") as stream, zipfile.ZipFile(stream) as archive:
+                return use(Index(archive))
         except FileNotFoundError:
             return None
         except Exception as error:  # as above
             self._note(f"{self._index} cannot be read and is left out", error)
             return None
 
-    def _write_index(self, index: Index) -> None:
-        packed = io.BytesIO()
-        np.savez(packed, names=index.names, starts=index.starts, where=index.where)
-        self._write(self._index, packed.getvalue())
-
-    def _write(self, path: str, data: bytes) -> None:
+    def _write(self, path: str, write: Callable[[IO[bytes]], object]) -> None:
         try:
             if isinstance(self._files, LocalFileSystem):
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
-                with replacing(Path(path)) as part:
-                    part.write_bytes(data)
+                with replacing(Path(path)) as part, part.open("wb") as target:
+                    write(target)
             else:  # an object appears whole, in no folder; making one would make a bucket
-                self._files.pipe_file(path, data)
+                with self._files.open(path, "wb") as target:
+                    write(target)
         except Exception as error:  # the results do not depend on it
             self._note(f"{path} cannot be written", error)
 

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from meanface.errors import UserError
 from meanface.files.json_files import read_json
-from meanface.files.schemas import CONTENTS, FACES
-from meanface.files.tables import read_rows, read_table
+from meanface.files.parquet import read_frame
+from meanface.files.schemas import CONTENTS
+from meanface.files.tables import read_rows
 from meanface.results.comparison import (
     LEVEL,
     PERMUTATIONS,
@@ -48,7 +49,7 @@ class Results:
     def read(cls, folder: Path, tables: Iterable[Path]) -> "Results":
         """Read the results in a folder. `tables` are its tables of contents (contents/*.csv)."""
         summary = read_json(folder / "summary.json")
-        faces = read_table(folder / "faces.csv", FACES, ["identity", "duplicate_of"])
+        faces = read_frame(folder / "faces.parquet", ["identity", "duplicate_of"])
         embeddings = np.load(folder / "embeddings.npy", mmap_mode="r", allow_pickle=False)
         if summary["made_of"]["deduplicate"]:
             faces = faces[faces["duplicate_of"] == ""]

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from meanface.engine.face import Face
 from meanface.engine.outcome import DIMENSIONS, Failure
 from meanface.errors import AccountingError
+from meanface.files.parquet import read_parquet
 from meanface.files.schemas import PEOPLE
 from meanface.files.tables import read_table
 from meanface.results.cells import Cells, search
@@ -93,7 +93,7 @@ class Searched:
         Raises AccountingError where they do not belong together.
         """
         vectors = np.load(embeddings, mmap_mode="r", allow_pickle=False)
-        table = pq.read_table(faces, columns=["path", "identity"], memory_map=True)
+        table = read_parquet(faces, ["path", "identity"])
         person = None
         if people:
             person = read_table(people, PEOPLE, ["person"])["person"].to_numpy()

@@ -1,19 +1,17 @@
 """The merge stage: the outcomes of all shards become the tables, the embeddings and their mean."""
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from meanface.engine.outcome import DIMENSIONS
 from meanface.errors import AccountingError, UserError
 from meanface.files.arrays import release, save_array
-from meanface.files.atomic import replacing
+from meanface.files.parquet import read_batches, write_parquet
 from meanface.files.schemas import FACES, FAILURES
 from meanface.files.scratch import Scratch, scratch
 from meanface.files.tables import arrow_schema, write_table
@@ -24,7 +22,6 @@ from meanface.results.statistics import distances
 from meanface.shards.manifest import identity_of
 
 _ROWS = 1 << 16  # rows in memory at a time
-_ROW_GROUP = 1 << 20  # rows; the size that pyarrow writes by default
 _PARQUET = arrow_schema(FACES)
 
 _FAILURES = "SELECT path, reason, detail, shard FROM failed ORDER BY path"
@@ -33,6 +30,9 @@ _COUNT_FAILURES = """
 """
 _MOST_FREQUENT = """
     SELECT reason, detail FROM failed GROUP BY ALL ORDER BY count(*) DESC, min(path) LIMIT 1
+"""
+_COUNT_DETECTORS = """
+    SELECT detector, count(*) FROM sorted GROUP BY detector ORDER BY count(*) DESC, min(rowid)
 """
 _OF_THE_FILE = ("not_an_image", "truncated", "unsupported", "too_large")
 _COUNT_DUPLICATES = """
@@ -63,18 +63,20 @@ def merge(
     prefixed: bool = False,
     mean: Path,
     embeddings: Path,
-    faces: Path,
+    faces: Path | None,
     parquet: Path,
+    file_rows: int | None = None,
     failures: Path,
     failures_alone: Path,
 ) -> Counts:
     """Merge the shards into `mean` (float64 (128,)), `embeddings` (float32 (n, 128)) and tables.
 
-    Rows are sorted by path. Row i of `embeddings` belongs to row i of `faces`. `parquet` is a copy
-    of `faces`. The mean is summed exactly, and so has the same bits for any number and order of
-    shards. With `deduplicate`, each content counts once in the mean. `prefixed`: paths begin with
-    the name of their source, which is no person. Merging takes a gigabyte of memory for any number
-    of photos.
+    Rows are sorted by path. Row i of `embeddings` belongs to row i of `parquet`, the table of
+    faces. With `file_rows`, `parquet` is a folder of files with so many rows at most. `faces` is a
+    copy of `parquet` as CSV; None for no copy. The mean is summed exactly, and so has the same bits
+    for any number and order of shards. With `deduplicate`, each content counts once in the mean.
+    `prefixed`: paths begin with the name of their source, which is no person. Merging takes a
+    gigabyte of memory for any number of photos.
 
     Raises AccountingError where a photo is lost or counted twice, and UserError where there is no
     embedding at all. Then no result is written, but `failures_alone` gets the table of failures if
@@ -95,8 +97,10 @@ def merge(
         pieces = _pieces(tables, shards, in_shard, total, deduplicate)
         gather(pieces, count, embeddings, tables.folder)
         save_array(mean, total.mean())
-        by_detector = _write_parquet(parquet, tables, embeddings, total.mean(), prefixed)
-        write_table(faces, FACES, _rows_of(parquet))
+        table = _faces(tables, embeddings, total.mean(), prefixed)
+        write_parquet(parquet, _PARQUET, table, file_rows)
+        if faces:
+            write_table(faces, FACES, _rows_of(parquet))
         write_table(failures, FAILURES, tables.tuples(_FAILURES))
         encoded = tables.number("SELECT count(*) FROM photos SEMI JOIN faces USING (sha256)")
         failed = sum(by_reason.values())
@@ -107,7 +111,7 @@ def merge(
             faces=count,
             duplicates=tables.number(_COUNT_DUPLICATES),
             failed_by_reason=by_reason,
-            faces_by_detector=by_detector,
+            faces_by_detector=dict(tables.rows(_COUNT_DETECTORS)),
         )
 
 
@@ -165,19 +169,6 @@ def _pieces(
             face, position = face[here:], position[here:]
 
 
-def _write_parquet(
-    parquet: Path, tables: Scratch, embeddings: Path, mean: NDArray[np.float64], prefixed: bool
-) -> dict[str, int]:
-    """Write the table of faces. Give the number of faces by detector, the largest first."""
-    by_detector: Counter[str] = Counter()
-    groups = _groups(_faces(tables, embeddings, mean, prefixed))
-    with replacing(parquet) as part, pq.ParquetWriter(part, _PARQUET, compression="zstd") as writer:
-        for group in groups:
-            by_detector.update(group["detector"].to_pylist())
-            writer.write_table(group, row_group_size=_ROW_GROUP)
-    return dict(by_detector.most_common())
-
-
 def _faces(
     tables: Scratch, embeddings: Path, mean: NDArray[np.float64], prefixed: bool
 ) -> Iterator[pa.Table]:
@@ -196,18 +187,6 @@ def _faces(
         start = stop
 
 
-def _groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Join tables to groups of _ROW_GROUP rows, the last one smaller."""
-    held: list[pa.Table] = []
-    for table in tables:
-        held.append(table)
-        if sum(map(len, held)) >= _ROW_GROUP:
-            joined = pa.concat_tables(held)
-            yield joined[:_ROW_GROUP].combine_chunks()
-            held = [joined[_ROW_GROUP:]]
-    yield pa.concat_tables(held).combine_chunks()
-
-
 def _rows_of(parquet: Path) -> Iterator[tuple[object, ...]]:
-    for batch in pq.ParquetFile(parquet).iter_batches(_ROWS):
+    for batch in read_batches(parquet, _ROWS):
         yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from meanface.errors import AccountingError
 from meanface.files.json_files import write_json
-from meanface.files.schemas import FACES, PEOPLE
-from meanface.files.tables import read_table, rows_of, write_table
+from meanface.files.parquet import read_frame
+from meanface.files.schemas import PEOPLE
+from meanface.files.tables import rows_of, write_table
 from meanface.results.made_of import made_of
 from meanface.results.neighbours import EXACT, nearest
 from meanface.results.people import NEIGHBOURS, People, people_of
@@ -59,7 +60,7 @@ def write_people(
     the report. Raises AccountingError where the two files do not belong together.
     """
     vectors = np.load(embeddings, allow_pickle=False)
-    table = read_table(faces, FACES, ["path", "identity"])
+    table = read_frame(faces, ["path", "identity"])
     if len(vectors) != len(table):
         raise AccountingError(f"{embeddings}: {len(vectors)} rows for {len(table)} of {faces}")
     first, copy_of = _different(vectors)

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
@@ -20,6 +19,7 @@ from meanface.engine.outcome import DIMENSIONS
 from meanface.errors import AccountingError
 from meanface.files.arrays import release, save_array
 from meanface.files.atomic import replacing
+from meanface.files.parquet import read_batches
 from meanface.files.schemas import IDENTITIES
 from meanface.files.scratch import Scratch, scratch
 from meanface.files.tables import write_table
@@ -140,7 +140,7 @@ def write_statistics(
 ) -> tuple[int, int]:
     """Write the statistics of the merged `embeddings`; give the numbers of faces and persons.
 
-    Row i of `embeddings` belongs to row i of `faces`, a Parquet file. `deduplicate` leaves out
+    Row i of `embeddings` belongs to row i of `faces`, a table as Parquet. `deduplicate` leaves out
     photos whose content an earlier photo has (`duplicate_of`). Persons are sorted by name (by code
     point); the name "" has the photos in no folder. Results:
 
@@ -195,7 +195,7 @@ def _load(tables: Scratch, faces: Path, deduplicate: bool) -> int:
     The table counted has the identity of each row of the embeddings that counts.
     """
     start = 0
-    for batch in pq.ParquetFile(faces).iter_batches(_ROWS, columns=["identity", "duplicate_of"]):
+    for batch in read_batches(faces, _ROWS, ["identity", "duplicate_of"]):
         row = pa.array(np.arange(start, start + len(batch)))
         start += len(batch)
         table = pa.table({"identity": batch["identity"], "row": row})

@@ -4,6 +4,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from meanface.errors import UserError
+from meanface.files.atomic import remove
 from meanface.results.cache import forget
 from meanface.shards.exclude import Exclusion, read_list, state_of_list
 from meanface.workflow.integrity import records_in
@@ -71,7 +72,7 @@ def remove_left_over(results: Path, records: Path, made: Collection[str]) -> Non
     for pattern in ("download/*/*", "*.part", "*/*.part"):
         left += results.glob(pattern)
     for file in left:
-        file.unlink(missing_ok=True)
+        remove(file)
 
 
 def remove_receipt(results: Path) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from meanface.errors import UserError
+from meanface.files.atomic import remove
 from meanface.files.json_files import read_json
 from meanface.workflow.integrity import recorded_files
 
@@ -90,7 +91,7 @@ class LocalResults:
 
     def remove(self, path: str) -> None:
         """Remove a file, if it is there."""
-        (self._folder / path).unlink(missing_ok=True)
+        remove(self._folder / path)
 
     def outdate(self, path: str) -> None:
         """Have a file look older than what it is made of."""
@@ -102,7 +103,7 @@ class LocalResults:
         models = self._folder / "models"
         for file in map(Path, recorded_files(self._records)):
             if file.is_relative_to(self._folder) and not file.is_relative_to(models):
-                file.unlink(missing_ok=True)
+                remove(file)
         self.remove("provenance.html")
 
     def forget(self) -> None:

@@ -11,10 +11,11 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Any, TypeAlias
 
 from meanface.errors import UserError
-from meanface.files.atomic import replacing
+from meanface.files.atomic import remove, replacing
 from meanface.files.digest import file_digest
 
 State: TypeAlias = list[int]
@@ -23,7 +24,10 @@ State: TypeAlias = list[int]
 
 @contextmanager
 def recorded(record: Path, files: Iterable[str]) -> Iterator[None]:
-    """Write the sha256 of `files`, which the block makes, to `record` if the block succeeds."""
+    """Write the sha256 of `files`, which the block makes, to `record` if the block succeeds.
+
+    A file may be a folder, see file_digest.
+    """
     record.unlink(missing_ok=True)  # the record of earlier files is no longer true
     yield
     _write(record, {file: file_digest(Path(file)) for file in files})
@@ -45,11 +49,12 @@ def remove_altered(records: Path, seen: Path) -> list[str]:
             continue
         try:
             if state != known.get(file) and file_digest(Path(file)) != sha256:
-                Path(file).unlink()
+                remove(Path(file))
                 altered.append(file)
                 continue
             if state[1] > now:
-                os.utime(file, ns=(now, now))
+                for path in (Path(file), *Path(file).glob("*")):
+                    os.utime(path, ns=(now, now))
                 state = _state(file)
         except OSError as error:
             raise UserError(
@@ -96,12 +101,21 @@ def records_in(records: Path) -> Iterator[tuple[Path, dict[str, str]]]:
 
 
 def _state(file: str) -> State | None:
-    """Give the state of a file; None if there is no such file."""
+    """Give the state of a file; None if there is no such file.
+
+    A folder has the size of all its files and the latest times.
+    """
     try:
-        status = Path(file).stat()
+        found = [Path(file).stat()]
+        if S_ISDIR(found[0].st_mode):
+            found += [one.stat() for one in Path(file).glob("[!.]*")]
     except OSError:
         return None
-    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+    return [
+        sum(one.st_size for one in found),
+        max(one.st_mtime_ns for one in found),
+        max(one.st_ctime_ns for one in found),
+    ]
 
 
 def _read(source: Path) -> dict[str, Any]:

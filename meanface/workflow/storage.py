@@ -17,6 +17,8 @@ def check_storage(workflow: internals.Workflow, config: Mapping[str, Any]) -> No
     """
     if config["shards"] == "auto":
         raise UserError("config: shards: write a number; pods can't look at the photos")
+    if config["file_rows"] is not None:
+        raise UserError("config: file_rows: write null; a folder of files is not kept in storage")
     # All pods see the same path only on a shared volume.
     on_volume = internals.storage_provider(workflow) == "fs"
     cache = config["cache"]

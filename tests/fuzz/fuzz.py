@@ -445,7 +445,7 @@ def cache_files() -> tuple[bytes, bytes]:
         write_outcomes(OUTCOMES, *paths)
         cache = Cache(f"{name}/cache", ENGINE)
         cache.keep(SHARD, *paths)
-        cache.tidy({SHARD: list(OUTCOMES)}.items())
+        cache.tidy({SHARD: list(OUTCOMES)}.items(), Path(name) / "index")
         folder = Path(name) / "cache" / ENGINE
         return (folder / f"{SHARD}.zip").read_bytes(), (folder / "index.npz").read_bytes()
 

@@ -95,7 +95,10 @@ def test_photos_that_went_to_other_shards_are_found_by_the_index(
     keep(cache, tmp_path, "s", ["a", "b"])
     keep(cache, tmp_path, "t", ["c", "no_face"])
     assert recalled(cache, "u", ["a", "c"]) == set()
-    cache.tidy({"s": [content("a"), content("b")], "t": [content("c"), content("no_face")]}.items())
+    cache.tidy(
+        {"s": [content("a"), content("b")], "t": [content("c"), content("no_face")]}.items(),
+        tmp_path / "index",
+    )
     assert recalled(cache, "u", ["a", "c", "no_face", "new"]) == {"a", "c", "no_face"}
     keep(cache, tmp_path, "u", ["a", "c", "no_face"])
     assert recalled(cache, "s", ["a", "b", "c"]) == {"a", "b", "c"}
@@ -103,9 +106,9 @@ def test_photos_that_went_to_other_shards_are_found_by_the_index(
 
 def test_what_a_later_file_has_as_well_is_removed(cache: Cache, tmp_path: Path) -> None:
     keep(cache, tmp_path, "s", ["a", "no_face"])
-    cache.tidy({"s": [content("a"), content("no_face")]}.items())
+    cache.tidy({"s": [content("a"), content("no_face")]}.items(), tmp_path / "i")
     keep(cache, tmp_path, "t", ["a", "b", "no_face"])
-    cache.tidy({"t": [content("a"), content("b"), content("no_face")]}.items())
+    cache.tidy({"t": [content("a"), content("b"), content("no_face")]}.items(), tmp_path / "i")
     assert recalled(cache, "u", ["a", "b", "no_face"]) == {"a", "b", "no_face"}
     assert [path.name for path in files_in(tmp_path / "cache")] == ["index.npz", "t.zip"]
 
@@ -118,7 +121,7 @@ def test_a_run_that_ends_leaves_what_another_run_has_kept_so_far(
     (old,) = (tmp_path / "cache").rglob("old.zip")
     os.utime(old, (1, 1))
     keep(cache, tmp_path, "mine", ["no_face"])
-    cache.tidy({"mine": [content("no_face")]}.items())
+    cache.tidy({"mine": [content("no_face")]}.items(), tmp_path / "i")
     assert recalled(cache, "other", ["a", "b"]) == {"a", "b"}
     assert not old.exists()
 
@@ -130,17 +133,17 @@ def test_photos_of_other_runs_stay_until_there_is_no_room(
     monkeypatch.setattr("meanface.results.cache.RUNS", 3)
     for name in ("first", "second", "third"):
         keep(cache, tmp_path, name, [f"{name} 1", f"{name} 2"])
-        cache.tidy({name: [content(f"{name} 1"), content(f"{name} 2")]}.items())
+        cache.tidy({name: [content(f"{name} 1"), content(f"{name} 2")]}.items(), tmp_path / "i")
     every = {f"{name} 1" for name in ("first", "second", "third")}
     assert recalled(cache, "other", every) == every
     keep(cache, tmp_path, "second", ["second 1", "second 2"])
-    cache.tidy({"second": [content("second 1"), content("second 2")]}.items())
+    cache.tidy({"second": [content("second 1"), content("second 2")]}.items(), tmp_path / "i")
     keep(cache, tmp_path, "fourth", ["fourth 1", "fourth 2"])
-    cache.tidy({"fourth": [content("fourth 1"), content("fourth 2")]}.items())
+    cache.tidy({"fourth": [content("fourth 1"), content("fourth 2")]}.items(), tmp_path / "i")
     assert recalled(cache, "other", every) == {"second 1", "third 1"}, "the last used"
     assert len(files_in(tmp_path / "cache")) == 4
     keep(cache, tmp_path, "small", ["small"])
-    cache.tidy({"small": [content("small")]}.items())
+    cache.tidy({"small": [content("small")]}.items(), tmp_path / "i")
     assert recalled(cache, "other", {"fourth 1", *every}) == {"fourth 1"}
 
 
@@ -156,9 +159,9 @@ def test_engines_used_longest_ago_are_removed(tmp_path: Path) -> None:
     foreign.touch()
     for hour, each in enumerate(used):
         keep(each, tmp_path, "s", ["a"])
-        each.tidy({"s": [content("a")]}.items())
+        each.tidy({"s": [content("a")]}.items(), tmp_path / "i")
         os.utime(tmp_path / f"cache/{ENGINE}{hour:x}/index.npz", (hour * 3600, hour * 3600))
-    used[-1].tidy({"s": [content("a")]}.items())
+    used[-1].tidy({"s": [content("a")]}.items(), tmp_path / "i")
     assert [bool(recalled(each, "s", ["a"])) for each in used] == [False] * 2 + [True] * ENGINES
     assert foreign.exists()
 
@@ -208,7 +211,7 @@ def test_a_damaged_file_is_left_out_and_named_in_the_log(
 @pytest.mark.parametrize("damage", [cut, turn_a_bit, empty, no_file])
 def test_a_damaged_index_costs_nothing_else(cache: Cache, tmp_path: Path, damage: object) -> None:
     keep(cache, tmp_path, "s", ["a"])
-    cache.tidy({"s": [content("a")]}.items())
+    cache.tidy({"s": [content("a")]}.items(), tmp_path / "i")
     (index,) = [path for path in files_in(tmp_path / "cache") if path.name == "index.npz"]
     damage(index)  # type: ignore[operator]
     assert recalled(cache, "t", ["a"]) <= {"a"}
@@ -234,7 +237,7 @@ def test_an_address_that_cannot_be_written_is_only_a_warning(
     (tmp_path / "file").touch()
     cache = Cache(str(tmp_path / "file"), ENGINE + "1")
     keep(cache, tmp_path, "s", ["a"])
-    cache.tidy({"s": [content("a")]}.items())
+    cache.tidy({"s": [content("a")]}.items(), tmp_path / "i")
     assert recalled(cache, "s", ["a"]) == set()
     assert "cannot be written" in caplog.text
     assert cache.trouble is not None
@@ -277,10 +280,14 @@ def test_a_bucket_keeps_what_a_folder_does(
     cache = Cache(f"{bucket}/cache", ENGINE + "3")
     keep(cache, tmp_path, "s", ["a", "two"])
     keep(cache, tmp_path, "t", ["no_face"])
-    cache.tidy({"s": [content("a"), content("two")], "t": [content("no_face")]}.items())
+    cache.tidy(
+        {"s": [content("a"), content("two")], "t": [content("no_face")]}.items(), tmp_path / "index"
+    )
     assert recalled(cache, "u", ["a", "two", "no_face", "new"]) == {"a", "two", "no_face"}
     keep(cache, tmp_path, "s", ["a", "two", "no_face"])
-    cache.tidy({"s": [content("a"), content("two"), content("no_face")]}.items())
+    cache.tidy(
+        {"s": [content("a"), content("two"), content("no_face")]}.items(), tmp_path / "index"
+    )
     assert objects() == {"photos": ["index.npz", "s.zip"]}
 
     key = f"cache/{ENGINE}3/s.zip"
@@ -297,7 +304,9 @@ def test_forgotten_contents_are_in_no_file_of_any_engine(bucket: str, tmp_path: 
         for cache in engines:
             for name, photos in {"s": ["a", "b"], "t": ["c"], "late": ["a"]}.items():
                 keep(cache, tmp_path, name, photos)
-            cache.tidy({"s": [content("a"), content("b")], "t": [content("c")]}.items())
+            cache.tidy(
+                {"s": [content("a"), content("b")], "t": [content("c")]}.items(), tmp_path / "index"
+            )
         forget(address, [content("a"), content("unknown")])
         for cache in engines:
             assert recalled(cache, "other", ["a", "b", "c"]) == {"c"}

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from meanface.errors import UserError
-from meanface.files.schemas import FACES, FAILURES
+from meanface.files.schemas import FAILURES
 from meanface.files.tables import write_table
 from meanface.results.verification import (
     Pair,
@@ -67,8 +67,7 @@ class Photos:
 
     def write_results(self, folder: Path) -> None:
         folder.mkdir()
-        faces = [(path, "", 1, 0, 0, 9, 9, 1.5, "hog", "000") for path in self.paths]
-        write_table(folder / "faces.csv", FACES, faces)
+        pd.DataFrame({"path": self.paths}).to_parquet(folder / "faces.parquet")
         failures = [(path, "no_face", "", "000") for path in self.failed]
         write_table(folder / "failures.csv", FAILURES, failures)
         np.save(folder / "embeddings.npy", self.embeddings())

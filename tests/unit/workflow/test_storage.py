@@ -9,7 +9,7 @@ from meanface.errors import UserError
 from meanface.workflow import storage
 from meanface.workflow.storage import check_storage
 
-GOOD = {"shards": 64, "cache": "s3://bucket/cache"}
+GOOD = {"shards": 64, "cache": "s3://bucket/cache", "file_rows": None}
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +46,7 @@ def test_what_will_do(cache: str | None, exists: bool) -> None:
     ("provider", "config", "message"),
     [
         ("s3", {"shards": "auto"}, "config: shards: write a number"),
+        ("fs", {"file_rows": 10_000_000}, "config: file_rows: write null"),
         ("s3", {"cache": "results/cache"}, "config: cache: write an address"),
         ("s3", {"cache": "/data/cache"}, "config: cache: write an address"),
         ("fs", {"cache": "results/cache"}, "config: cache: write an address"),

@@ -18,7 +18,7 @@ SUMMARY: dict[str, Any] = {
     "cache_trouble": "it is full",
     "skipped": {"directory": 9, "ignored": 2},
     "photos_per_second": 31.27,
-    "config": {"landmarks": 5, "encoder": "onnx", "precision": "float32"},
+    "config": {"landmarks": 5, "encoder": "onnx", "precision": "float32", "faces_csv": True},
 }
 
 
