@@ -43,6 +43,8 @@ def summary_text(summary: Mapping[str, Any], results: Path | str, run: str) -> s
             speed = f"{summary['photos_per_second']:,.1f} photos per second and worker"
             lines.append(("speed", speed))
     lines.append(("results", f"{results}/ (mean.npy, embeddings.npy, faces.csv, failures.csv)"))
+    if summary["config"]["encoder"] == "stub":
+        lines.append(("stub", "made-up faces; the report and the pictures show no photo"))
     if summary["config"]["precision"] == "int8":
         lines.append(("int8", "embeddings differ from those of float32 by about 0.03"))
     if note := licence_note(summary["config"]):
