@@ -9,6 +9,9 @@ from meanface.workflow.integrity import files_in
 from meanface.workflow.memory import encode_mb
 from meanface.workflow.run import PICTURES_OF_PHOTOS
 
+# The stub looks at no photo, and its faces are made up.
+SHOWS_PHOTOS = config["pictures"] and not ENGINE.is_stub
+
 
 def with_pixels(files):
     """Mark files that hold photos: with `pictures: false`, Snakemake removes them after use."""
@@ -159,8 +162,8 @@ def drawn(files):
 
 
 def picture_files():
-    """Give the files of the target pictures; with `pictures: false`, no file that shows a photo."""
-    of_photos = PICTURES_OF_PHOTOS if config["pictures"] else ()
+    """Give the files of the target pictures; without SHOWS_PHOTOS, no file that shows a photo."""
+    of_photos = PICTURES_OF_PHOTOS if SHOWS_PHOTOS else ()
     of_numbers = ("dimensions", "settling", "distances", "map", "detectors", "speed")
     return [
         *expand(
@@ -174,8 +177,8 @@ def picture_files():
 
 
 def shown_photos(wildcards):
-    """Give what the report needs to show photos; nothing with `pictures: false`."""
-    if not config["pictures"]:
+    """Give what the report needs to show photos; nothing without SHOWS_PHOTOS."""
+    if not SHOWS_PHOTOS:
         return {}
     return {"tars": ancient(shard_tars(wildcards)), "models": MODELS}
 
@@ -256,8 +259,8 @@ def query_state():
 
 
 def found_sheet(wildcards):
-    """Give the pictures of the target find; nothing with `pictures: false`."""
-    if not config["pictures"]:
+    """Give the pictures of the target find; nothing without SHOWS_PHOTOS."""
+    if not SHOWS_PHOTOS:
         return []
     return drawn(["results/pictures/find.png", "results/pictures/find.svg"])(wildcards)
 
@@ -278,7 +281,7 @@ BESIDE = {
             "results/query/query.csv",
             "results/query/embeddings.npy",
             "results/query/outcomes.csv",
-            *(["results/query/query.tar"] if config["pictures"] else []),
+            *(["results/query/query.tar"] if SHOWS_PHOTOS else []),
         ],
     ),
 }

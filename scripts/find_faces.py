@@ -13,6 +13,7 @@ from meanface.results.cells import Cells
 from meanface.results.false_matches import FalseMatches
 from meanface.results.find import Searched, find, manifest_columns, read_query
 from meanface.results.made_of import made_of
+from meanface.wording import number_of
 from meanface.workflow.job import job
 
 with job(snakemake.log[0], snakemake.output):
@@ -56,6 +57,7 @@ with job(snakemake.log[0], snakemake.output):
             ),
         },
     )
-    counted = f"{len(query.path):,} faces of the query among {len(searched.embeddings):,} faces"
+    asked = number_of(len(query.path), "face of the query", "faces of the query")
+    counted = f"{asked} among {number_of(len(searched.embeddings), 'face')}"
     logging.info(counted)
     print(*(f"    find  {line}" for line in (counted, *failed, *told)), sep="\n")

@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 from meanface.results.person_tables import write_people
+from meanface.wording import number_of
 from meanface.workflow.job import job
 
 with job(snakemake.log[0], snakemake.output):
@@ -16,6 +17,6 @@ with job(snakemake.log[0], snakemake.output):
         people=Path(made.people),
         report=Path(made.report),
     )
-    told = f"{numbers['persons']:,} persons in {numbers['faces']:,} faces"
+    told = f"{number_of(numbers['persons'], 'person')} in {number_of(numbers['faces'], 'face')}"
     logging.info(told)
     print(f"people  {told}")

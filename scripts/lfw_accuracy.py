@@ -11,6 +11,7 @@ from meanface.files.parquet import read_frame
 from meanface.files.schemas import FAILURES, ROC
 from meanface.files.tables import read_table, write_table
 from meanface.results.verification import pair_distances, read_pairs, roc_curve, verify
+from meanface.wording import number_of
 from meanface.workflow.job import job
 
 with job(snakemake.log[0], snakemake.output):
@@ -30,10 +31,11 @@ with job(snakemake.log[0], snakemake.output):
         zip(roc.threshold, roc.false_positive_rate, roc.true_positive_rate, strict=True),
     )
     write_json(Path(snakemake.output.accuracy), asdict(result))
+    unscored = number_of(result.unscored, "pair")
     told = (
-        f"{100 * result.accuracy:.2f} % of {result.pairs:,} pairs called rightly, standard error "
-        f"{100 * result.standard_error:.2f} %, {result.unscored:,} pairs unscored, area under the "
-        f"ROC curve {result.auc:.4f}"
+        f"{100 * result.accuracy:.2f} % of {number_of(result.pairs, 'pair')} called rightly,"
+        f" standard error {100 * result.standard_error:.2f} %, {unscored} unscored, area"
+        f" under the ROC curve {result.auc:.4f}"
     )
     logging.info(told)
     print(f"accuracy  {told}")

@@ -10,6 +10,7 @@ from meanface.files.json_files import read_json
 from meanface.files.schemas import VERIFICATION
 from meanface.files.tables import read_table
 from meanface.report.figures import BLUE, VERMILLION, new_figure, save, show_percent
+from meanface.wording import number_of
 from meanface.workflow.job import job
 
 STYLES = ("-", "--", ":", "-.")  # of groups, which differ in style too, for print and for all eyes
@@ -62,8 +63,8 @@ def draw(summary: dict[str, Any], table: pd.DataFrame) -> Figure:
     axes.set_ylabel("false non-match rate: one person does not match (log scale)")
     axes.legend(loc="best", fontsize="small")
     axes.set_title(
-        f"{summary['mated_pairs']:,} pairs of one person, {summary['nonmated_pairs']:,} of two;"
-        " the numbers are distances"
+        f"{number_of(summary['mated_pairs'], 'pair')} of one person,"
+        f" {summary['nonmated_pairs']:,} of two; the numbers are distances"
     )
     return figure
 

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from meanface.files.json_files import read_json
 from meanface.report.figures import BLUE, VERMILLION, new_figure, save
+from meanface.wording import number_of
 from meanface.workflow.job import job
 
 
@@ -15,8 +16,8 @@ def draw(summary: dict[str, Any]) -> Figure:
     faces, photos = summary["faces"], summary["photos"]
     first = max(found, key=lambda name: found[name])
     figure = new_figure(
-        f"{first} found {100 * found[first] / faces:.1f} % of {faces:,} faces;"
-        f" {summary['failed']:,} of {photos:,} photos failed",
+        f"{first} found {100 * found[first] / faces:.1f} % of {number_of(faces, 'face')};"
+        f" {summary['failed']:,} of {number_of(photos, 'photo')} failed",
         1.1 + 0.32 * (len(found) + len(failed)),
     )
     axes = figure.subplots()
@@ -33,8 +34,8 @@ def draw(summary: dict[str, Any]) -> Figure:
     axes.margins(x=0.2)
     axes.locator_params(axis="x", integer=True)
     axes.xaxis.set_major_formatter(lambda count, _: f"{count:,.0f}")
-    or_failed = f" or failed photos (% of {photos:,} photos)" if failed else ""
-    axes.set_xlabel(f"faces (% of {faces:,} faces)" + or_failed)
+    or_failed = f" or failed photos (% of {number_of(photos, 'photo')})" if failed else ""
+    axes.set_xlabel(f"faces (% of {number_of(faces, 'face')})" + or_failed)
     axes.legend(loc="lower right")
     return figure
 

@@ -10,6 +10,7 @@ from meanface.report.figures import Tile, contact_sheet, new_figure, save
 from meanface.report.pixels import read_photos, thumbnail
 from meanface.report.selection import of_every_reason
 from meanface.report.text import folder_and_name
+from meanface.wording import number_of
 from meanface.workflow.job import job
 
 MOST = 96  # photos on the sheet
@@ -23,16 +24,16 @@ with job(snakemake.log[0], snakemake.output):
     engine, paths = snakemake.params.engine, snakemake.params.paths
     tars = {Path(tar).stem: Path(tar) for tar in snakemake.input.tars}
     if failures.empty:
-        figure = new_figure(f"None of the {summary['photos']:,} photos failed", 0.6)
+        figure = new_figure(f"None of the {number_of(summary['photos'], 'photo')} failed", 0.6)
     else:
         table = of_every_reason(failures, MOST)
         pictures = {
             path: thumbnail(decode(data, engine.decode, engine.max_pixels), SIZE)
             for path, data in read_photos(table[table["reason"].isin(DECODED)], tars)
         }
-        some = f"{len(table):,} of {len(failures):,}" if len(table) < len(failures) else "all"
+        some = number_of(len(table), "is", "are") if len(table) < len(failures) else "all are"
         figure = contact_sheet(
-            f"{len(failures):,} of {summary['photos']:,} photos failed; {some} are shown",
+            f"{len(failures):,} of {number_of(summary['photos'], 'photo')} failed; {some} shown",
             {
                 f"{reason}: {summary['failed_by_reason'][reason]:,}": [
                     Tile(

@@ -27,6 +27,7 @@ from meanface.report.selection import most_frequent
 from meanface.report.text import called
 from meanface.results.principal_components import principal_components
 from meanface.results.statistics import read_statistics
+from meanface.wording import of_all
 from meanface.workflow.job import job
 
 MOST = 5000  # points: more points would overlap, and would make the page slow
@@ -42,9 +43,9 @@ MARKS = [
 
 
 def title_of(points: pd.DataFrame, total: int, shares: NDArray[np.float64]) -> str:
-    some = f"{len(points):,} of {total:,}" if len(points) < total else f"{total:,}"
     share = 100 * shares[:2].sum()
-    return f"{some} faces in the two directions that hold {share:.0f} % of the variance"
+    faces = of_all(len(points), total, "face")
+    return f"{faces} in the two directions that hold {share:.0f} % of the variance"
 
 
 def label_of(direction: int, shares: NDArray[np.float64]) -> str:

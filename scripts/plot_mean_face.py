@@ -12,6 +12,7 @@ from meanface.report.figures import WIDTH, new_figure, save
 from meanface.report.pixels import mean_faces
 from meanface.report.selection import counted, most_frequent, sample_of
 from meanface.report.text import called
+from meanface.wording import of_all
 from meanface.workflow.job import job
 
 MOST, MOST_OF_ONE = 2000, 200  # faces in an average: more make no visible difference
@@ -21,11 +22,6 @@ PEOPLE = 8
 def rows_of(faces: pd.DataFrame, name: str) -> NDArray[np.intp]:
     rows = np.flatnonzero(faces["identity"] == name)
     return rows[sample_of(faces["path"].iloc[rows].tolist(), MOST_OF_ONE)]
-
-
-def of_all(number: int, total: int, what: str) -> str:
-    share = f"{number:,}" if number == total else f"{number:,} of {total:,}"
-    return f"{share} {what}" + "s" * (total != 1)
 
 
 def draw(

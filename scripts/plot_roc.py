@@ -10,6 +10,7 @@ from meanface.files.json_files import read_json
 from meanface.files.schemas import ROC
 from meanface.files.tables import read_table
 from meanface.report.figures import BLUE, VERMILLION, new_figure, save, show_percent
+from meanface.wording import number_of
 from meanface.workflow.job import job
 
 
@@ -48,7 +49,8 @@ def draw(result: dict[str, Any], roc: pd.DataFrame) -> Figure:
     axes.set_ylabel("true positive rate: same person called the same")
     axes.set_title(
         f"{len(result['folds'])} folds, standard error {100 * result['standard_error']:.2f} %;"
-        f" {result['unscored']:,} of {result['pairs']:,} pairs unscored, called different"
+        f" {result['unscored']:,} of {number_of(result['pairs'], 'pair')} unscored,"
+        " called different"
     )
     return figure
 

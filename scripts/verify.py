@@ -12,6 +12,7 @@ from meanface.files.tables import read_table, write_table
 from meanface.results.all_pairs import named_photos, read_groups, verify_all
 from meanface.results.made_of import made_of
 from meanface.shards.manifest import identity_of
+from meanface.wording import number_of
 from meanface.workflow.job import job
 
 with job(snakemake.log[0], snakemake.output):
@@ -39,4 +40,5 @@ with job(snakemake.log[0], snakemake.output):
     ]
     text = ", ".join(told) or "too few pairs of two persons for a false match rate of 0.001"
     logging.info(text)
-    print(f"  verify  {summary['mated_pairs'] + summary['nonmated_pairs']:,} pairs: {text}")
+    pairs = number_of(summary["mated_pairs"] + summary["nonmated_pairs"], "pair")
+    print(f"  verify  {pairs}: {text}")

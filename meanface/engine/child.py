@@ -77,7 +77,7 @@ def _watched(photos: Sequence[Photo], seconds: float) -> Iterator[Photo]:
 
 def _open_engine(settings: EngineSettings, models: Mapping[str, Path]) -> "Engine | StubEngine":
     # Imported here, because the parent imports this module too.
-    if settings.encoder == "stub":
+    if settings.is_stub:
         from meanface.engine.stub import StubEngine
 
         return StubEngine()

@@ -85,6 +85,11 @@ class EngineSettings:
         return None
 
     @property
+    def is_stub(self) -> bool:
+        """Whether faces and embeddings are made up, see `meanface.engine.stub`."""
+        return self.encoder == "stub"
+
+    @property
     def network(self) -> str:
         """The name of the exported encoder."""
         return "encoder_int8" if self.precision == "int8" else "encoder"
@@ -92,7 +97,7 @@ class EngineSettings:
     @property
     def models(self) -> list[str]:
         """The file names of the exported models that these settings need."""
-        if self.encoder == "stub":
+        if self.is_stub:
             return []
         kinds = {name.partition("@")[0] for name in self.detectors}
         needed = {
@@ -107,7 +112,7 @@ class EngineSettings:
     @property
     def needs_gpu(self) -> bool:
         """Whether an encode job fails without a GPU."""
-        return self.device == "cuda" and self.encoder != "stub"
+        return self.device == "cuda" and not self.is_stub
 
     def on_processor(self) -> "EngineSettings":
         """Give the settings with which a processor computes what a GPU does with these."""

@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from meanface.report.results import Results, number_of
+from meanface.report.results import Results
+from meanface.wording import number_of
 
 SHOWN = 8  # findings of a kind
 

@@ -38,6 +38,7 @@ from meanface.report.results import Results
 from meanface.report.run_sections import provenance_section, speed_section, verification_section
 from meanface.report.text import NAMED
 from meanface.report.thumbnails import as_image, face_images, photo_images
+from meanface.wording import number_of
 
 WITH_FACES = ("people", "persons", "found", "suspects", "audit", "extremes", "odd")
 """The sections that show faces, by the row numbers under `shown`."""
@@ -123,6 +124,7 @@ def write_page(
         lstrip_blocks=True,
     )
     environment.filters["number"] = lambda number: f"{number:,}"
+    environment.filters["number_of"] = number_of
     files = Path(__file__).parent / "templates"
     page = environment.get_template("page.html").render(
         **sections,

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from meanface.report.results import Results, number_of
+from meanface.report.results import Results
+from meanface.wording import number_of
 
 PERSONS = 200  # rows of the table
 FOLDERS = 3  # folders named in a row

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from meanface.report.results import Results, number_of, percent
+from meanface.report.results import Results, percent
 from meanface.report.selection import of_every_reason, sample_of
 from meanface.report.text import shown
+from meanface.wording import number_of, of_all
 
 Section = dict[str, Any]
 
@@ -102,9 +103,7 @@ def mean_section(results: Results, images: list[str]) -> Section:
             {
                 "image": image,
                 "name": names.person(person) if person else "all faces",
-                "note": f"{len(rows):,} of {total:,} faces"
-                if len(rows) < total
-                else number_of(total, "face"),
+                "note": of_all(len(rows), total, "face"),
             }
             for image, (person, rows, total) in zip(images, groups, strict=True)
         ],

@@ -95,11 +95,6 @@ class Results:
         return [row[face] for face in wanted]
 
 
-def number_of(count: int, what: str, more: str | None = None) -> str:
-    """Give a number with its noun: "1 photo", "2,000 photos"."""
-    return f"{count:,} {what if count == 1 else more or what + 's'}"
-
-
 def percent(part: float, whole: float) -> str:
     """Give a share in percent with two significant digits: "23 %", "0.04 %"."""
     share = 100 * part / whole

@@ -9,7 +9,8 @@ import numpy as np
 from meanface.engine.settings import EngineSettings
 from meanface.engine.weights import LICENCES
 from meanface.report.charts import Tick, curves, powers
-from meanface.report.results import Results, number_of
+from meanface.report.results import Results
+from meanface.wording import number_of
 
 Section = dict[str, Any]
 

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from meanface.errors import AccountingError
+from meanface.wording import number_of
 
 
 def check_accounts(
@@ -32,6 +33,6 @@ def check_accounts(
         for path in sorted(difference)
     )
     raise AccountingError(
-        f"{where}: {sum(expected.values())} photos, but {sum(accounted.values())} accounted for; "
-        f"{name(wrong)!r} {what}"
+        f"{where}: {number_of(sum(expected.values()), 'photo')}, but"
+        f" {sum(accounted.values())} accounted for; {name(wrong)!r} {what}"
     )

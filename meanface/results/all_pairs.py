@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from meanface.errors import UserError
 from meanface.results.error_rates import LEVEL, REPLICATES, TARGETS, ErrorRates, rate_with_interval
 from meanface.results.pair_counts import count_pairs
+from meanface.wording import number_of
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,8 @@ def read_groups(path: Path, photos: Photos) -> "pd.Series[str]":
     names = getattr(photos, key)
     if (unknown := table.loc[~table[key].isin(names), key]).size:
         raise UserError(
-            f"config: groups: {path} names {unknown.iloc[0]!r} ({len(unknown)} such rows), which is"
-            f" the {key} of no photo with a name"
+            f"config: groups: {path} names {unknown.iloc[0]!r}, which is the {key} of no"
+            f" photo with a name ({number_of(len(unknown), 'such row')})"
         )
     group = dict(zip(table[key], table["group"], strict=True))
     return pd.Series([group.get(name, "") for name in names], names.index, dtype="str")

@@ -139,7 +139,8 @@ def _persons(
 
 
 def _text(value: float) -> str:
-    return "" if np.isnan(value) else f"{round(value, _DECIMALS):.6g}"
+    # 0.0 more, because round() gives -0.0 for what is a little below zero.
+    return "" if np.isnan(value) else f"{round(value, _DECIMALS) + 0.0:.6g}"
 
 
 def _rounded(value: Any) -> Any:  # noqa: ANN401 - any value of JSON

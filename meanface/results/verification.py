@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanface.errors import UserError
+from meanface.wording import number_of
 
 _NUMBER = re.compile(r"[0-9]{1,9}")
 
@@ -91,7 +92,8 @@ def read_pairs(path: Path) -> list[Pair]:
     expected = folds * 2 * per_class
     if len(lines) - 1 != expected:
         raise UserError(
-            f"{path}, line {len(lines)}: the file ends after {len(lines) - 1} pairs, but line 1"
+            f"{path}, line {len(lines)}: the file ends after"
+            f" {number_of(len(lines) - 1, 'pair')}, but line 1"
             f" says {folds} x (2 x {per_class}) = {expected}"
         )
     return [
@@ -193,7 +195,7 @@ def _rows_by_name(
     if missing:
         raise UserError(
             f"the pairs name {missing[0]}, which is neither in faces.csv nor in failures.csv"
-            f" ({len(missing)} such photos): these pairs belong to other photos"
+            f" ({number_of(len(missing), 'such photo')}): these pairs belong to other photos"
         )
     return {name: row for name, (_, row) in found.items()}
 

@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import os
 import shlex
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
@@ -53,6 +54,18 @@ def check_targets(targets: Iterable[str], rules: Collection[str]) -> None:
             close = difflib.get_close_matches(target, rules, n=1)
             hint = f"did you mean {close[0]}?" if close else "README.md names the targets"
             raise UserError(f"there is no target {target!r}; {hint}")
+
+
+def check_directory() -> None:
+    """Raise UserError if the working directory is read-only.
+
+    Snakemake keeps its own records there, and would end in a stack trace.
+    """
+    if not all(os.access(path, os.W_OK) for path in (".", ".snakemake") if Path(path).exists()):
+        raise UserError(
+            f"the folder {Path.cwd()} is read-only; run where you may write, or name such a folder"
+            " with --directory FOLDER"
+        )
 
 
 def _values_of(arguments: Sequence[str], *options: str) -> list[list[str]]:

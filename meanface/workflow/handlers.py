@@ -89,19 +89,25 @@ class StartHandler(logging.Handler):
 
 
 class MessageHandler(logging.Handler):
-    """Calls a function when Snakemake logs that nothing is to do, or that the report is made.
+    """Calls a function when Snakemake logs that nothing is to do, the report is made, or it stops.
 
-    In these cases Snakemake calls no handler of the workflow.
+    No handler of the workflow tells this: Snakemake calls none, or onerror as for a failed run.
     """
 
     def __init__(
-        self, name: str, *, nothing_to_do: Callable[[], None], reported: Callable[[], None]
+        self,
+        name: str,
+        *,
+        nothing_to_do: Callable[[], None],
+        reported: Callable[[], None],
+        stopped: Callable[[], None],
     ) -> None:
         super().__init__()
         self.name = name
         self._calls = {
             internals.NOTHING_TO_BE_DONE: nothing_to_do,
             internals.REPORT_CREATED: reported,
+            **dict.fromkeys(internals.STOPPED, stopped),
         }
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -31,6 +31,7 @@ from snakemake_executor_plugin_kubernetes import Executor, get_uuid
 from snakemake_interface_common.exceptions import WorkflowError
 from tenacity import RetryCallState, retry, retry_if_exception, stop_after_delay, wait_exponential
 
+from meanface.wording import number_of
 from meanface.workflow import snakemake_internals as internals
 from meanface.workflow.kubernetes_api import (
     NO_ANSWER,
@@ -190,7 +191,7 @@ class KubernetesExecutor(Executor):  # type: ignore[misc]
         """Remove the Jobs and the Secret of this run."""
         for name in list(self.submitted):
             if not self._remove(name):
-                left = f"{len(self.submitted)} Jobs may be left"
+                left = f"{number_of(len(self.submitted), 'Job')} may be left"
                 self.say(f"kubernetes: {left}; see `kubectl get jobs -l app=snakemake`")
                 break
         super().shutdown()

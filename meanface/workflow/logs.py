@@ -60,6 +60,9 @@ def log_to(path: str) -> Iterator[None]:
     logging.raiseExceptions = False  # a full disk must not hide the reason
     try:
         yield
+    except KeyboardInterrupt:  # Ctrl-C reaches the jobs as well, and is no error
+        logging.info("stopped by the user")
+        sys.exit(130)  # as a shell does
     except Exception as error:
         reason = str(error)
         if not isinstance(error, UserError):

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 from tqdm import tqdm
 
+from meanface.wording import number_of
+
 
 @dataclass
 class Progress:
@@ -35,7 +37,7 @@ class Progress:
     def text(self, seconds: float) -> str:
         """Give one line for people, `seconds` after the first encode job started."""
         rate = self.done / seconds if seconds > 0 else 0.0
-        parts = [f"{self.done:,} of {self.photos:,} photos"]
+        parts = [f"{self.done:,} of {number_of(self.photos, 'photo')}"]
         if rate > 0:
             left = tqdm.format_interval((self.photos - self.done) / rate)
             parts += [f"{rate:,.1f}/s", f"{left} left"]

@@ -14,7 +14,7 @@ from meanface.errors import UserError
 from meanface.files.json_files import read_json
 from meanface.workflow import snakemake_internals as internals
 from meanface.workflow.cleanup import remove_names, remove_photos
-from meanface.workflow.command_line import check_targets
+from meanface.workflow.command_line import check_directory, check_targets
 from meanface.workflow.exclude import remove_left_over, remove_receipt
 from meanface.workflow.freshness import LocalResults, Results, Wanted
 from meanface.workflow.handlers import (
@@ -61,17 +61,21 @@ class Run:
         self._results = Path("results") if self._in_storage else Path(summary).parent
         self._records = self._results / "logs"
         self._seen = Path(".snakemake/meanface.json")
+        self._was_stopped = False
         self._failures = FailureHandler(encode)
         self._progress = ProgressHandler(workflow, encode, photos_of)
 
     def watch(self) -> None:
-        """Check the targets before a run, and watch Snakemake's log from now on."""
+        """Check folder and targets before a run, and watch Snakemake's log from now on."""
         if not internals.is_imported(self._workflow):
-            internals.before_run(self._workflow, self._check_targets)
+            internals.before_run(self._workflow, self._check)
         if internals.is_dry_run(self._workflow):
             return
         messages = MessageHandler(
-            str(self._results), nothing_to_do=self._finish, reported=self._print_report
+            str(self._results),
+            nothing_to_do=self._finish,
+            reported=self._print_report,
+            stopped=self._note_stop,
         )
         for handler in (self._progress, self._failures, messages):
             internals.add_handler(handler)
@@ -120,13 +124,17 @@ class Run:
     def fail(self) -> None:
         """After a run that failed: print a line for each reason, after Snakemake's last line."""
         self._progress.end()
+        if self._was_stopped:  # the first that is registered is printed last
+            told = "meanface: the run was stopped; to resume, repeat the same command"
+            atexit.register(print, told, file=sys.stderr)
         for reason, log in self._failures.reasons().items():
             told, details = from_here(reason, self._directory), self._directory / log
             atexit.register(print, f"meanface: {told} (details in {details})", file=sys.stderr)
         self._note_results()
 
-    def _check_targets(self) -> None:
+    def _check(self) -> None:
         try:
+            check_directory()
             check_targets(internals.targets(self._workflow), internals.rule_names(self._workflow))
         except UserError as error:
             sys.exit(f"meanface: {error}")
@@ -158,6 +166,9 @@ class Run:
             remove_left_over(self._results, self._records, made)
         else:
             remove_receipt(self._results)
+
+    def _note_stop(self) -> None:
+        self._was_stopped = True
 
     def _print_report(self) -> None:
         """Show the path of Snakemake's own report, if it is where `make provenance` writes it."""

@@ -36,6 +36,12 @@ NOTHING_TO_BE_DONE = "Nothing to be done (all requested files are present and up
 REPORT_CREATED = "Report created."
 """Snakemake logs this after --report-after-run, which comes after onsuccess. 9.27.1."""
 
+STOPPED = (
+    "Terminating processes on user request, this might take some time.",
+    "Will exit after finishing currently running jobs (scheduler).",
+)
+"""Snakemake logs one of these when Ctrl-C or SIGTERM ends a run, before onerror. 9.27.1."""
+
 
 @contextmanager
 def cosmetic(what: str) -> Iterator[None]:

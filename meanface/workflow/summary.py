@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from meanface.engine.settings import licence_note
+from meanface.wording import number_of
 
 # How large the photos were in which a detector searched, by the end of the detector's name.
 _SIZES = {"@0": "@0: photo not enlarged", "@1": "@1: doubled in size"}
@@ -23,14 +24,16 @@ def summary_text(summary: Mapping[str, Any], results: Path | str, run: str) -> s
     lines = [
         (
             "photos",
-            f"{summary['photos']:,}" + (f" ({skipped:,} other files skipped)" * bool(skipped)),
+            f"{summary['photos']:,}"
+            + (f" ({number_of(skipped, 'other file')} skipped)" * bool(skipped)),
         ),
         ("encoded", f"{summary['encoded']:,}" + _by(found, sizes)),
         ("failed", f"{summary['failed']:,}" + _by(summary["failed_by_reason"])),
     ]
     if excluded := counts.get("excluded"):
         names = " and ".join(str(source["name"]) for source in summary["sources"].values())
-        told = f"{excluded:,} photos (excluded.csv), which are still in {names} itself"
+        one, more = "photo (excluded.csv), which is", "photos (excluded.csv), which are"
+        told = f"{number_of(excluded, one, more)} still in {names} itself"
         lines.insert(1, ("excluded", told))
     if summary["failed"]:
         lines.append(("", f"why: {results}/failures.csv"))
@@ -44,6 +47,8 @@ def summary_text(summary: Mapping[str, Any], results: Path | str, run: str) -> s
             lines.append(("speed", speed))
     faces = "faces.csv" if summary["config"]["faces_csv"] else "faces.parquet"
     lines.append(("results", f"{results}/ (mean.npy, embeddings.npy, {faces}, failures.csv)"))
+    if summary["config"]["encoder"] == "stub":
+        lines.append(("stub", "made-up faces; the report and the pictures show no photo"))
     if summary["config"]["precision"] == "int8":
         lines.append(("int8", "embeddings differ from those of float32 by about 0.03"))
     if note := licence_note(summary["config"]):

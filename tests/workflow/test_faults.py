@@ -54,6 +54,7 @@ def stop(event, arguments):
             stopped.write(str(os.getpid()))
         signal.pause()
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background ignores it
 sys.addaudithook(stop)
 """
 
@@ -287,7 +288,7 @@ def stopped(
     command = [sys.executable, "-m", "snakemake", "--cores", "2"]
     command += ["--snakefile", f"{ROOT}/Snakefile", "--directory", str(folder)]
     command += ["--config", *(f"{k}={v}" for k, v in settings.items())]
-    environment = {"PYTHONPATH": hook, "STOP_AT": STAGES[stage], "STOPPED": fifo}
+    environment = {"PYTHONPATH": f"{hook}:{ROOT}", "STOP_AT": STAGES[stage], "STOPPED": fifo}
     with (folder / "output.log").open("wb") as output:
         main = subprocess.Popen(
             command,
@@ -359,6 +360,25 @@ def test_a_run_killed_at_each_stage_goes_on(
     assert not list((folder / "results").rglob("*.part"))
 
 
+RESUME = "meanface: the run was stopped; to resume, repeat the same command"
+
+
+def test_ctrl_c_says_how_to_resume(
+    undisturbed: dict[str, bytes], photos: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    with stopped(folder, tmp_path / "hook", "merge", photos) as halfway:
+        os.killpg(halfway.main.pid, signal.SIGINT)
+        assert halfway.main.wait(60) != 0
+    shown = (folder / "output.log").read_text()
+    assert shown.splitlines()[-1] == RESUME
+    assert "Traceback" not in shown
+    done = run(folder, photos)
+    assert done.code == 0, done.output
+    assert done.jobs["encode"] == 0
+    assert results(folder) == undisturbed
+
+
 TERMINATE = """
 import os, signal, sys
 
@@ -384,6 +404,7 @@ def test_a_run_asked_to_end_while_it_notes_a_job_ends(
         asked = run(tmp_path / "run", photos)
     assert asked.code != 0
     assert sum(asked.jobs.values()) == 1
+    assert asked.output.splitlines()[-1] == RESUME
     done = run(tmp_path / "run", photos)
     assert done.code == 0, done.output
     assert results(tmp_path / "run") == undisturbed

@@ -1,11 +1,13 @@
 """What a machine may lack: a GPU, a home that can be written, a name for the user."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.runs import snakemake
+from tests.runs import ROOT, snakemake
 
 STUB = {"encoder": "stub", "shards": 1}
 GPU = {"device": "cuda", "detectors": "[cnn@0,cnn@1]"}
@@ -56,6 +58,19 @@ def test_a_home_that_cannot_be_written_is_not_needed(
     assert run.code == 0, run.output
     again = snakemake(tmp_path / "run", **STUB)
     assert (again.code, dict(again.jobs)) == (0, {}), again.output
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--snakefile"]
+    command.append(str(ROOT / "Snakefile"))
+    if os.geteuid() == 0:  # the modes of files do not apply to root
+        command = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *command]
+    tmp_path.chmod(0o555)
+    run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    tmp_path.chmod(0o755)
+    assert run.returncode != 0
+    assert run.stderr.splitlines()[-1].startswith(f"meanface: the folder {tmp_path} is read-only; ")
+    assert "Traceback" not in run.stderr
 
 
 def test_a_user_id_without_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,7 +54,10 @@ def test_verify_on_the_sample(tmp_path: Path) -> None:
     ("text", "told"),
     [
         ("name,group\nA,b\n", "write path,group or identity,group"),
-        ("identity,group\nNobody,b\n", "names 'Nobody' (1 such rows)"),
+        (
+            "identity,group\nNobody,b\n",
+            "names 'Nobody', which is the identity of no photo with a name (1 such row)",
+        ),
         ("identity,group\nGrace_Hopper,a\nGrace_Hopper,b\n", "gives Grace_Hopper two groups"),
         (None, "there is no file"),
     ],

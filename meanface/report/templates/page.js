@@ -89,7 +89,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
       mark.classList.toggle("dim", !(isOfKind && isFound));
       if (text && isOfKind && isFound) matches.push(index);
     });
-    found.textContent = text ? `${matches.length} of ${faces.length} faces on the map` : "";
+    found.textContent = text ? `${matches.length} of ${faces.length} ${faces.length === 1 ? "face" : "faces"} on the map` : "";
     if (matches.length) choose(matches[0]);
   }
   wanted.addEventListener("input", show);

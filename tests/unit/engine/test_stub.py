@@ -61,3 +61,14 @@ def test_a_run_with_it(tmp_path: Path) -> None:
     assert set(faces["detector"]) == {"stub"}
     embeddings = np.load(run.results / "embeddings.npy", allow_pickle=False)
     assert embeddings.tolist() == [expected(data) for data in photos.values()]
+
+
+def test_its_report_and_pictures_show_no_photo(tmp_path: Path, sample_photos: Path) -> None:
+    query = sample_photos / "Grace_Hopper/Grace_Hopper_0001.jpg"
+    targets = ("report", "audit", "pictures", "find")
+    run = snakemake(tmp_path, *targets, query=query, shards=1, encoder="stub")
+    assert run.code == 0, run.output
+    assert "the report and the pictures show no photo" in run.output
+    assert "data:image" not in (run.results / "report.html").read_text(encoding="utf-8")
+    pictures = {path.stem for path in (run.results / "pictures").iterdir()}
+    assert "map" in pictures and not pictures & {"mean_face", "extremes", "failures", "find"}

@@ -349,7 +349,7 @@ def test_what_the_audit_found_is_shown_by_kind(tmp_path: Path) -> None:
     assert f"<h2>{title} person</h2>" in section
     assert "9 pairs of photos show the same shot" in section
     assert "9 faces are unlike all others" in section
-    assert section.count("1 weaker findings are not shown") == 5
+    assert section.count("1 weaker finding is not shown") == 5
     assert section.count("<img ") == 2 * 5 * 8
     # The strongest finding compares rows 2 and 3.
     first = section.split("</li>")

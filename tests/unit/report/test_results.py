@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from meanface.report.results import Names, number_of, percent
+from meanface.report.results import Names, percent
 
 PEOPLE = pd.DataFrame({"identity": ["", "Ann", "Bob", "Cid"], "photos": [9, 2, 5, 2]})
 
@@ -29,8 +29,3 @@ def test_people_have_names_or_numbers() -> None:
 )
 def test_shares(part: int, whole: int, text: str) -> None:
     assert percent(part, whole) == text
-
-
-def test_nouns() -> None:
-    assert number_of(1, "photo") == "1 photo"
-    assert number_of(2000, "person", "people") == "2,000 people"

@@ -133,7 +133,7 @@ SAME, DIFFERENT = "Al\t1\t2", "Al\t1\tBo\t1"
         (["1\t1\t1", SAME, DIFFERENT], "line 1: expected the numbers"),
         (["0\t300"], "line 1: expected the numbers"),
         (["-1", SAME], "line 1: expected the numbers"),
-        (["1", SAME], "line 2: the file ends after 1 pairs, but line 1 says .* = 2"),
+        (["1", SAME], "line 2: the file ends after 1 pair, but line 1 says .* = 2"),
         (["1", SAME, DIFFERENT, SAME], "line 4: the file ends after 3 pairs"),
         (["1", DIFFERENT, SAME], "line 2: expected a pair of the same person"),
         (["1", SAME, SAME], "line 3: expected a pair of two persons"),

@@ -103,11 +103,13 @@ def test_messages_of_snakemake_call_what_belongs_to_them() -> None:
         "results",
         nothing_to_do=lambda: calls.append("nothing"),
         reported=lambda: calls.append("report"),
+        stopped=lambda: calls.append("stop"),
     )
-    for message in ("Building DAG", internals.NOTHING_TO_BE_DONE, internals.REPORT_CREATED):
+    known = (internals.NOTHING_TO_BE_DONE, internals.REPORT_CREATED, *internals.STOPPED)
+    for message in ("Building DAG", *known):
         handler.emit(record(message=message))
     handler.emit(logging.makeLogRecord({"msg": {"a": 1}}))
-    assert calls == ["nothing", "report"]
+    assert calls == ["nothing", "report", "stop", "stop"]
 
 
 @pytest.mark.parametrize("message", [internals.NOTHING_TO_BE_DONE, internals.REPORT_CREATED])
@@ -120,7 +122,8 @@ def test_what_fails_while_it_shows_stops_no_run(
     def fail() -> None:
         raise OSError("full")
 
-    MessageHandler("results", nothing_to_do=fail, reported=fail).emit(record(message=message))
+    handler = MessageHandler("results", nothing_to_do=fail, reported=fail, stopped=fail)
+    handler.emit(record(message=message))
     assert len(handled) == 1
 
 

@@ -265,6 +265,7 @@ def test_the_address_of_a_script_is_parsed_again_and_again(
 def test_messages_are_what_snakemake_logs() -> None:
     assert internals.NOTHING_TO_BE_DONE == NOTHING_TO_BE_DONE_MSG
     assert f'logger.info("{internals.REPORT_CREATED}")' in inspect.getsource(report)
+    assert all(f'"{message}"' in inspect.getsource(JobScheduler) for message in internals.STOPPED)
 
 
 def test_a_handler_is_replaced_by_one_of_the_same_kind_and_name() -> None:

@@ -37,6 +37,13 @@ def test_the_lines_of_a_run() -> None:
     )
 
 
+def test_a_single_thing_is_no_plural() -> None:
+    skipped = {"skipped": {"ignored": 1, "excluded": 1}, "sources": {"a": {"name": "a.tar"}}}
+    text = summary_text(SUMMARY | skipped, "results", "now")
+    assert "  photos  1,230 (1 other file skipped)\n" in text
+    assert "excluded  1 photo (excluded.csv), which is still in a.tar itself\n" in text
+
+
 def test_few_photos_have_no_speed() -> None:
     assert "speed" not in summary_text(SUMMARY | {"photos_per_second": None}, "results", "now")
 
