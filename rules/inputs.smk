@@ -292,14 +292,30 @@ def record_of(rule):
     return Path(getattr(rules, rule).log[0]).with_suffix(".json")
 
 
+def in_results(files):
+    """Give the paths of files of ours: a module with a prefix has a folder of its own."""
+    results = record_of("merge").parents[1]
+    return [str(results / Path(file).relative_to("results")) for file in files]
+
+
+def names_of(target):
+    """Give the names by which a user asks for a target of ours: its rule, and its files."""
+    return [
+        internals.rule_name(getattr(rules, target)),
+        *in_results(BESIDE[target][1]),
+    ]
+
+
 def wanted_beside(*targets):
     """Make an input function: it gives the files of the targets that this run makes, by target."""
+    # Now, because a later `use rule` reads the rules again, and perhaps with other names.
+    names = {target: names_of(target) for target in targets}
 
     def wanted(wildcards):
         return {
             target: BESIDE[target][1]
             for target in targets
-            if internals.is_target(workflow, [target, *BESIDE[target][1]])
+            if internals.is_target(workflow, names[target])
         }
 
     return wanted
@@ -312,12 +328,10 @@ def found_beside(*targets):
     As inputs, they would be made again themselves whenever photos are added.
     """
 
+    wanted = wanted_beside(*targets)
+
     def found(wildcards):
-        others = [
-            target
-            for target in targets
-            if target not in wanted_beside(*targets)(wildcards)
-        ]
+        others = [target for target in targets if target not in wanted(wildcards)]
         return {target: files_beside(*BESIDE[target]) for target in others}
 
     return found
@@ -330,9 +344,7 @@ def files_beside(names, files):
         for name in names
         for file, sha256 in files_in(record_of(name)).items()
     }
-    # The results of a module with a prefix are in a folder of that name.
-    results = record_of(names[0]).parents[1]
-    there = [str(results / Path(file).relative_to("results")) for file in files]
+    there = in_results(files)
     if not all(file in known and Path(file).exists() for file in there):
         return {}
     return {file: known[file] for file in there}

@@ -7,7 +7,7 @@ from meanface.errors import UserError
 from meanface.files.atomic import remove
 from meanface.results.cache import forget
 from meanface.shards.exclude import Exclusion, read_list, state_of_list
-from meanface.workflow.integrity import records_in
+from meanface.workflow.integrity import ALTERED, records_in
 
 CACHE = "cache"
 """The default cache, a folder of the results. It may be of a run with another cache."""
@@ -48,7 +48,7 @@ def forget_contents(exclusion: Exclusion, cache: str | None, results: Path) -> N
 
 
 def remove_left_over(results: Path, records: Path, made: Collection[str]) -> None:
-    """Remove what may show excluded photos: downloads, and files made before the last merge.
+    """Remove what may show excluded photos: downloads, and files older than the last merge.
 
     `made` are the files that the run needs. Other files that are younger than the summary are made
     of its results, and stay. The models show no photo. Logs go with their files.
@@ -62,7 +62,7 @@ def remove_left_over(results: Path, records: Path, made: Collection[str]) -> Non
         is_model = file.is_relative_to(results / "models")
         return not is_model and file.exists() and file.stat().st_mtime_ns < merged
 
-    left = [*filter(is_left_over, [results / "provenance.html"])]
+    left = [*filter(is_left_over, [results / "provenance.html", *results.glob(ALTERED)])]
     for record, files in records_in(records):
         if old := [*filter(is_left_over, map(Path, files.keys() - made))]:
             left += [*old, record, record.with_suffix(".log")]

@@ -74,16 +74,17 @@ class StartHandler(logging.Handler):
             if internals.is_locked():  # another run may be at work: Snakemake itself will tell
                 return
             self._results.forget()
-            altered = remove_altered(self._records, self._seen) if self._records else []
+            altered = remove_altered(self._records, self._seen) if self._records else {}
             remove_outdated(self._results, known, self._wanted)
         except UserError as error:
             sys.exit(f"meanface: {error}")
         except OSError as error:
             sys.exit(f"meanface: {error.filename}: cannot be removed: {error.strerror}")
-        for file in altered:
+        for file, kept in altered.items():
+            what = f"renamed to {kept.name}" if kept else "removed"
             print(
                 f"meanface: {self._directory / file} was altered since it was made, "
-                "and is removed to be made again",
+                f"and is {what} to be made again",
                 file=sys.stderr,
             )
 

@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from stat import S_ISDIR
 from typing import Any, TypeAlias
@@ -20,6 +21,9 @@ from meanface.files.digest import file_digest
 
 State: TypeAlias = list[int]
 """Bytes, mtime and ctime in nanoseconds."""
+
+ALTERED = "*.altered-*.csv"
+"""The names of tables that users altered, in the folder of the results."""
 
 
 @contextmanager
@@ -33,8 +37,11 @@ def recorded(record: Path, files: Iterable[str]) -> Iterator[None]:
     _write(record, {file: file_digest(Path(file)) for file in files})
 
 
-def remove_altered(records: Path, seen: Path) -> list[str]:
+def remove_altered(records: Path, seen: Path) -> dict[str, Path | None]:
     """Remove files that differ from their records in the folder `records`; give their names.
+
+    A user may have edited a table beside the folder `records`: a file of this kind gets a new name,
+    which is given with its own. Other files are gone (None).
 
     Snakemake makes a removed file again when the file is needed. If the clock was set back, files
     from the future get the present time, because no new file would be newer.
@@ -42,15 +49,15 @@ def remove_altered(records: Path, seen: Path) -> list[str]:
     Raises UserError if a file cannot be read or cannot be removed.
     """
     known, now = _read(seen), time.time_ns()
-    altered, states = [], {}
+    altered: dict[str, Path | None] = {}
+    states: dict[str, State | None] = {}
     for file, sha256 in recorded_files(records).items():
         state = _state(file)
         if state is None:
             continue
         try:
             if state != known.get(file) and file_digest(Path(file)) != sha256:
-                remove(Path(file))
-                altered.append(file)
+                altered[file] = _remove(Path(file), records.parent)
                 continue
             if state[1] > now:
                 for path in (Path(file), *Path(file).glob("*")):
@@ -98,6 +105,15 @@ def records_in(records: Path) -> Iterator[tuple[Path, dict[str, str]]]:
                     isinstance(sha256, str) and len(sha256) == 64 for sha256 in content.values()
                 ):
                     yield record, content
+
+
+def _remove(file: Path, results: Path) -> Path | None:
+    """Remove a file, but rename a table of `results`; give the new name."""
+    if file.parent != results or file.suffix != ".csv":
+        remove(file)
+        return None
+    names = (file.with_suffix(f".altered-{number}.csv") for number in count(1))
+    return file.rename(next(name for name in names if not name.exists()))
 
 
 def _state(file: str) -> State | None:

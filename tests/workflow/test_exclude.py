@@ -102,7 +102,10 @@ def test_nothing_of_an_excluded_photo_is_left(tmp_path: Path) -> None:
 
     lines = ("person_0", "person_1/shot_11.png", sha256(photos / "person_2/shot_20.png"))
     listed = write_list(tmp_path, *lines, "nobody")
+    with (again / "results/faces.csv").open("a") as edited:
+        edited.write("a line of the user's\n")
     after = run(again, photos, cache=cache, exclude=listed)
+    assert "renamed to faces.altered-1.csv" in after.output
     assert found(wanted, again, cache) == set()
     assert "KeyError" not in after.output, after.output
     assert not any((again / other).exists() for other in others)

@@ -150,16 +150,27 @@ def test_what_was_altered_is_found_and_made_again(
     altered = [path for path in made if path.stat().st_size]
     reports = (outcome(finished / "results", f"photos-000{n}", "json") for n in (0, 1))
     timed = {"summary.json", *(report.name for report in reports)}
-    for alter in (flip, cut):
+    for number, alter in enumerate((flip, cut), 1):
         before = {path: path.read_bytes() for path in altered}
         for path in altered:
             alter(path)
+        edited = {path: path.read_bytes() for path in altered if path.parent.name == "results"}
         again = run(finished, photos)
         assert again.code == 0, again.output
+        # The tables may have been edited.
+        tables = {
+            path: path.with_name(f"{path.stem}.altered-{number}.csv")
+            for path in edited
+            if path.suffix == ".csv"
+        }
+        what = {path: f"renamed to {kept.name}" for path, kept in tables.items()}
+        assert what
         assert sorted(notices(again)) == sorted(
-            f"meanface: {path} was altered since it was made, and is removed to be made again"
+            f"meanface: {path} was altered since it was made, and is"
+            f" {what.get(path, 'removed')} to be made again"
             for path in altered
         )
+        assert all(kept.read_bytes() == edited[path] for path, kept in tables.items())
         assert results(finished) == undisturbed
         for path in altered:
             assert path.name in timed or path.read_bytes() == before[path]
@@ -210,7 +221,7 @@ def test_a_job_that_failed_has_no_record_of_what_was_there_before(tmp_path: Path
     with pytest.raises(KeyError), recorded(record, [str(made)]):
         made.write_text("something else")
         raise KeyError
-    assert remove_altered(tmp_path, tmp_path / "seen") == []
+    assert remove_altered(tmp_path, tmp_path / "seen") == {}
     assert made.exists()
 
 
@@ -221,9 +232,9 @@ def test_what_is_remembered_of_a_run_is_no_reason_to_fail(tmp_path: Path) -> Non
         made.write_text("whole")
     seen = tmp_path / "absent" / "seen"
     note_states(tmp_path, seen)
-    assert remove_altered(tmp_path, seen) == []
+    assert remove_altered(tmp_path, seen) == {}
     made.write_text("other")
-    assert remove_altered(tmp_path, seen) == [str(made)]
+    assert remove_altered(tmp_path, seen) == {str(made): None}
 
 
 def test_merge_itself_looks_at_what_encode_made(photos: Path, finished: Path) -> None:

@@ -125,7 +125,7 @@ def test_photos_and_rules_of_the_importer(
     assert f" results  {folder}/faces/results/ (mean.npy" in done.output
 
 
-def test_with_a_prefix_the_report_shows_persons_that_were_found_before(
+def test_with_a_prefix_the_report_shows_the_results_of_other_targets(
     run: Callable[..., Run], tmp_path: Path, sample_photos: Path
 ) -> None:
     shutil.copytree(sample_photos / "Grace_Hopper", tmp_path / "theirs/data/hopper")
@@ -134,8 +134,15 @@ def test_with_a_prefix_the_report_shows_persons_that_were_found_before(
     for target in ("people.csv", "report.html"):
         done = run(THEIRS, f"faces/results/{target}", config='config["meanface"]')
         assert done.code == 0, done.output
-    page = (tmp_path / "theirs/faces/results/report.html").read_text(encoding="utf-8")
-    assert "found without names" in page
+    page = tmp_path / "theirs/faces/results/report.html"
+    assert "found without names" in page.read_text(encoding="utf-8")
+    # In one run, the report waits for the audit, whichever way the audit is named.
+    for audit in ("mf_audit", "faces/results/audit.csv"):
+        for made in (page, page.with_name("audit.csv")):
+            made.unlink(missing_ok=True)
+        done = run(THEIRS, "mf_report", audit, config='config["meanface"]')
+        assert done.code == 0, done.output
+        assert 'id="audit"' in page.read_text(encoding="utf-8")
 
 
 def test_why_a_job_failed_is_told_with_and_without_handlers(

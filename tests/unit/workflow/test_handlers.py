@@ -152,6 +152,7 @@ def test_altered_results_go_when_a_run_starts(
     assert kept.exists()
     assert theirs.exists()
     assert not altered.exists()
+    assert (results / "faces.altered-1.csv").read_text() == "other"
     assert capsys.readouterr().err.startswith(f"meanface: {altered} was altered since it was made")
 
 
