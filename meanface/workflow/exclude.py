@@ -4,7 +4,6 @@ from collections.abc import Collection
 from pathlib import Path
 
 from meanface.errors import UserError
-from meanface.results.cache import forget
 from meanface.shards.exclude import Exclusion, read_list, state_of_list
 from meanface.workflow.integrity import records_in
 
@@ -42,6 +41,8 @@ def read_exclusion(state: list[str] | None, prefix: str) -> Exclusion | None:
 def forget_contents(exclusion: Exclusion, cache: str | None, results: Path) -> None:
     """Remove excluded contents from the `cache` and from the default cache. Raises UserError."""
     if exclusion.contents:
+        from meanface.results.cache import forget  # takes longer than the other imports together
+
         for address in {cache or "", str(results / CACHE)} - {""}:
             forget(address, exclusion.contents)
 
