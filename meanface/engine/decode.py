@@ -4,11 +4,11 @@ import io
 import math
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pi_heif import register_heif_opener
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from meanface.engine import jpeg_xl
@@ -27,9 +27,6 @@ from meanface.sources.formats import (
     raw_kind,
     readable_formats,
 )
-
-# Pillow then has the format HEIF. The other images in a file take time, and are never decoded.
-register_heif_opener(decode_threads=1, thumbnails=False, depth_images=False, aux_images=False)
 
 # What the EXIF orientation asks for: Exif 2.32, 4.6.4, tag 0x0112.
 _TO_UPRIGHT: dict[object, Image.Transpose] = {
@@ -114,10 +111,22 @@ def _decode(
 
 
 def _open(data: bytes, max_pixels: int) -> AbstractContextManager[Image.Image]:
-    if jpeg_xl.IS_READ and image_kind(data) == JPEG_XL:
+    kind = image_kind(data)
+    if jpeg_xl.IS_READ and kind == JPEG_XL:
         _check_size(*jpeg_xl.size(data), max_pixels)
         return jpeg_xl.read(data)
-    return Image.open(io.BytesIO(data), formats=[*readable_formats(), "HEIF"])
+    formats = [*readable_formats(), *([_heif()] if kind == HEIC else [])]
+    return Image.open(io.BytesIO(data), formats=formats)
+
+
+@cache
+def _heif() -> str:
+    """Have Pillow open HEIC; give the name of the format."""
+    from pi_heif import register_heif_opener  # an import that most jobs can save
+
+    # The other images in a file take time, and are never decoded.
+    register_heif_opener(decode_threads=1, thumbnails=False, depth_images=False, aux_images=False)
+    return "HEIF"
 
 
 def _reduce(image: Image.Image, enough: float) -> int:

@@ -4,6 +4,7 @@ import codecs
 import difflib
 import math
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ _Validator = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
 _WORDS = {"true": True, "false": False, "null": None, "None": None}
 
 
+@cache
 def read_schema(schema: Path) -> dict[str, Any]:
     """Read the JSON schema of the configuration from a YAML file."""
     content: dict[str, Any] = yaml.safe_load(schema.read_text(encoding="utf-8"))
@@ -103,8 +105,8 @@ def _check_encoding(name: str, description: str) -> None:
         ) from error
 
 
-def _check_cache(cache: str, description: str) -> None:
-    protocol, is_address, _ = cache.partition("://")
+def _check_cache(address: str, description: str) -> None:
+    protocol, is_address, _ = address.partition("://")
     if is_address:
         from fsspec import available_protocols  # takes 0.2 s, which most runs save
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from meanface.errors import UserError
 from meanface.files.atomic import remove
-from meanface.results.cache import forget
 from meanface.shards.exclude import Exclusion, read_list, state_of_list
 from meanface.workflow.integrity import ALTERED, records_in
 
@@ -43,6 +42,8 @@ def read_exclusion(state: list[str] | None, prefix: str) -> Exclusion | None:
 def forget_contents(exclusion: Exclusion, cache: str | None, results: Path) -> None:
     """Remove excluded contents from the `cache` and from the default cache. Raises UserError."""
     if exclusion.contents:
+        from meanface.results.cache import forget  # takes longer than the other imports together
+
         for address in {cache or "", str(results / CACHE)} - {""}:
             forget(address, exclusion.contents)
 
