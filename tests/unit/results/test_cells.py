@@ -1,5 +1,6 @@
 """A search is exact without cells, block by block; with cells it finds nearly all."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from benchmarks.persons import lfw_like_sizes, synthetic_faces
-from meanface.results import cells
+from meanface.results import cells, neighbours
 from meanface.results.cells import Cells, cells_of, search
 
 FACES, _ = synthetic_faces(lfw_like_sizes(20_000, np.random.default_rng(0)))
@@ -44,3 +45,12 @@ def test_cells_find_nearly_all_and_are_the_same_for_any_number_of_threads(
     ]
     assert np.mean(shared) > 9.5
     assert (found.rows[:, 0] == np.arange(200)).all()
+
+
+def test_all_faces_of_the_cells_are_compared_however_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In all cells together are more faces than `nearest` compares of itself."""
+    monkeypatch.setattr(cells, "_PROBES", len(FACES))
+    monkeypatch.setattr(cells, "nearest", partial(neighbours.nearest, exact=1000))
+    monkeypatch.setattr(neighbours, "_PROBES", 1)
+    found = search(FACES, FACES[:200], cells_of(FACES, exact=1000), most=30)
+    assert np.array_equal(found.rows, np.argsort(MATRIX, axis=1, kind="stable")[:, :30])
