@@ -85,6 +85,8 @@ def raw_kind(data: bytes) -> str:
     A TIFF is a RAW file in three cases: it has the tag DNGVersion, its pixels are a colour filter
     mosaic, or a camera wrote it with a thumbnail as its first image.
     """
+    if data.startswith(b"\xff\xd8\xff"):  # a JPEG, as most photos are
+        return ""
     for pattern, name in _RAW.items():
         if re.match(pattern, data, re.DOTALL):
             return name
