@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
@@ -200,6 +199,8 @@ def _load(tables: Scratch, faces: Path, deduplicate: bool) -> int:
         start += len(batch)
         table = pa.table({"identity": batch["identity"], "row": row})
         if deduplicate:
+            import pyarrow.compute as pc  # takes longer than the rest of pyarrow
+
             table = table.filter(pc.equal(batch["duplicate_of"], ""))
         tables.append("faces", table)
     tables.run("CREATE TABLE counted AS FROM faces ORDER BY identity, row")

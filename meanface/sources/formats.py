@@ -7,6 +7,13 @@ import struct
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cache
+from importlib import import_module
+
+# Formats, as Pillow names them, and the modules that read them.
+_PLUGINS = {
+    **{"JPEG": "Jpeg", "PNG": "Png", "WEBP": "WebP", "TIFF": "Tiff", "BMP": "Bmp", "GIF": "Gif"},
+    **{"PPM": "Ppm", "JPEG2000": "Jpeg2K", "AVIF": "Avif"},
+}
 
 
 @cache
@@ -18,10 +25,11 @@ def readable_formats() -> list[str]:
     """
     from PIL import Image  # takes 0.2 s, which most jobs can save
 
-    Image.init()
+    # Image.init would import as many modules again, of formats that are not read.
+    for plugin in _PLUGINS.values():
+        import_module(f"PIL.{plugin}ImagePlugin")
     Image.MAX_IMAGE_PIXELS = None  # max_pixels is the limit, and gives a row in failures.csv
-    names = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
-    return [name for name in names if name in Image.OPEN]
+    return [name for name in _PLUGINS if name in Image.OPEN]
 
 
 def is_photo(path: str, data: bytes | None, suffixes: frozenset[str]) -> bool:
@@ -85,6 +93,8 @@ def raw_kind(data: bytes) -> str:
     A TIFF is a RAW file in three cases: it has the tag DNGVersion, its pixels are a colour filter
     mosaic, or a camera wrote it with a thumbnail as its first image.
     """
+    if data.startswith(b"\xff\xd8\xff"):  # a JPEG, as most photos are
+        return ""
     for pattern, name in _RAW.items():
         if re.match(pattern, data, re.DOTALL):
             return name
