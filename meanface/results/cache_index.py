@@ -40,7 +40,8 @@ class Index:
     def __init__(self, archive: zipfile.ZipFile) -> None:
         self._archive = archive
         with archive.open("names.npy") as member:
-            self.names: list[str] = np.lib.format.read_array(member, allow_pickle=False).tolist()
+            names = np.lib.format.read_array(member, allow_pickle=False)
+        self.names: list[str] = names.tolist()
 
     def rows(self) -> Iterator[Rows]:
         """Yield the rows, some at a time."""
