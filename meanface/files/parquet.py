@@ -16,7 +16,7 @@ from meanface.files.atomic import replacing
 if TYPE_CHECKING:
     import pandas as pd
 
-_ROW_GROUP = 1 << 20  # rows; the size that pyarrow writes by default
+_ROW_GROUP = 1 << 18  # rows in a row group, and in memory when they are written
 _ROWS = 1 << 16  # in memory at a time
 
 
