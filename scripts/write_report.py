@@ -7,12 +7,14 @@ import numpy as np
 import pandas as pd
 
 from meanface.files.json_files import read_json
-from meanface.files.parquet import read_frame
+from meanface.files.parquet import Columns
 from meanface.files.schemas import FAILURES, IDENTITIES, ROC
 from meanface.files.tables import read_table
 from meanface.report.beside import read_audit, read_error_rates, read_found, read_persons
-from meanface.report.page import NO_PICTURES, pictures_of, sections_of, write_page
-from meanface.report.results import Results
+from meanface.report.drawn_faces import read_faces
+from meanface.report.page import NO_PICTURES, photos_named, pictures_of, sections_of, write_page
+from meanface.report.photos_sections import PEOPLE
+from meanface.report.results import Names, Results
 from meanface.results.shard_report import read_report
 from meanface.results.statistics import read_statistics
 from meanface.workflow.job import job
@@ -33,22 +35,31 @@ with job(snakemake.log[0], snakemake.output):
     if roc := given.get("roc"):
         accuracy = read_json(Path(given.accuracy)), read_table(Path(roc), ROC)
     embeddings = Path(given.embeddings)
-    faces = read_frame(Path(given.faces))
+    columns = Columns(Path(given.faces))
+    summary = read_json(Path(given.summary))
+    identities = read_table(Path(given.identities), IDENTITIES)
     failures = read_table(Path(given.failures), FAILURES)
     beside, files_of = {}, {}
     for target, read in READERS.items():
         if files := [Path(file) for file in given.get(target) or params.beside[target]]:
             files_of[target] = files
-            beside[target] = read(files, embeddings, faces, failures)
+            beside[target] = read(files, embeddings, columns, failures)
             if beside[target] is None:
                 told = f"{files[0]} is of other faces and left out; `snakemake {target}` makes it"
                 logging.warning(told)
                 print(f"  report  {told}")
+    faces, drawn = read_faces(
+        Path(given.faces),
+        summary["faces"],
+        largest=Names(identities, paths=True).people[:PEOPLE],
+        named=photos_named(beside.get("people"), beside.get("audit"), beside.get("find")),
+        beside=Path(snakemake.output.page),
+    )
     results = Results(
-        summary=read_json(Path(given.summary)),
+        summary=summary,
         faces=faces,
         failures=failures,
-        identities=read_table(Path(given.identities), IDENTITIES),
+        identities=identities,
         embeddings=np.load(embeddings, mmap_mode="r", allow_pickle=False),
         identity_means=np.load(given.identity_means, mmap_mode="r", allow_pickle=False),
         statistics=read_statistics(Path(given.statistics)),
@@ -63,6 +74,7 @@ with job(snakemake.log[0], snakemake.output):
         found=beside.get("find"),
         deduplicate=params.deduplicate,
         paths=params.paths,
+        drawn=drawn,
     )
     sections = sections_of(results)
     pictures = NO_PICTURES

@@ -16,7 +16,8 @@ from meanface.files.atomic import replacing
 if TYPE_CHECKING:
     import pandas as pd
 
-_ROW_GROUP = 1 << 20  # rows; the size that pyarrow writes by default
+_ROW_GROUP = 1 << 18  # rows in a row group, and in memory when they are written
+_ROWS = 1 << 16  # in memory at a time
 
 
 def write_parquet(
@@ -55,6 +56,18 @@ def read_frame(source: Path, columns: list[str] | None = None) -> "pd.DataFrame"
     """Read a table that write_parquet wrote for pandas, or only some `columns` of it."""
     frame: pd.DataFrame = read_parquet(source, columns).to_pandas()
     return frame
+
+
+class Columns:
+    """The columns of text of a table as Parquet, which are read when they are needed."""
+
+    def __init__(self, source: Path) -> None:
+        self._source = source
+
+    def __getitem__(self, name: str) -> Iterator[str]:
+        """Yield the values of a column."""
+        for batch in read_batches(self._source, _ROWS, [name]):
+            yield from batch[name].to_pylist()
 
 
 def _files(table: Path) -> Sequence[Path]:

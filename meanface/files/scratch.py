@@ -41,11 +41,14 @@ class Scratch:
             },
         )
 
-    def append(self, name: str, rows: "pa.Table") -> None:
-        """Append rows to the table `name`, which the first call creates."""
+    def append(self, name: str, rows: "pa.Table", select: str = "*") -> None:
+        """Append rows to the table `name`, which the first call creates.
+
+        `select` has the columns.
+        """
         self._database.register("given", rows)
-        self.run(f'CREATE TABLE IF NOT EXISTS "{name}" AS FROM given LIMIT 0')
-        self.run(f'INSERT INTO "{name}" FROM given')
+        self.run(f'CREATE TABLE IF NOT EXISTS "{name}" AS FROM given SELECT {select} LIMIT 0')
+        self.run(f'INSERT INTO "{name}" FROM given SELECT {select}')
         self._database.unregister("given")
 
     def read(self, name: str, sources: Iterable[Path], schema: Schema, select: str = "*") -> None:

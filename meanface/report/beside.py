@@ -3,15 +3,19 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pandas as pd
 
 from meanface.files.json_files import read_json
+from meanface.files.parquet import Columns
 from meanface.files.schemas import AUDIT, FIND, PEOPLE, VERIFICATION, Schema
 from meanface.files.tables import read_table
 from meanface.results.find import manifest_columns, read_query
 from meanface.results.made_of import made_of
+
+Faces: TypeAlias = pd.DataFrame | Columns
+"""The table of faces, of which columns of text are read."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class Beside:
 
 
 def read_persons(
-    files: Sequence[Path], embeddings: Path, faces: pd.DataFrame, failures: pd.DataFrame
+    files: Sequence[Path], embeddings: Path, faces: Faces, failures: pd.DataFrame
 ) -> Beside | None:
     """Read people.csv and people.json; None where they are of other embeddings, paths or names.
 
@@ -38,7 +42,7 @@ def read_persons(
 
 
 def read_error_rates(
-    files: Sequence[Path], embeddings: Path, faces: pd.DataFrame, failures: pd.DataFrame
+    files: Sequence[Path], embeddings: Path, faces: Faces, failures: pd.DataFrame
 ) -> Beside | None:
     """Read verification.csv and verification.json; None where they are of other photos."""
     columns = (faces[name] for name in ("path", "identity", "duplicate_of"))
@@ -47,7 +51,7 @@ def read_error_rates(
 
 
 def read_audit(
-    files: Sequence[Path], embeddings: Path, faces: pd.DataFrame, failures: pd.DataFrame
+    files: Sequence[Path], embeddings: Path, faces: Faces, failures: pd.DataFrame
 ) -> Beside | None:
     """Read audit.csv and audit.json; None where they are of other embeddings, paths or names."""
     columns = (faces[name] for name in ("path", "identity", "duplicate_of"))
@@ -55,7 +59,7 @@ def read_audit(
 
 
 def read_found(
-    files: Sequence[Path], embeddings: Path, faces: pd.DataFrame, failures: pd.DataFrame
+    files: Sequence[Path], embeddings: Path, faces: Faces, failures: pd.DataFrame
 ) -> Beside | None:
     """Read find.csv, find.json and the query's manifest, embeddings and outcomes.
 

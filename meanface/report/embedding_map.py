@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from meanface.files.arrays import taken
 from meanface.report.charts import round_step
 from meanface.report.results import Results
 from meanface.report.selection import sample_of
@@ -29,12 +30,13 @@ def map_points(
 ) -> pd.DataFrame:
     """Give at most `most` points: path, identity, distance, x, y and person of a face.
 
-    Row i of `embeddings` (n, d) belongs to row i of the table `faces`; x and y are measured from
-    `mean` (d,) along the first two columns of `components` (d, d). `names` gives the persons to
-    tell apart, by their identity; all others are OTHERS. They come first, to be drawn below.
+    The index of the table `faces` has the rows' numbers in `embeddings` (n, d). x and y are
+    measured from `mean` (d,) along the first two columns of `components` (d, d). `names` gives the
+    persons to tell apart, by their identity; all others are OTHERS. They come first, to be drawn
+    below.
     """
     rows = sample_of(faces["path"].tolist(), most)
-    places = (embeddings[rows] - mean) @ components[:, :2]
+    places = (taken(embeddings, faces.index.to_numpy()[rows]) - mean) @ components[:, :2]
     chosen = faces.iloc[rows][["path", "identity", "distance"]]
     points = chosen.assign(
         x=places[:, 0].round(4),
@@ -97,5 +99,5 @@ def map_section(results: Results) -> dict[str, Any]:
             )
         ],
         "people": list(kinds),
-        "total": len(results.faces),
+        "total": results.summary["faces"],
     }

@@ -8,7 +8,7 @@ import pandas as pd
 from meanface.report.charts import Chart, Tick, curves, histogram, powers, round_step
 from meanface.report.pairs import between, distances, nearest_between, within
 from meanface.report.results import Results, percent
-from meanface.report.selection import extremes, sample_of
+from meanface.report.selection import counted, extremes, sample_of
 from meanface.results.settling import settling_curve
 
 Section = dict[str, Any]
@@ -45,18 +45,19 @@ def suspects_section(results: Results) -> Section:
         ],
         "near": sum(distance < THRESHOLD for *_, distance in found),
         "compared": len(rows),
-        "total": len(different),
+        "total": results.different(),
         "copies": [
             results.show(names, pair, ["the first", "a copy"])
             for pair in zip(firsts, copied.index.tolist(), strict=True)
         ],
-        "all_copies": len(copies),
+        "all_copies": results.copies(),
     }
 
 
 def distances_section(results: Results) -> Section | None:
     """Compare the distances within people with those between people."""
-    faces = results.faces[results.faces["duplicate_of"] == ""]
+    faces = results.sample()
+    faces = faces[faces["duplicate_of"] == ""]
     groups = {}
     same, different = (find(faces["identity"], PAIRS) for find in (within, between))
     if len(same.first):
@@ -91,7 +92,7 @@ def distances_section(results: Results) -> Section | None:
             shares=True,
         ),
         "counts": {name: len(values) for name, values in groups.items()},
-        "is_sample": max(same.total, different.total) > PAIRS,
+        "is_sample": results.drawn is not None or max(same.total, different.total) > PAIRS,
         "table": [
             (
                 f"{threshold:.2f}",
@@ -107,7 +108,8 @@ def distances_section(results: Results) -> Section | None:
 
 def extremes_section(results: Results) -> Section:
     """Show the faces nearest to the mean and farthest from it."""
-    names, away = results.names(), results.in_the_mean()["distance"].to_numpy()
+    names = results.names()
+    away = counted(results.sample(), results.deduplicate)["distance"].to_numpy()
     low, median, high = np.quantile(away, [0.05, 0.5, 0.95])
     near, far = extremes(results.faces, EXTREMES)
     groups = [
@@ -155,9 +157,9 @@ def odd_section(results: Results) -> Section:
 
 def settling_chart(results: Results) -> Chart | None:
     """Draw how the mean settles as faces are added; None for fewer than three faces."""
-    rows = results.in_the_mean().index.to_numpy()
+    rows = counted(results.sample(), results.deduplicate).index.to_numpy()
     curve = settling_curve(results.embeddings, rows, results.statistics, most=100_000, points=100)
-    curve = curve[(curve["faces"] < len(rows)) & (curve["distance"] > 0)]
+    curve = curve[(curve["faces"] < results.statistics.count) & (curve["distance"] > 0)]
     if len(curve) < 2:
         return None
     x = np.log10(curve["faces"])

@@ -8,11 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from meanface.engine.settings import EngineSettings
 from meanface.files.atomic import replacing
+from meanface.report.audit_section import SHOWN as FINDINGS
 from meanface.report.audit_section import audit_section
+from meanface.report.beside import Beside
 from meanface.report.embedding_map import map_section
 from meanface.report.embeddings_sections import (
     dimensions_chart,
@@ -24,7 +27,7 @@ from meanface.report.embeddings_sections import (
 )
 from meanface.report.error_rates_section import error_rates_section
 from meanface.report.find_section import QUERIES, find_section
-from meanface.report.persons_section import persons_section
+from meanface.report.persons_section import PERSONS, persons_section
 from meanface.report.photos_sections import (
     SHOWN,
     failures_section,
@@ -43,6 +46,20 @@ from meanface.wording import number_of
 WITH_FACES = ("people", "persons", "found", "suspects", "audit", "extremes", "odd")
 """The sections that show faces, by the row numbers under `shown`."""
 LARGE, SMALL, FAILED = 96, 56, 160  # pixels of a thumbnail: in a list, of a point, of a photo
+
+
+def photos_named(people: Beside | None, audit: Beside | None, found: Beside | None) -> set[str]:
+    """Give the paths of the photos that these results name and the report shows."""
+    paths: list[pd.Series[str]] = []
+    if people:
+        shown = people.table[people.table["person"] <= PERSONS]
+        paths.append(shown["path"][shown["medoid"] == 1])
+    if audit:
+        findings = audit.table.groupby("kind").head(FINDINGS)
+        paths += [findings["path"], findings["other_path"]]
+    if found:
+        paths.append(found.table["path"])
+    return {path for column in paths for path in column}
 
 
 def sections_of(results: Results) -> dict[str, Any]:

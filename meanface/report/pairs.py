@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from meanface.files.arrays import taken
+
 Rows = NDArray[np.int64]
 _CHUNK = 1 << 14  # pairs whose difference is in memory at a time
 _FACES = 512  # faces compared with all others at a time
@@ -63,7 +65,8 @@ def distances(embeddings: NDArray[np.float32], pairs: Pairs) -> NDArray[np.float
     result = np.empty(len(pairs.first))
     for start in range(0, len(result), _CHUNK):
         part = slice(start, start + _CHUNK)
-        difference = embeddings[pairs.first[part]] - embeddings[pairs.second[part]].astype(float)
+        one, other = (taken(embeddings, rows[part]) for rows in pairs[:2])
+        difference = one - other.astype(float)
         result[part] = np.sqrt(np.einsum("ij,ij->i", difference, difference))
     return result
 
@@ -73,16 +76,18 @@ def nearest_between(
 ) -> list[tuple[int, int, float]]:
     """Give the nearest two faces of two people: (row, row, distance), nearest first.
 
-    `people` names the person of each row of the embeddings (n, d), and "" is no person. Looks at
-    the given `rows` alone. Two people are named once, and at most `most` pairs are given.
+    `people` names the person of rows of the embeddings (n, d), by the row's number, and "" is no
+    person. Looks at the given `rows` alone. Two people are named once, and at most `most` pairs are
+    given.
     """
-    rows = rows[(people.take(rows) != "").to_numpy()]
+    who = people.reindex(rows)
+    rows, who = rows[(who != "").to_numpy()], who[who != ""]
     if not len(rows):
         return []
-    codes, _ = pd.factorize(people.take(rows), sort=True)
+    codes, _ = pd.factorize(who, sort=True)
     order = np.argsort(codes, kind="stable")
     rows, codes = rows[order], codes[order]
-    vectors = embeddings[rows].astype(float)
+    vectors = taken(embeddings, rows).astype(float)
     found = []
     for pair in _nearest_people(vectors, codes, most):
         one, other = (np.flatnonzero(codes == person) for person in pair)

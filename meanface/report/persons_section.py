@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from meanface.report.results import Results
+from meanface.shards.manifest import identity_of
 from meanface.wording import number_of
 
 PERSONS = 200  # rows of the table
@@ -53,9 +54,12 @@ def persons_section(results: Results) -> dict[str, Any] | None:
 def _folders(results: Results, table: pd.DataFrame) -> dict[int, str]:
     """Give the folders of each person's faces as text, those with most faces first."""
     names = results.names()
-    pairs = pd.DataFrame(
-        {"person": table["person"], "folder": results.faces["identity"].loc[table.index]}
-    )
+    if results.drawn:  # not all of these faces were read
+        prefixed = results.summary["made_of"]["prefixed"]
+        folder = table["path"].map(lambda path: identity_of(path, prefixed=prefixed))
+    else:
+        folder = results.faces["identity"].loc[table.index]
+    pairs = pd.DataFrame({"person": table["person"], "folder": folder})
     counts = pairs.value_counts().reset_index()
     counts = counts.sort_values(["count", "folder"], ascending=[False, True])
     texts = {}

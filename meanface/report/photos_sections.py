@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from meanface.files.arrays import taken
 from meanface.report.results import Results, percent
 from meanface.report.selection import of_every_reason, sample_of
 from meanface.report.text import shown
@@ -49,11 +50,13 @@ def headline(results: Results) -> Section:
     if not summary["failed"]:
         failed = "and none failed"
     who = f" Folders name {number_of(people, 'person', 'people')}." if people else ""
+    some = len(results.sample())
+    drawn = f" Distributions are those of {some:,} faces drawn at random." if results.drawn else ""
     return {
         "title": f"The mean of {number_of(results.statistics.count, 'face')}",
         "sentence": f"meanface found {number_of(summary['faces'], 'face')} in"
         f" {summary['encoded']:,} of the {number_of(summary['photos'], 'photo')}{where},"
-        f" {failed}.{who}",
+        f" {failed}.{who}{drawn}",
         "dimensions": len(results.statistics.mean),
         "numbers": [
             ("photos", summary["photos"]),
@@ -71,12 +74,14 @@ def mean_groups(results: Results) -> list[tuple[str, NDArray[np.intp], int]]:
     The row numbers are those of `results.in_the_mean()`.
     """
     faces = results.in_the_mean()
-    counts = results.identities[results.identities["photos"] > 1]
-    groups = [("", sample_of(faces["path"].tolist(), MEAN_OF_ALL), len(faces))]
-    for person in [one for one in results.names().people if one in set(counts["identity"])][:MEANS]:
-        rows = np.flatnonzero(faces["identity"] == person)
-        few = rows[sample_of(faces["path"].iloc[rows].tolist(), MEAN_OF_ONE)]
-        groups.append((person, few, len(rows)))
+    everybody = sample_of(faces["path"].tolist(), MEAN_OF_ALL)
+    groups = [("", everybody, results.statistics.count)]
+    photos = results.identities.set_index("identity")["photos"]
+    for person in results.names().people[:MEANS]:
+        if photos[person] > 1:
+            rows = np.flatnonzero(faces["identity"] == person)
+            few = rows[sample_of(faces["path"].iloc[rows].tolist(), MEAN_OF_ONE)]
+            groups.append((person, few, int(photos[person])))
     return groups
 
 
@@ -187,6 +192,6 @@ def _medoids(results: Results, people: list[str]) -> dict[str, int]:
     medoids = {}
     for person, paths in groups:
         rows = paths.index.to_numpy()[sample_of(paths.tolist(), _MEDOID_OF)]
-        away = results.embeddings[rows] - results.identity_means[number[person]]
+        away = taken(results.embeddings, rows) - results.identity_means[number[person]]
         medoids[str(person)] = int(rows[np.linalg.norm(away, axis=1).argmin()])
     return medoids

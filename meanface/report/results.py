@@ -46,8 +46,23 @@ class Names:
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """What is known of all faces where the report has read a part of them.
+
+    `is_drawn` (n,) tells the faces that were drawn at random from the others that were read.
+    `different` faces are in photos that are no copies. `copies` counts the photos that are copies.
+    """
+
+    is_drawn: NDArray[np.bool_]
+    different: int
+    copies: int
+
+
+@dataclass(frozen=True)
 class Results:
     """The tables and arrays of a run, which share their rows as README says.
+
+    The index of `faces` has the row numbers. `drawn` is there if `faces` has a part of the rows.
 
     `jobs` has the columns shard, photos and seconds: what each encode job encoded. `accuracy` has
     lfw.json and the table ROC, where pairs were scored. `persons`, `error_rates`, `audit` and
@@ -69,6 +84,7 @@ class Results:
     found: Beside | None
     deduplicate: bool
     paths: bool
+    drawn: Drawn | None = None
 
     def names(self) -> Names:
         """Give what the report calls photos and people."""
@@ -77,6 +93,20 @@ class Results:
     def in_the_mean(self) -> pd.DataFrame:
         """Give the rows of the faces in the mean."""
         return counted(self.faces, self.deduplicate)
+
+    def sample(self) -> pd.DataFrame:
+        """Give faces drawn at random, for distributions: all faces that were read if possible."""
+        return self.faces[self.drawn.is_drawn] if self.drawn else self.faces
+
+    def different(self) -> int:
+        """Give the number of faces in photos that are no copies."""
+        return self.drawn.different if self.drawn else int((self.faces["duplicate_of"] == "").sum())
+
+    def copies(self) -> int:
+        """Give the number of photos that are copies."""
+        if self.drawn:
+            return self.drawn.copies
+        return self.faces["path"][self.faces["duplicate_of"] != ""].nunique()
 
     def show(self, names: Names, rows: Sequence[int], notes: Sequence[str]) -> list[Face]:
         """Give faces to show, with a note for each."""

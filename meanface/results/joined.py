@@ -24,10 +24,12 @@ from meanface.files.tables import read_tables
 from meanface.results.accounting import check_accounts
 from meanface.results.outcomes import read_tables_of_outcomes
 
+# In binary, a sha256 takes half the room.
+_BINARY = "* REPLACE (unhex(sha256) AS sha256)"
 # What each content is expected to have: an outcome of the first shard that holds the content.
 _CONTENTS = """
     CREATE TABLE contents AS
-    SELECT sha256, min(number) AS number, min(path) AS first
+    SELECT sha256, min(number) AS number, min(path) AS first, count(*) AS photos
     FROM photos WHERE sha256 <> '' GROUP BY sha256
 """
 _OUTCOMES = """
@@ -44,7 +46,7 @@ _FIRST_WRONG = """
     )
 """
 _PATHS = """
-    SELECT sha256, first FROM contents
+    SELECT lower(hex(sha256)), first FROM contents
     WHERE number = ? OR sha256 IN (SELECT sha256 FROM outcomes WHERE number = ?)
 """
 _FAILED = """
@@ -60,14 +62,22 @@ _FAILED = """
         FROM photos WHERE sha256 = '' AND size = 0
     ) JOIN shards USING (number)
 """
+# One large join or sort in a statement, because each wants all the memory of the database.
+_MATCHED = """
+    CREATE TABLE matched AS SELECT path, photos.number AS shard, faces.* EXCLUDE (number)
+    FROM photos JOIN faces USING (sha256)
+"""
 # The row id of a new table is the position of a row. `face` numbers the embeddings of all shards.
 _SORTED = """
     CREATE TABLE sorted AS
-    SELECT path, faces.* EXCLUDE (sha256, number), shard,
-        CASE WHEN first = path THEN '' ELSE first END AS duplicate_of
-    FROM photos JOIN faces USING (sha256) JOIN contents USING (sha256)
-    JOIN shards ON photos.number = shards.number
+    SELECT matched.* EXCLUDE (sha256, shard), shards.shard,
+        CASE WHEN first IS NULL OR first = path THEN '' ELSE first END AS duplicate_of
+    FROM matched LEFT JOIN copied USING (sha256) JOIN shards ON matched.shard = shards.number
     ORDER BY path, face
+"""
+# The contents of several photos.
+_COPIED = """
+    CREATE TABLE copied AS SELECT sha256, first FROM contents WHERE photos > 1
 """
 
 
@@ -88,7 +98,10 @@ def join_shards(tables: Scratch, shards: Sequence[ShardFiles]) -> NDArray[np.int
     in_shard = _load(tables, shards)
     _check_outcomes(tables, shards)
     tables.run(_FAILED)
+    tables.run(_COPIED)
+    tables.run(_MATCHED)
     tables.run(_SORTED)
+    tables.run("DROP TABLE matched")
     return in_shard
 
 
@@ -98,14 +111,14 @@ def _load(tables: Scratch, shards: Sequence[ShardFiles]) -> NDArray[np.int64]:
     numbers = range(len(shards))
     tables.append("shards", pa.table({"number": numbers, "shard": pa.array(stems, pa.string())}))
     for photos in read_tables([shard.manifest for shard in shards], MANIFEST):
-        tables.append("photos", photos)
+        tables.append("photos", photos, _BINARY)
     in_shard = np.zeros(len(shards), np.int64)
     for faces, failures in read_tables_of_outcomes([shard.outcomes for shard in shards]):
         before = in_shard.sum()
         in_shard += np.bincount(faces["number"], minlength=len(shards))
         face = pa.array(np.arange(before, in_shard.sum()))
-        tables.append("faces", faces.append_column("face", face))
-        tables.append("failures", failures)
+        tables.append("faces", faces.append_column("face", face), _BINARY)
+        tables.append("failures", failures, _BINARY)
     return in_shard
 
 
@@ -123,9 +136,9 @@ def _check_outcomes(tables: Scratch, shards: Sequence[ShardFiles]) -> None:
     planned, encoded, failed = (
         [sha256 for (sha256,) in tables.rows(query, number)]
         for query in (
-            "SELECT sha256 FROM contents WHERE number = ?",
-            "SELECT sha256 FROM outcomes WHERE number = ? AND encoded",
-            "SELECT sha256 FROM outcomes WHERE number = ? AND NOT encoded",
+            "SELECT lower(hex(sha256)) FROM contents WHERE number = ?",
+            "SELECT lower(hex(sha256)) FROM outcomes WHERE number = ? AND encoded",
+            "SELECT lower(hex(sha256)) FROM outcomes WHERE number = ? AND NOT encoded",
         )
     )
     check_accounts(

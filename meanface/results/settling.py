@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from meanface.files.arrays import taken
 from meanface.results.statistics import Statistics
 
 
@@ -19,9 +20,9 @@ def settling_curve(
 ) -> pd.DataFrame:
     """Give the table SETTLING: how far the mean of k faces is from the mean of all, and by chance.
 
-    `statistics` are those of `rows` of the embeddings (n, d). At most `most` rows are added up, in
-    an order drawn at random, the same every time. The table has at most `points` rows, whose k are
-    spaced evenly on a log scale.
+    `statistics` are those of the embeddings (n, d) that count. `rows` are all of these, or some
+    drawn at random. At most `most` rows are added up, in an order drawn at random, the same every
+    time. The table has at most `points` rows, whose k are spaced evenly on a log scale.
     """
     order = rows[np.random.default_rng(0).permutation(len(rows))[:most]]
     counts = np.unique(np.geomspace(1, len(order), points).round().astype(np.int64))
@@ -29,8 +30,8 @@ def settling_curve(
     return pd.DataFrame(
         {
             "faces": counts,
-            "distance": settling(embeddings[order], statistics.mean, counts.tolist()),
-            "chance": chance(covariance, len(rows), counts),
+            "distance": settling(taken(embeddings, order), statistics.mean, counts.tolist()),
+            "chance": chance(covariance, statistics.count, counts),
         }
     )
 

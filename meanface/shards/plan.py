@@ -16,11 +16,12 @@ from meanface.shards.manifest import read_manifest
 # Shards are in the order of their rows. The first shard that holds a content encodes the content.
 _PLANNED = """
     WITH shards AS (SELECT shard, min(rowid) AS place FROM contents GROUP BY shard),
-    holders AS (
-        SELECT sha256, min(place) AS first FROM contents JOIN shards USING (shard) GROUP BY sha256
+    shared AS (
+        SELECT sha256, min(place) AS first FROM contents JOIN shards USING (shard)
+        GROUP BY sha256 HAVING count(*) > 1
     )
-    SELECT shard, lower(hex(sha256)), place = first
-    FROM contents JOIN shards USING (shard) JOIN holders USING (sha256)
+    SELECT shard, lower(hex(sha256)), first IS NULL OR place = first
+    FROM contents JOIN shards USING (shard) LEFT JOIN shared USING (sha256)
     ORDER BY place, sha256
 """
 
