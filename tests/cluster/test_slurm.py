@@ -1,5 +1,6 @@
 """The workflow on a SLURM cluster of two nodes that runs on this machine."""
 
+import json
 import os
 import re
 import shutil
@@ -278,11 +279,10 @@ def test_sample_gives_the_bytes_of_the_local_run(runs: Runs, local: Run) -> None
 def test_all_questions_have_the_answers_of_a_local_run(
     start: Start, local: Run, sample_photos: Path, tmp_path: Path
 ) -> None:
-    """The targets that build on the results, whose jobs the cluster runs."""
-    for name in ("cluster", "alone"):
-        shutil.copytree(local.results.parent, tmp_path / name)
-    query = sample_photos / "Grace_Hopper/Grace_Hopper_0007.jpg"
-    config = SAMPLE | {"query": query, "other": local.results}
+    """The targets that build on the results, whose jobs the cluster runs; then one photo more."""
+    photos = Path(shutil.copytree(sample_photos, tmp_path / "photos"))
+    query = Path(shutil.move(photos / "Grace_Hopper/Grace_Hopper_0007.jpg", tmp_path / "query.jpg"))
+    config = SAMPLE | {"photos": photos, "query": query, "other": local.results}
     done = start(tmp_path / "cluster", *QUESTIONS, **config).finish()
     assert done.code == 0, done.output
     alone = snakemake(tmp_path / "alone", *QUESTIONS, **config)
@@ -293,10 +293,26 @@ def test_all_questions_have_the_answers_of_a_local_run(
     again = start(tmp_path / "cluster", *QUESTIONS, **config)
     assert not again.finish().jobs
     # The jobs of both runs: each of these rules once, and no job that draws.
-    comments = [job["Comment"] for job in again.jobs]
+    before = [job["Comment"] for job in again.jobs]
     for rule in SUBMITTED:
-        assert sum(comment.startswith(f"rule_{rule}") for comment in comments) == 1, comments
-    assert not [comment for comment in comments if "plot" in comment]
+        assert sum(comment.startswith(f"rule_{rule}") for comment in before) == 1, before
+    assert not [comment for comment in before if "plot" in comment]
+
+    shutil.copy(query, photos / "Grace_Hopper")
+    known = {job["JobId"] for job in again.jobs}
+    more = start(tmp_path / "cluster", *QUESTIONS, **config)
+    done = more.finish()
+    assert done.code == 0, done.output
+    after = [job["Comment"] for job in more.jobs if job["JobId"] not in known]
+    alone = snakemake(tmp_path / "alone", *QUESTIONS, **config)
+    assert alone.code == 0, alone.output
+    assert same_bytes(done, alone, *RESULTS, *(f"{name}.csv" for name in names))
+    assert json.loads((done.results / "summary.json").read_text())["newly_encoded"] == 1
+    # Each of these rules once more, but the query is encoded already, and the photo in one shard.
+    for rule in SUBMITTED:
+        submitted = [comment for comment in after if comment.startswith(f"rule_{rule}")]
+        assert len(submitted) == (rule != "encode_query"), after
+    assert sum(comment.startswith(ENCODE) for comment in after) == 1, after
 
 
 @needs_lfw
