@@ -162,7 +162,9 @@ class GpuEngine:
         with self.stage("upright"):
             upright = self._is_upright(pixels, which, boxes, places.angles)
         with self.stage("chips"):
-            chips = cut_out(pixels, places.places, SIZE)
+            # float16 rounds embeddings by more than a pixel's last bit moves them.
+            exact = self._settings.precision == "float32"
+            chips = cut_out(pixels, places.places, SIZE, exact=exact)
         with self.stage("encode"):
             encoded = self._embed(chips)
             # A number too large for float16 is left to the processor, with its photo.
@@ -282,7 +284,9 @@ class GpuEngine:
         for start in range(0, len(windows.photos), count):
             some = windows.part(start, start + count)
             cuts = {
-                (turn, size): sampled(pixels, some.turned(-math.radians(turn), size), WINDOW.pixels)
+                (turn, size): sampled(
+                    pixels, some.turned(-math.radians(turn), size), WINDOW.pixels, exact=False
+                )
                 for turn in {turn % 90 for turn in turns}
                 for size in SIZES
             }
