@@ -33,6 +33,9 @@ for path, unfit in (
         sys.exit(f"meanface: move {path}: Snakemake stumbles over {found[0]!r} in it")
 
 internals.plan_faster()
+# A workflow that imports this workflow may need pandas.
+if not IS_IMPORTED:
+    internals.do_without_pandas()
 internals.name_user()
 
 # Identifies this run.

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -123,11 +124,12 @@ def detector_graph(reader: Reader) -> onnx.ModelProto:
     graph = Graph()
     x = "pyramids"
     sources = [helper.make_tensor_value_info(x, TensorProto.FLOAT, ["n", 3, None, None])]
-    *convs, last = convs
+    # ONNX Runtime computes 8 or 16 channels at a time, and other numbers in a slower way.
+    *convs, last = _filled_up(convs, 16)
     for conv in convs:
         x = graph.add("Relu", graph.conv(x, conv))
-    # ONNX Runtime computes 8 or 16 channels at a time: one channel takes as long as nine. So the
-    # columns of `last` become nine channels, and a row of nine picks a channel per column.
+    # One channel takes as long as nine. So the columns of `last` become nine channels, and a row of
+    # nine picks a channel per column.
     columns = last.filters[0].transpose(2, 0, 1)[..., None]
     x = graph.conv(x, Conv(columns, np.zeros(9), 1, [last.padding[0], 0]))
     x = graph.conv(x, Conv(np.eye(9)[None, :, None], last.bias, 1, [0, last.padding[1]]))
@@ -136,3 +138,14 @@ def detector_graph(reader: Reader) -> onnx.ModelProto:
     model = graph.model(sources, scores)
     helper.set_model_props(model, {"detector": json.dumps(settings)})
     return model
+
+
+def _filled_up(convs: Sequence[Conv], multiple: int) -> list[Conv]:
+    """Add channels of zeros between convolutions: a multiple of channels. All scores stay."""
+    filled = []
+    for number, conv in enumerate(convs):
+        more_in = -conv.filters.shape[1] % multiple if number else 0
+        more_out = -conv.filters.shape[0] % multiple if conv is not convs[-1] else 0
+        filters = np.pad(conv.filters, ((0, more_out), (0, more_in), (0, 0), (0, 0)))
+        filled.append(replace(conv, filters=filters, bias=np.pad(conv.bias, (0, more_out))))
+    return filled

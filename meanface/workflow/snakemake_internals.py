@@ -10,6 +10,7 @@ A use that only changes the display or the speed of a run never stops the run: s
 import gc
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -382,6 +383,15 @@ def plan_faster() -> None:
         parse = sourcecache.parse_uri
         if not hasattr(parse, "cache_info"):
             sourcecache.parse_uri = cache(parse)
+
+
+def do_without_pandas() -> None:
+    """Have this process find no pandas, whose import takes as long as a short job. 9.27.1.
+
+    Snakemake imports pandas, if it is installed, to tell tables among params. No rule has tables.
+    Scripts are other processes. Where pandas is imported already, nothing changes.
+    """
+    sys.modules.setdefault("pandas", None)  # type: ignore[arg-type]
 
 
 def look_only_when_a_job_ends(workflow: Workflow) -> None:

@@ -262,6 +262,31 @@ def test_the_address_of_a_script_is_parsed_again_and_again(
     assert len(calls) == 3
 
 
+STORED = """
+import sys
+from importlib.util import find_spec
+from types import SimpleNamespace
+
+from snakemake.iocontainers import Params, Snakemake
+
+from meanface.workflow import snakemake_internals as internals
+
+if "without" in sys.argv:
+    internals.do_without_pandas()
+Snakemake._safely_store_params(SimpleNamespace(), Params(toclone=[1, "text"]))
+print(bool(sys.modules.get("pandas")), bool(find_spec("pandas")))
+"""
+
+
+# In a process that imports no executor: that of SLURM imports pandas itself.
+@pytest.mark.parametrize("argument", ["with", "without"])
+def test_a_job_makes_snakemake_import_pandas(argument: str) -> None:
+    command = [sys.executable, "-c", STORED, argument]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [str(argument == "with")] * 2
+
+
 def test_messages_are_what_snakemake_logs() -> None:
     assert internals.NOTHING_TO_BE_DONE == NOTHING_TO_BE_DONE_MSG
     assert f'logger.info("{internals.REPORT_CREATED}")' in inspect.getsource(report)
