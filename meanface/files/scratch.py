@@ -29,7 +29,8 @@ class Scratch:
         import duckdb  # takes 70 ms, which encode jobs save
 
         self.folder = folder
-        self._error = duckdb.Error
+        # Not duckdb.Error: a table is not damaged where memory or disk run out.
+        self._damaged = (duckdb.InvalidInputException, duckdb.ConversionException)
         self._database = duckdb.connect(
             folder / "tables.duckdb",
             config={
@@ -71,7 +72,7 @@ class Scratch:
                     rows.insert_into(name)
                 else:
                     rows.create(name)
-            except self._error as error:
+            except self._damaged as error:
                 why = str(error).splitlines()[0]
                 raise AccountingError(f"{source} is damaged: {why}") from error
 

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pytest
 
@@ -46,6 +47,16 @@ def test_a_damaged_csv_table_is_named(text: str, tmp_path: Path) -> None:
     ):
         tables.read("counts", [source], SCHEMA)
     assert list(tmp_path.iterdir()) == [source]
+
+
+def test_a_table_is_not_called_damaged_where_memory_runs_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("meanface.files.scratch._MEMORY", "2MB")
+    source = tmp_path / "large.csv"
+    write_table(source, SCHEMA, ((f"{number:100}", number) for number in range(50_000)))
+    with pytest.raises(duckdb.OutOfMemoryException), scratch(tmp_path / "result") as tables:
+        tables.read("counts", [source], SCHEMA)
 
 
 def test_the_folder_is_gone_afterwards_and_one_of_a_killed_job_is_replaced(tmp_path: Path) -> None:
