@@ -60,7 +60,7 @@ class Scratch:
         """
         types = {column: _TYPES[kind] for column, kind in schema.items()}
         for number, source in enumerate(sources):
-            with source.open(encoding="utf-8") as stream:
+            with source.open(encoding="utf-8", errors="replace") as stream:
                 header = stream.readline().removesuffix("\n")
             if header != ",".join(schema):
                 raise AccountingError(f"{source} is damaged: its columns are {header!r}")

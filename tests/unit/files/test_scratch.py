@@ -37,10 +37,12 @@ def test_csv_tables_are_read_in_the_order_of_their_rows(tmp_path: Path) -> None:
         assert tables.number("SELECT sum(count) FROM counts") == 5
 
 
-@pytest.mark.parametrize("text", ["", "name\n", "name,count\na,x\n", "name,count\na\n"])
-def test_a_damaged_csv_table_is_named(text: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "content", [b"", b"name\n", b"name,count\na,x\n", b"name,count\na\n", b"name,count\n\xff,1\n"]
+)
+def test_a_damaged_csv_table_is_named(content: bytes, tmp_path: Path) -> None:
     source = tmp_path / "damaged.csv"
-    source.write_text(text)
+    source.write_bytes(content)
     with (
         pytest.raises(AccountingError, match=r"damaged\.csv is damaged: "),
         scratch(tmp_path / "result") as tables,
