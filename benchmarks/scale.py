@@ -122,21 +122,25 @@ def make_archive(target: Path, count: int) -> None:
     part.replace(target)
 
 
-def command(folder: Path, archive: Path, shards: int, *arguments: str) -> list[str]:
+def command(
+    folder: Path, archive: Path, shards: int, *arguments: str, settings: Sequence[str] = ()
+) -> list[str]:
     """Give the command that runs the workflow in `folder` with the stub as its engine."""
     start = [sys.executable, "-m", "snakemake", "--cores", "2", "--directory", str(folder)]
     start += ["--snakefile", str(ROOT / "Snakefile"), *arguments]
-    return [*start, "--config", f"photos={archive}", f"shards={shards}", "encoder=stub"]
+    return [*start, "--config", f"photos={archive}", f"shards={shards}", "encoder=stub", *settings]
 
 
-def run(folder: Path, archive: Path, shards: int, *arguments: str) -> Run:
+def run(
+    folder: Path, archive: Path, shards: int, *arguments: str, settings: Sequence[str] = ()
+) -> Run:
     """Run the workflow. Give what the run took."""
     folder.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as notes, (folder / "output.log").open("a") as output:
         Path(notes, "sitecustomize.py").write_text(NOTE_USAGE)
         began = time.perf_counter()
         subprocess.run(
-            command(folder, archive, shards, *arguments),
+            command(folder, archive, shards, *arguments, settings=settings),
             env=os.environ | {"PYTHONPATH": f"{notes}:{ROOT}", "MEANFACE_USAGE": notes},
             stdout=output,
             stderr=output,
@@ -290,9 +294,15 @@ def measure_shards(work: Path, count: int, shards: int) -> dict[str, Any]:
     return {title: asdict(usage) for title, usage in runs.items()} | {"planning": planning}
 
 
+def stub_config() -> dict[str, Any]:
+    """Give the default configuration with the stub as engine."""
+    config: dict[str, Any] = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    return config | {"encoder": "stub"}
+
+
 def encode_here(folder: Path) -> None:
     """Write the files of all encode jobs in this process."""
-    config = yaml.safe_load((ROOT / "config/config.yaml").read_text()) | {"encoder": "stub"}
+    config = stub_config()
     engine = StubEngine()
     fingerprint = EngineSettings.of(config).fingerprint()
     cache = Cache(str(folder / config["cache"]), fingerprint)

@@ -29,7 +29,8 @@ class Scratch:
         import duckdb  # takes 70 ms, which encode jobs save
 
         self.folder = folder
-        self._error = duckdb.Error
+        # Not duckdb.Error: a table is not damaged where memory or disk run out.
+        self._damaged = (duckdb.InvalidInputException, duckdb.ConversionException)
         self._database = duckdb.connect(
             folder / "tables.duckdb",
             config={
@@ -59,7 +60,7 @@ class Scratch:
         """
         types = {column: _TYPES[kind] for column, kind in schema.items()}
         for number, source in enumerate(sources):
-            with source.open(encoding="utf-8") as stream:
+            with source.open(encoding="utf-8", errors="replace") as stream:
                 header = stream.readline().removesuffix("\n")
             if header != ",".join(schema):
                 raise AccountingError(f"{source} is damaged: its columns are {header!r}")
@@ -71,7 +72,7 @@ class Scratch:
                     rows.insert_into(name)
                 else:
                     rows.create(name)
-            except self._error as error:
+            except self._damaged as error:
                 why = str(error).splitlines()[0]
                 raise AccountingError(f"{source} is damaged: {why}") from error
 

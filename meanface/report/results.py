@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -88,6 +89,11 @@ class Results:
 
     def names(self) -> Names:
         """Give what the report calls photos and people."""
+        return self._names
+
+    @cached_property
+    def _names(self) -> Names:
+        # Sorting millions of names takes seconds.
         return Names(self.identities, paths=self.paths)
 
     def in_the_mean(self) -> pd.DataFrame:

@@ -182,7 +182,9 @@ def write_statistics(
         with replacing(statistics) as file, file.open("wb") as stream:
             np.savez(stream, allow_pickle=False, **asdict(whole))
         persons = tables.tuples("SELECT identity, photos FROM persons")
-        rounded = zip(persons, spread.round(6), away.round(6), strict=True)
+        for values in (spread, away):  # in place: there may be millions of persons
+            np.round(values, 6, out=values)
+        rounded = zip(persons, spread, away, strict=True)
         write_table(identities, IDENTITIES, ((*person, *numbers) for person, *numbers in rounded))
         save_array(mean_by_identity, _sums(means) / len(means))
         return whole.count, len(means)

@@ -137,3 +137,17 @@ def test_photos_that_are_refused_are_one_line(tmp_path: Path) -> None:
     assert done.stderr == (
         f"meanface: config: photos: no such file or folder: '{tmp_path}/nowhere.zip'\n"
     )
+
+
+@pytest.mark.slow
+def test_the_stages_that_join_are_measured_without_photos(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.joins", "--photos", "600", "--per-shard", "2"]
+    command += ["--work", str(tmp_path), "--json", str(tmp_path / "joins.json")]
+    command += ["--config", "faces_csv=false"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=600)
+    assert done.returncode == 0, done.stderr
+    measured = json.loads((tmp_path / "joins.json").read_text())["600"]
+    # The stages before were not run: this process has written what they write.
+    assert [*measured["stages"]] == ["plan", "merge", "write_statistics", "snakemake"]
+    assert all(stage["jobs"] == 1 for stage in measured["stages"].values())
+    assert [path.name for path in tmp_path.iterdir()] == ["joins.json"]

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pytest
 
@@ -36,16 +37,28 @@ def test_csv_tables_are_read_in_the_order_of_their_rows(tmp_path: Path) -> None:
         assert tables.number("SELECT sum(count) FROM counts") == 5
 
 
-@pytest.mark.parametrize("text", ["", "name\n", "name,count\na,x\n", "name,count\na\n"])
-def test_a_damaged_csv_table_is_named(text: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "content", [b"", b"name\n", b"name,count\na,x\n", b"name,count\na\n", b"name,count\n\xff,1\n"]
+)
+def test_a_damaged_csv_table_is_named(content: bytes, tmp_path: Path) -> None:
     source = tmp_path / "damaged.csv"
-    source.write_text(text)
+    source.write_bytes(content)
     with (
         pytest.raises(AccountingError, match=r"damaged\.csv is damaged: "),
         scratch(tmp_path / "result") as tables,
     ):
         tables.read("counts", [source], SCHEMA)
     assert list(tmp_path.iterdir()) == [source]
+
+
+def test_a_table_is_not_called_damaged_where_memory_runs_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("meanface.files.scratch._MEMORY", "2MB")
+    source = tmp_path / "large.csv"
+    write_table(source, SCHEMA, ((f"{number:100}", number) for number in range(50_000)))
+    with pytest.raises(duckdb.OutOfMemoryException), scratch(tmp_path / "result") as tables:
+        tables.read("counts", [source], SCHEMA)
 
 
 def test_the_folder_is_gone_afterwards_and_one_of_a_killed_job_is_replaced(tmp_path: Path) -> None:
