@@ -7,15 +7,14 @@ from matplotlib.figure import Figure
 
 from meanface.files.parquet import read_frame
 from meanface.report.figures import BLUE, PALE, VERMILLION, new_figure, save
-from meanface.wording import number_of
 from meanface.workflow.job import job
 
 
 def draw(distances: pd.Series) -> Figure:
     low, median, high = distances.quantile([0.05, 0.5, 0.95])
     figure = new_figure(
-        f"Half of the {number_of(len(distances), 'face')} lie within {median:.2f} of the mean,"
-        f" nine in ten between {low:.2f} and {high:.2f}"
+        f"Half of the faces lie within {median:.2f} of the mean, nine in ten between {low:.2f} and"
+        f" {high:.2f}"
     )
     axes = figure.subplots()
     axes.axvspan(low, high, color=PALE, label="nine in ten")

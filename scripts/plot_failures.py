@@ -24,7 +24,7 @@ with job(snakemake.log[0], snakemake.output):
     engine, paths = snakemake.params.engine, snakemake.params.paths
     tars = {Path(tar).stem: Path(tar) for tar in snakemake.input.tars}
     if failures.empty:
-        figure = new_figure(f"None of the {number_of(summary['photos'], 'photo')} failed", 0.6)
+        figure = new_figure(f"No failure in {number_of(summary['photos'], 'photo')}", 0.6)
     else:
         table = of_every_reason(failures, MOST)
         pictures = {

@@ -34,23 +34,24 @@ def open_hog(settings: EngineSettings, models: Mapping[str, Path]) -> Search:
     return tiled(search, _TILE) if settings.face == "all" else search
 
 
-def open_small(models: Mapping[str, Path]) -> Callable[[int], Search]:
+def open_small(models: Mapping[str, Path]) -> Callable[[int], Callable[[Pixels], list[Face]]]:
     """Give a function that opens the detector for small faces, for a number of levels.
 
     Cells of half the size see in a photo what dlib sees in the photo of twice the size: faces of 40
     pixels, and at each further level faces that are larger by a fifth. The photo has a quarter of
-    the pixels, and their gradients cost most. The detector is to be called with `upsample` 1.
+    the pixels, and their gradients cost most.
     """
     hog = models["hog"].read_bytes()
 
     @cache
-    def of(levels: int) -> Search:
+    def of(levels: int) -> Callable[[Pixels], list[Face]]:
         detector = open_changed(hog, cell=4, levels=levels)
 
         def search(photos: Sequence[Pixels], _upsample: int) -> list[list[Face]]:
             return [_run(detector, photo, 0) for photo in photos]
 
-        return tiled(search, _TILE)
+        in_tiles = tiled(search, _TILE)
+        return lambda photo: in_tiles([photo], 1)[0]  # as many cells as in a doubled photo
 
     return of
 

@@ -4,9 +4,9 @@ import dlib
 
 from meanface.errors import UserError
 
-# Integers in the file, each after its length: the side of a cell, padding, the sides of a window,
-# levels at most, the least sides of a level; further on the number of filters. Of dlib 20,
-# scan_fhog_pyramid.h and object_detector.h.
+# dlib 20 saves integers after their lengths (scan_fhog_pyramid.h, object_detector.h): the side of a
+# cell, padding, the sides of a window, levels at most, the least sides of a level; further on the
+# number of filters.
 _CELL, _LEVELS, _FILTERS = 8, 1000, 5
 _WINDOW, _LEAST = 10, 8  # cells
 
@@ -18,9 +18,10 @@ def open_changed(
 
     Raises UserError where another version of dlib wrote the file.
     """
+    # The number of filters first: the other numbers may hold what looks like it.
     changes = [
-        (_scan(_CELL, _LEVELS), _scan(cell, levels)),
         (_integers(_FILTERS), _integers(filters)),
+        (_scan(_CELL, _LEVELS), _scan(cell, levels)),
     ]
     for old, new in changes:
         if old not in hog:

@@ -128,14 +128,14 @@ class Ladder:
         return found
 
     def _small_faces(self, rung: _Rung, photo: Pixels) -> list[Face]:
-        """Give faces that HOG sees in a photo of twice the size, and not in the one it searched."""
+        """Give faces that HOG sees in the photo of twice the size, and that the rung cannot see."""
         enlarged = max(0.5**rung.upsample, self._least)
         levels = math.ceil(math.log(self._finest(rung, photo, 1.0) / enlarged, 6 / 5))
         if levels < 1 or self._small is None:
             return []
         # Cells of half the size stand for twice the size.
         photo, scale = shrunk(photo, 2 * enlarged)
-        return [scaled(face, scale) for face in self._small(levels)([photo], 1)[0]]
+        return [scaled(face, scale) for face in self._small(levels)(photo)]
 
     def _search(
         self, number: int, photos: Mapping[int, tuple[Pixels, float]]

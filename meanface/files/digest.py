@@ -7,8 +7,8 @@ from pathlib import Path
 def file_digest(path: Path, algorithm: str = "sha256") -> str:
     """Return the digest of a file's content in lower-case hex. Raises OSError.
 
-    The digest of a folder is that of the lines "digest name", one for each of its files, as
-    coreutils prints them. Hidden files do not count.
+    The digest of a folder is the digest of the lines "digest name" that coreutils prints for its
+    files. Hidden files do not count.
     """
     if path.is_dir():
         files = sorted(path.glob("[!.]*"))

@@ -45,7 +45,7 @@ class Scratch:
     def append(self, name: str, rows: "pa.Table", select: str = "*") -> None:
         """Append rows to the table `name`, which the first call creates.
 
-        `select` has the columns.
+        `select` is the list of columns, as in SQL.
         """
         self._database.register("given", rows)
         self.run(f'CREATE TABLE IF NOT EXISTS "{name}" AS FROM given SELECT {select} LIMIT 0')

@@ -15,7 +15,7 @@ from meanface.results.find import manifest_columns, read_query
 from meanface.results.made_of import made_of
 
 Faces: TypeAlias = pd.DataFrame | Columns
-"""The table of faces, of which columns of text are read."""
+"""The table of faces. Only its columns of text are read."""
 
 
 @dataclass(frozen=True)

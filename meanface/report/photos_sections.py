@@ -120,7 +120,7 @@ def failures_section(results: Results) -> Section:
     summary, failures = results.summary, results.failures
     failed, photos = summary["failed"], summary["photos"]
     if not failed:
-        return {"title": f"None of the {number_of(photos, 'photo')} failed", "reasons": []}
+        return {"title": f"No failure in {number_of(photos, 'photo')}", "reasons": []}
     counts = summary["failed_by_reason"]
     most = max(counts, key=lambda reason: counts[reason])
     why = REASONS.get(most, most).rstrip(".")

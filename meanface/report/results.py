@@ -48,7 +48,7 @@ class Names:
 
 @dataclass(frozen=True)
 class Drawn:
-    """What is known of all faces where the report has read a part of them.
+    """What is known of all faces, where the report has read a part of them.
 
     `is_drawn` (n,) tells the faces that were drawn at random from the others that were read.
     `different` faces are in photos that are no copies. `copies` counts the photos that are copies.

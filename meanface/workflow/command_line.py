@@ -61,7 +61,8 @@ def check_directory() -> None:
 
     Snakemake keeps its own records there, and would end in a stack trace.
     """
-    if not all(os.access(path, os.W_OK) for path in (".", ".snakemake") if Path(path).exists()):
+    kept = Path(".snakemake")
+    if not os.access(kept if kept.exists() else ".", os.W_OK):
         raise UserError(
             f"the folder {Path.cwd()} is read-only; run where you may write, or name such a folder"
             " with --directory FOLDER"

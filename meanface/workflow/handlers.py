@@ -92,7 +92,7 @@ class StartHandler(logging.Handler):
 class MessageHandler(logging.Handler):
     """Calls a function when Snakemake logs that nothing is to do, the report is made, or it stops.
 
-    No handler of the workflow tells this: Snakemake calls none, or onerror as for a failed run.
+    Snakemake calls no handler of the workflow then, or onerror, as for a failed run.
     """
 
     def __init__(

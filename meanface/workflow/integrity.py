@@ -40,8 +40,8 @@ def recorded(record: Path, files: Iterable[str]) -> Iterator[None]:
 def remove_altered(records: Path, seen: Path) -> dict[str, Path | None]:
     """Remove files that differ from their records in the folder `records`; give their names.
 
-    A user may have edited a table beside the folder `records`: a file of this kind gets a new name,
-    which is given with its own. Other files are gone (None).
+    A user may have edited a table beside the folder `records`: such a file gets a new name, which
+    is given with its own. Other files are removed (None).
 
     Snakemake makes a removed file again when the file is needed. If the clock was set back, files
     from the future get the present time, because no new file would be newer.

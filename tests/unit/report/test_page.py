@@ -204,7 +204,7 @@ def test_a_page_without_people_failures_and_speed(tmp_path: Path) -> None:
     results = made_up(5, 0, 0)
     page = written(replace(results, jobs=results.jobs[:1]), tmp_path / "page.html")
     assert "No folder names a person" in page
-    assert "None of the 5 photos failed" in page
+    assert "No failure in 5 photos" in page
     assert "No two people to compare" in page
     assert "10 pairs of any two faces" in page
     assert 'id="speed"' not in page
