@@ -181,7 +181,7 @@ class Cache:
         try:
             if isinstance(self._files, LocalFileSystem):
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
-                with replacing(Path(path)) as part, part.open("wb") as target:
+                with replacing(Path(path), shared=True) as part, part.open("wb") as target:
                     write(target)
             else:  # an object appears whole, in no folder; making one would make a bucket
                 with self._files.open(path, "wb") as target:

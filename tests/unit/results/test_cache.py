@@ -4,8 +4,9 @@ import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 import boto3
 import numpy as np
@@ -17,6 +18,8 @@ from s3fs import S3FileSystem
 from meanface.engine.face import Face
 from meanface.engine.outcome import EncodedFace, Failure, Outcome
 from meanface.errors import UserError
+from meanface.files.scratch import Scratch
+from meanface.results import cache as cache_module
 from meanface.results.cache import ENGINES, Cache, forget
 from meanface.results.outcomes import write_outcomes
 from tests.runs import snakemake
@@ -145,6 +148,31 @@ def test_photos_of_other_runs_stay_until_there_is_no_room(
     keep(cache, tmp_path, "small", ["small"])
     cache.tidy({"small": [content("small")]}.items(), tmp_path / "i")
     assert recalled(cache, "other", {"fourth 1", *every}) == {"fourth 1"}
+
+
+def test_two_runs_that_end_at_the_same_time_leave_one_whole_index(
+    cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(cache, tmp_path, "s", ["a"])
+    keep(cache, tmp_path, "t", ["b"])
+    other = Cache(str(tmp_path / "cache"), ENGINE + "1")
+    write = cache_module.write_joined
+
+    def interrupted(target: IO[bytes], names: Sequence[str], tables: Scratch) -> None:
+        target.write(b"half")
+        target.flush()
+        monkeypatch.setattr(cache_module, "write_joined", write)
+        other.tidy([("t", [content("b")])], tmp_path / "j")
+        assert recalled(other, "new", ["b"]) == {"b"}
+        target.seek(0)
+        write(target, names, tables)
+
+    monkeypatch.setattr(cache_module, "write_joined", interrupted)
+    cache.tidy([("s", [content("a")])], tmp_path / "i")
+    assert recalled(cache, "new", ["a"]) == {"a"}
+    assert cache.trouble is None
+    assert other.trouble is None
+    assert not [*tmp_path.rglob("*.part")]
 
 
 def test_an_engine_knows_its_own_outcomes_only(cache: Cache, tmp_path: Path) -> None:
