@@ -1,4 +1,4 @@
-"""The faces that the report may show, so that it takes the same memory for any number of faces.
+"""The faces that the report may show: a bounded number of the rows of a table of any size.
 
 Beyond MOST faces, the report reads MOST faces drawn at random, and all faces that a section looks
 for by their values: those of the largest persons, the extremes, the first copies, and the faces
