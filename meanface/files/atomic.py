@@ -1,5 +1,6 @@
 """Files and folders that appear whole or not at all."""
 
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,13 +8,17 @@ from pathlib import Path
 
 
 @contextmanager
-def replacing(target: Path) -> Iterator[Path]:
+def replacing(target: Path, *, shared: bool = False) -> Iterator[Path]:
     """Give a temporary path beside `target`, which replaces `target` when the block succeeds.
 
     The block writes a file or makes a folder there. When the block raises, what it wrote is removed
     and `target` stays as it was. A folder that is there already goes just before the new one comes.
+
+    The temporary path is `<target>.part`, so that the next job removes what a killed one left. With
+    `shared`, other processes may write `target` at the same time, and the name holds a random part.
     """
-    part = target.with_name(target.name + ".part")
+    own = f".{secrets.token_hex(8)}" if shared else ""
+    part = target.with_name(f"{target.name}{own}.part")
     remove(part)
     try:
         yield part

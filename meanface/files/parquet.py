@@ -40,7 +40,8 @@ def write_parquet(
 
 def read_parquet(source: Path, columns: list[str] | None = None) -> pa.Table:
     """Read a table that write_parquet wrote, or only some `columns` of it."""
-    return pq.read_table(_files(source), columns=columns, memory_map=True)
+    # By default, pyarrow makes a column of a folder that is named like `faces=3`.
+    return pq.read_table(_files(source), columns=columns, memory_map=True, partitioning=None)
 
 
 def read_batches(

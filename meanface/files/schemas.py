@@ -146,7 +146,7 @@ MEANINGS: Mapping[str, tuple[Schema, Mapping[str, str]]] = {
         IDENTITIES,
         {
             "identity": "the person; empty for photos in no folder",
-            "photos": "rows of `faces.csv` that count for this person",
+            "photos": "rows of `faces.parquet` that count for this person",
             "spread": "the root mean square of the distances of the person's embeddings to the"
             " person's mean, 0 for one photo",
             "distance": "the distance of the person's mean to the mean of all embeddings",
@@ -191,7 +191,7 @@ MEANINGS: Mapping[str, tuple[Schema, Mapping[str, str]]] = {
         PEOPLE,
         {
             "path": "the photo",
-            "face": "the number of the face in the photo, from 1, in the order of `faces.csv`",
+            "face": "the number of the face in the photo, from 1, in the order of `faces.parquet`",
             "person": "the person, from 1; person 1 has the most faces",
             "size": "the number of the person's faces",
             "cohesion": "the root mean square distance of the face to the other faces of the"
@@ -205,7 +205,7 @@ MEANINGS: Mapping[str, tuple[Schema, Mapping[str, str]]] = {
             "kind": "what may be wrong, see [People](../people.md#look-for-errors)",
             "rank": "1 for the strongest finding of its kind",
             "path": "the photo",
-            "face": "the number of the face in the photo, from 1, in the order of `faces.csv`",
+            "face": "the number of the face in the photo, from 1, in the order of `faces.parquet`",
             "identity": "the person by the name of the photo's folder, empty for none",
             "other_path": "the photo that the finding compares with",
             "other_face": "the number of the face in the other photo",
@@ -221,7 +221,7 @@ MEANINGS: Mapping[str, tuple[Schema, Mapping[str, str]]] = {
             "query_face": "the number of the face in the query photo, from 1",
             "rank": "1 for the face that is nearest to the query face, 2 for the next",
             "path": "the photo found",
-            "face": "the number of the face in that photo, from 1, in the order of `faces.csv`",
+            "face": "the number of the face in that photo, from 1, in the order of `faces.parquet`",
             "identity": "the person by the name of the photo's folder, empty for none",
             "person": "the person in `people.csv`, 0 where there is no `people.csv`",
             "distance": "the distance of the two faces",

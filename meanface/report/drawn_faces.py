@@ -1,4 +1,4 @@
-"""The faces that the report may show, so that it takes the same memory for any number of faces.
+"""The faces that the report may show: a bounded number of the rows of a table of any size.
 
 Beyond MOST faces, the report reads MOST faces drawn at random, and all faces that a section looks
 for by their values: those of the largest persons, the extremes, the first copies, and the faces
@@ -30,7 +30,9 @@ _DRAWN = "CREATE TABLE drawn AS SELECT row FROM shuffled ORDER BY key, row LIMIT
 _CHOSEN = """
     CREATE TABLE chosen AS
     WITH different AS (SELECT rowid AS row, * FROM faces WHERE duplicate_of = ''),
-    copies AS (SELECT rowid AS row, * FROM faces WHERE duplicate_of <> '' ORDER BY row LIMIT $few)
+    copied AS (SELECT path FROM faces WHERE duplicate_of <> ''
+        GROUP BY path ORDER BY min(rowid) LIMIT $few),
+    copies AS (SELECT rowid AS row, * FROM faces SEMI JOIN copied USING (path))
     SELECT row FROM drawn
     UNION (SELECT row FROM shuffled SEMI JOIN largest USING (identity)
         QUALIFY row_number() OVER (PARTITION BY identity ORDER BY key, row) <= $of_person)

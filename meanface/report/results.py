@@ -16,7 +16,7 @@ from meanface.results.statistics import Statistics
 
 
 class Face(NamedTuple):
-    """A face as the report shows it: its row of faces.csv, and lines of text."""
+    """A face as the report shows it: its row of the table of faces, and lines of text."""
 
     row: int
     name: str

@@ -20,6 +20,7 @@ import zlib
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO, TypeVar
 
 import fsspec
@@ -97,6 +98,20 @@ class Cache:
         and for LEAST contents at least. The files used longest ago are removed first. The ENGINES
         engines used last stay. Temporary files are in a folder beside the file `beside`.
         """
+        import duckdb  # takes time, which encode jobs save
+
+        try:
+            earlier, names = self._join(shards, beside)
+        except (OSError, ValueError, duckdb.Error) as error:  # such as a full disk
+            self._note(f"{self._index} cannot be made", error)
+            return
+        dropped = {*earlier} - {*names}
+        self._remove({*map(self._path, dropped)}, {self._index, *map(self._path, names)})
+
+    def _join(
+        self, shards: Iterable[tuple[str, Sequence[str]]], beside: Path
+    ) -> tuple[list[str], list[str]]:
+        """Write the index of `shards`. Give the names in the index before and in the new one."""
         with scratch(beside) as tables:
             present = read_shards(tables, shards)
 
@@ -106,12 +121,14 @@ class Cache:
 
             earlier = self._with_index(earlier_names)
             if earlier is None:  # missing, or damaged in the middle
+                earlier = []
                 read_earlier(tables, None, present)
             most = max(RUNS * tables.number("SELECT count(*) FROM present"), LEAST)
-            names = join(tables, present, earlier or [], most)
-            self._write(self._index, lambda target: write_joined(target, names, tables))
-        dropped = {*(earlier or [])} - {*names}
-        self._remove({*map(self._path, dropped)}, {self._index, *map(self._path, names)})
+            names = join(tables, present, earlier, most)
+            self._write(
+                self._index, lambda target: write_joined(target, names, tables), tables.folder
+            )
+        return earlier, names
 
     def forget(self, contents: Collection[str]) -> None:
         """Remove every file of this engine that holds one of the contents (sha256, hexadecimal).
@@ -169,7 +186,9 @@ class Cache:
     def _with_index(self, use: Callable[[Index], T]) -> T | None:
         """Give what `use` makes of the index; None if the index is missing or damaged."""
         try:
-            with self._files.open(self._index, "rb") as stream, zipfile.ZipFile(stream) as archive:
+            # Two arrays are read in turns, which would waste what fsspec reads ahead.
+            stream = self._files.open(self._index, "rb", cache_type="none")
+            with stream, zipfile.ZipFile(stream) as archive:
                 return use(Index(archive))
         except FileNotFoundError:
             return None
@@ -177,15 +196,22 @@ class Cache:
             self._note(f"{self._index} cannot be read and is left out", error)
             return None
 
-    def _write(self, path: str, write: Callable[[IO[bytes]], object]) -> None:
+    def _write(
+        self, path: str, write: Callable[[IO[bytes]], object], folder: Path | None = None
+    ) -> None:
+        """Write a file, which appears whole. `folder` is for an object's temporary file."""
         try:
             if isinstance(self._files, LocalFileSystem):
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
-                with replacing(Path(path)) as part, part.open("wb") as target:
+                with replacing(Path(path), shared=True) as part, part.open("wb") as target:
                     write(target)
-            else:  # an object appears whole, in no folder; making one would make a bucket
-                with self._files.open(path, "wb") as target:
-                    write(target)
+            else:  # no folder is made: making one would make a bucket
+                with TemporaryDirectory(dir=folder) as own:
+                    part = Path(own, posixpath.basename(path))
+                    with part.open("wb") as target:
+                        write(target)
+                    # An object that is written in pieces would appear when writing stops halfway.
+                    self._files.put_file(str(part), path)
         except Exception as error:  # the results do not depend on it
             self._note(f"{path} cannot be written", error)
 

@@ -109,6 +109,8 @@ def join(tables: Scratch, names: Sequence[str], earlier: Sequence[str], most: in
     Earlier files whose contents are all in present files are left out. Give the names of the files
     in the table.
     """
+    import pyarrow as pa  # takes time, which encode jobs save
+
     room = most - tables.number("SELECT count(*) FROM present")
     kept: list[int] = []
     for number, size in tables.rows(_EARLIER):
@@ -116,9 +118,8 @@ def join(tables: Scratch, names: Sequence[str], earlier: Sequence[str], most: in
         if room < 0:
             break
         kept.append(number)
-    tables.run("CREATE TABLE kept (file UINTEGER, number UINTEGER)")
-    for number, file in enumerate(kept, len(names)):
-        tables.rows("INSERT INTO kept VALUES (?, ?)", file, number)
+    numbers = np.arange(len(names), len(names) + len(kept), dtype=np.uint32)
+    tables.append("kept", pa.table({"file": np.array(kept, np.uint32), "number": numbers}))
     tables.run(_SORTED)
     return [*names, *(earlier[number] for number in kept)]
 

@@ -158,7 +158,7 @@ def pair_distances(
     """
     if len(photos) != len(embeddings):
         raise UserError(
-            f"embeddings.npy has {len(embeddings)} rows and faces.csv {len(photos)}:"
+            f"embeddings.npy has {len(embeddings)} rows and faces.parquet {len(photos)}:"
             " they are not of the same run"
         )
     rows = _rows_by_name(pairs, photos, failed)
@@ -178,7 +178,7 @@ def _rows_by_name(
     path, rows = next(iter(Counter(photos).most_common(1)), ("", 0))
     if rows > 1:
         raise UserError(
-            f"faces.csv has {rows} rows for {path}: verification needs one face per photo,"
+            f"faces.parquet has {rows} rows for {path}: verification needs one face per photo,"
             " not every face (face: all)"
         )
     wanted = {name for pair in pairs for name in (pair.first, pair.second)}
@@ -194,7 +194,7 @@ def _rows_by_name(
     missing = sorted(wanted - found.keys())
     if missing:
         raise UserError(
-            f"the pairs name {missing[0]}, which is neither in faces.csv nor in failures.csv"
+            f"the pairs name {missing[0]}, which is neither in faces.parquet nor in failures.csv"
             f" ({number_of(len(missing), 'such photo')}): these pairs belong to other photos"
         )
     return {name: row for name, (_, row) in found.items()}

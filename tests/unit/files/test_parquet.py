@@ -42,6 +42,14 @@ def test_a_folder_holds_the_rows_in_order(tmp_path: Path, size: int, file_rows: 
     assert rows == [*range(ROWS)]
 
 
+def test_the_name_of_a_folder_is_no_column(tmp_path: Path) -> None:
+    target = tmp_path / "row=5/results/faces.parquet"
+    target.parent.mkdir(parents=True)
+    for file_rows in (None, 30):
+        write_parquet(target, SCHEMA, tables(10), file_rows)
+        assert read_parquet(target)["row"].to_pylist() == [*range(ROWS)]
+
+
 def test_a_file_and_a_folder_replace_each_other(tmp_path: Path) -> None:
     target = tmp_path / "faces.parquet"
     for count, file_rows in ((100, 10), (30, 10), (20, None), (50, 10)):

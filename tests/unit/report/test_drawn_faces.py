@@ -13,6 +13,7 @@ from meanface.report import drawn_faces, embedding_map, embeddings_sections, pho
 from meanface.report.drawn_faces import read_faces
 from meanface.report.embedding_map import map_section
 from meanface.report.embeddings_sections import (
+    COPIES,
     distances_section,
     extremes_section,
     odd_section,
@@ -49,14 +50,19 @@ def part(whole: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Res
     monkeypatch.setattr(embedding_map, "POINTS", 80)
     monkeypatch.setattr(photos_sections, "MEAN_OF_ALL", 70)
     monkeypatch.setattr(photos_sections, "PEOPLE", 20)
+    part = part_of(whole, tmp_path)
+    assert 500 in part.faces.index
+    return part
+
+
+def part_of(whole: Results, folder: Path) -> Results:
     table = pa.Table.from_pandas(whole.faces, preserve_index=False)
-    write_parquet(tmp_path / "faces.parquet", table.schema, [table], 300)
+    write_parquet(folder / "faces.parquet", table.schema, [table], 300)
     named = [whole.faces["path"][500]]
     largest = whole.names().people[:20]
-    beside = tmp_path / "report.html"
-    faces, drawn = read_faces(tmp_path / "faces.parquet", COUNT, largest, named, beside)
-    assert [path.name for path in tmp_path.iterdir()] == ["faces.parquet"]
-    assert 500 in faces.index
+    beside = folder / "report.html"
+    faces, drawn = read_faces(folder / "faces.parquet", COUNT, largest, named, beside)
+    assert [path.name for path in folder.iterdir()] == ["faces.parquet"]
     return replace(whole, faces=faces, drawn=drawn)
 
 
@@ -85,6 +91,21 @@ def test_sections_that_choose_faces_are_those_of_all_faces(whole: Results, part:
             for one, some in ((part, rows), (whole, all_rows))
         ]
         assert numbers[0] == numbers[1]
+
+
+def test_copies_of_photos_with_many_faces_are_shown_with_the_first(
+    whole: Results, part: Results, tmp_path: Path
+) -> None:
+    photo = np.arange(COUNT) // 10
+    path = pd.Series([f"p{number:02}.jpg" for number in photo])
+    first = path.where(photo % 2 == 0, path.shift(10))
+    faces = whole.faces.assign(path=path, duplicate_of=first.where(photo % 2 == 1, ""))
+    crowds = replace(whole, faces=faces)
+    (tmp_path / "crowds").mkdir()
+    expected = suspects_section(crowds)
+    assert len(expected["copies"]) == COPIES
+    found = suspects_section(part_of(crowds, tmp_path / "crowds"))
+    assert found["copies"] == expected["copies"]
 
 
 def test_distributions_are_those_of_the_faces_drawn(part: Results) -> None:

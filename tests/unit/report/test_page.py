@@ -226,6 +226,15 @@ def test_a_page_without_paths_has_no_name(tmp_path: Path) -> None:
     assert "&#34;central&#34;" in page
 
 
+def test_the_table_that_names_the_copies_is_one_that_every_run_writes(tmp_path: Path) -> None:
+    results = made_up(20, 4, 0)
+    copies = results.faces["path"].shift(1).where(results.faces.index == 1, "")
+    results = replace(results, faces=results.faces.assign(duplicate_of=copies))
+    page = written(results, tmp_path / "report.html")
+    assert "<code>results/faces.parquet</code> names all copies" in page
+    assert "faces.csv" not in page  # with `faces_csv: false`, there is none
+
+
 def test_scored_pairs_are_shown(tmp_path: Path) -> None:
     roc = pd.DataFrame(
         {

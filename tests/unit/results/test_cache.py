@@ -1,23 +1,30 @@
 """The cache of outcomes: what it gives back, and that nothing depends on it."""
 
+import errno
 import hashlib
+import io
 import json
 import os
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 import boto3
+import duckdb
 import numpy as np
 import pytest
 import requests
 from moto.server import ThreadedMotoServer
-from s3fs import S3FileSystem
+from s3fs import S3File, S3FileSystem
 
 from meanface.engine.face import Face
 from meanface.engine.outcome import EncodedFace, Failure, Outcome
 from meanface.errors import UserError
+from meanface.files.scratch import Scratch
+from meanface.results import cache as cache_module
 from meanface.results.cache import ENGINES, Cache, forget
+from meanface.results.cache_index import write_index, write_joined
 from meanface.results.outcomes import write_outcomes
 from tests.runs import snakemake
 
@@ -145,6 +152,30 @@ def test_photos_of_other_runs_stay_until_there_is_no_room(
     keep(cache, tmp_path, "small", ["small"])
     cache.tidy({"small": [content("small")]}.items(), tmp_path / "i")
     assert recalled(cache, "other", {"fourth 1", *every}) == {"fourth 1"}
+
+
+def test_two_runs_that_end_at_the_same_time_leave_one_whole_index(
+    cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(cache, tmp_path, "s", ["a"])
+    keep(cache, tmp_path, "t", ["b"])
+    other = Cache(str(tmp_path / "cache"), ENGINE + "1")
+
+    def interrupted(target: IO[bytes], names: Sequence[str], tables: Scratch) -> None:
+        target.write(b"half")
+        target.flush()
+        monkeypatch.setattr(cache_module, "write_joined", write_joined)
+        other.tidy([("t", [content("b")])], tmp_path / "j")
+        assert recalled(other, "new", ["b"]) == {"b"}
+        target.seek(0)
+        write_joined(target, names, tables)
+
+    monkeypatch.setattr(cache_module, "write_joined", interrupted)
+    cache.tidy([("s", [content("a")])], tmp_path / "i")
+    assert recalled(cache, "new", ["a"]) == {"a"}
+    assert cache.trouble is None
+    assert other.trouble is None
+    assert not [*tmp_path.rglob("*.part")]
 
 
 def test_an_engine_knows_its_own_outcomes_only(cache: Cache, tmp_path: Path) -> None:
@@ -296,6 +327,71 @@ def test_a_bucket_keeps_what_a_folder_does(
     s3.put_object(Bucket="photos", Key=key, Body=whole[:-30])
     assert recalled(cache, "s", ["a"]) == set()
     assert "s.zip cannot be read" in caplog.text
+
+
+def test_an_index_that_cannot_be_written_whole_leaves_the_one_before(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = Cache(f"{bucket}/cache", ENGINE + "3")
+    keep(cache, tmp_path, "s", ["a"])
+    cache.tidy([("s", [content("a")])], tmp_path / "i")
+    assert recalled(cache, "new", ["a"]) == {"a"}
+    keep(cache, tmp_path, "t", ["b"])
+
+    def breaks(target: IO[bytes], *_: object) -> None:
+        target.write(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(cache_module, "write_joined", breaks)
+    cache.tidy([("s", [content("a")]), ("t", [content("b")])], tmp_path / "i")
+    assert cache.trouble is not None
+    assert "index.npz cannot be written: No space left" in cache.trouble
+    assert recalled(Cache(f"{bucket}/cache", ENGINE + "3"), "new", ["a"]) == {"a"}
+
+
+def test_an_index_in_a_bucket_is_read_once(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(S3FileSystem, "default_block_size", 4 << 20)  # much less than the index
+    cache = Cache(f"{bucket}/cache", ENGINE + "3")
+    keep(cache, tmp_path, "s", ["a"])
+    count = 2_000_000
+    starts = np.arange(count, dtype=np.uint64)
+    starts[-1] = int(content("a")[:16], 16)
+    written = io.BytesIO()
+    write_index(written, ["s"], count, [starts], [np.zeros(count, np.uint32)])
+    key = f"cache/{ENGINE}3/index.npz"
+    boto3.client("s3").put_object(Bucket="photos", Key=key, Body=written.getvalue())
+    fetched = []
+    fetch = S3File._fetch_range
+
+    def counted(file: S3File, start: int, end: int) -> bytes:
+        fetched.append(end - start)
+        return bytes(fetch(file, start, end))
+
+    monkeypatch.setattr(S3File, "_fetch_range", counted)
+    assert recalled(cache, "new", ["a"]) == {"a"}
+    assert sum(fetched) < 1.1 * len(written.getvalue())
+    assert len(fetched) < 100
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left on device"), duckdb.OutOfMemoryException("full")]
+)
+def test_a_disk_that_is_full_is_the_trouble_of_the_cache(
+    cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    keep(cache, tmp_path, "s", ["a"])
+    cache.tidy([("s", [content("a")])], tmp_path / "i")
+
+    def full(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Scratch, "append", full)
+    cache.tidy([("s", [content("a")])], tmp_path / "i")
+    assert cache.trouble is not None
+    assert f"index.npz cannot be made: {error.args[-1]}" in cache.trouble
+    assert recalled(cache, "new", ["a"]) == {"a"}
 
 
 def test_forgotten_contents_are_in_no_file_of_any_engine(bucket: str, tmp_path: Path) -> None:

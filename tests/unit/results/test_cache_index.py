@@ -3,13 +3,14 @@
 import hashlib
 import io
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from meanface.files.scratch import scratch
+from meanface.files.scratch import Scratch, scratch
 from meanface.results import cache_index
 from meanface.results.cache_index import (
     Index,
@@ -106,6 +107,29 @@ def test_earlier_files_stay_while_there_is_room(tmp_path: Path) -> None:
         index = index_of(tmp_path, now, earlier, most)
         assert index.names == ["n", "d", *kept], most
         assert sorted(pairs(index)) == expected(now | {name: contents(name) for name in kept})
+
+
+def test_kept_files_do_not_add_statements(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A statement is written to disk, which takes milliseconds."""
+    monkeypatch.setattr(cache_index, "_ROWS", 1 << 18)
+    statements: list[str] = []
+
+    def watched(method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(tables: Scratch, sql: str, *values: object) -> Any:  # noqa: ANN401
+            statements.append(sql)
+            return method(tables, sql, *values)
+
+        return call
+
+    for name in ("rows", "run"):
+        monkeypatch.setattr(Scratch, name, watched(getattr(Scratch, name)))
+    counts = []
+    for kept in (1, 50):
+        earlier = index_of(tmp_path, {f"{name}": contents(f"{name} ") for name in range(kept)})
+        statements.clear()
+        assert len(index_of(tmp_path, {"n": contents("n")}, earlier).names) == 1 + kept
+        counts.append(len(statements))
+    assert counts[0] == counts[1] > 0
 
 
 @pytest.mark.parametrize(

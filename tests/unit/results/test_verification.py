@@ -188,13 +188,13 @@ def test_distances_are_euclidean_and_infinite_where_a_photo_failed() -> None:
 @pytest.mark.parametrize(
     ("photos", "failed", "message"),
     [
-        (["A/A_1.jpg"], [], "B/B_1, which is neither in faces.csv nor in failures.csv"),
+        (["A/A_1.jpg"], [], "B/B_1, which is neither in faces.parquet nor in failures.csv"),
         (["A/A_1.jpg", "B/B_1.jpg", "x/A/A_1.jpg"], [], "be A/A_1.jpg or x/A/A_1.jpg"),
         (["A/A_1.jpg", "B/B_1.jpg"], ["B/B_1.png"], "be B/B_1.jpg or B/B_1.png"),
         (
             ["A/A_1.jpg", "B/B_1.jpg", "B/B_1.jpg"],
             [],
-            "2 rows for B/B_1.jpg: .* one face per photo",
+            "faces.parquet has 2 rows for B/B_1.jpg: .* one face per photo",
         ),
         (["A/A_1.jpg", "B/B_1.jpg", "C/C_1.jpg", "C/C_1.jpg"], [], "one face per photo"),
     ],
@@ -215,7 +215,7 @@ def test_photos_that_no_pair_names_may_share_a_name() -> None:
 
 
 def test_tables_of_another_run_are_refused() -> None:
-    with pytest.raises(UserError, match=r"embeddings\.npy has 2 rows and faces\.csv 1"):
+    with pytest.raises(UserError, match=r"embeddings\.npy has 2 rows and faces\.parquet 1"):
         pair_distances([], ["A/A_1.jpg"], [], np.zeros((2, 128), dtype=np.float32))
 
 
@@ -377,7 +377,7 @@ def test_pairs_of_other_photos_stop_the_target_with_one_line(tmp_path: Path) -> 
     Photos(THREE_FOLDS).write_results(tmp_path / "results")
     run = score(tmp_path, pairs="pairs.txt")
     assert run.code == 1
-    assert "Al/Al_0001, which is neither in faces.csv nor in failures.csv" in run.output
+    assert "Al/Al_0001, which is neither in faces.parquet nor in failures.csv" in run.output
     assert not list((tmp_path / "results" / "accuracy").glob("*"))
 
 
