@@ -36,6 +36,9 @@ _MOST_FOR_ALL = {"hog@0": 4.0, "hog@1": 16.75, "cnn@0": 1.0, "cnn@1": 1.0}
 _SMALL = 5 / 16
 """Photos of this many times detect_pixels at most are doubled in full: they take little time."""
 
+_OCTAVE = 4
+"""Levels of HOG's pyramid between a photo of twice the size and the photo: 5/6 four times."""
+
 SMALLEST = 70
 """Boxes of detectors have sides of at least this, in pixels of what a detector searches."""
 
@@ -72,7 +75,8 @@ class Ladder:
         self._detect_pixels = settings.detect_pixels
         self._bound = settings.detect_pixels or math.inf
         has_hog = "hog" in searches
-        self._small = open_small(models) if self._all and has_hog else None
+        self._small = open_small(models) if has_hog else None
+        self._is_quick = settings.hog == "quick" and not self._all
         most = _MOST_BEHIND_HOG if has_hog else _MOST_FOR_ONE
         if self._all:
             most = _MOST_FOR_ALL
@@ -148,6 +152,7 @@ class Ladder:
         rung = self._rungs[number]
         before = [one for one in self._rungs[:number] if one.kind == rung.kind]
         behind = [one for one in self._rungs[number + 1 :] if one.kind == rung.kind]
+        found: dict[int, list[Face]] = {}
         due: dict[int, tuple[Pixels, float]] = {}
         doubled: dict[int, tuple[Pixels, float]] = {}
         for index, (photo, scale) in photos.items():
@@ -161,11 +166,15 @@ class Ladder:
                 and any(self._finest(one, photo, scale) < finest for one in behind)
             ):
                 continue
-            if rung.upsample and finest == 0.5:
+            is_large = photo.shape[0] * photo.shape[1] > _SMALL * self._bound
+            if self._small and self._is_quick and rung.kind == "hog" and before and is_large:
+                # HOG has searched the photo itself. Small cells see the octave before.
+                small = self._small(_OCTAVE)(brightness(photo))
+                found[index] = [scaled(face, scale) for face in small]
+            elif rung.upsample and finest == 0.5:
                 doubled[index] = photo, scale  # detectors double a photo as dlib does
             else:
                 due[index] = resized(photo, finest), scale * finest
-        found = {}
         for upsample, some in enumerate((due, doubled)):
             searched = rung.search([photo for photo, _ in some.values()], upsample)
             for (index, (_, scale)), faces in zip(some.items(), searched, strict=True):

@@ -351,6 +351,18 @@ def test_all_searches_no_coarser_hog_where_the_finer_one_sees_a_large_photo(engi
         assert {row.detector for row in rows} <= {detector, "cnn@0", "cnn@1"}
 
 
+@pytest.mark.parametrize("side", [225, 245, 270])
+def test_a_small_face_in_a_large_photo_is_that_of_the_doubled_photo(
+    engine: Open, side: int
+) -> None:
+    one, box = large_photo(side, 500, 300, (1200, 800))  # faces of 39 to 46 pixels
+    (quick,) = faces_in(engine(detectors=HOGS), one)
+    (doubled,) = faces_in(engine(detectors=HOGS, hog="full"), one)
+    assert quick.detector == doubled.detector == "hog@1"
+    assert overlap(box_of(quick), box) > 0.5
+    assert overlap(box_of(quick), box_of(doubled)) > 0.7
+
+
 def test_all_sees_what_dlib_sees_in_a_large_photo_of_twice_the_size(engine: Open) -> None:
     canvas = Image.new("RGB", (4000, 3000), (90, 120, 150))
     portrait = Image.fromarray(skimage.data.astronaut())
