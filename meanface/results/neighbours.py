@@ -33,12 +33,14 @@ def nearest(
     queries: NDArray[np.float32] | None = None,
     *,
     most: int,
+    among: NDArray[np.int64] | None = None,
     threads: int = 1,
     exact: int = EXACT,
 ) -> Neighbours:
     """Give the `most` nearest of embeddings (n, d) for each of the `queries` (m, d).
 
-    Without queries, each embedding asks for its neighbours and is not one of them. Beyond `exact`
+    `among`: the sorted rows of embeddings that are compared, if not all are. Without queries, each
+    embedding asks for its neighbours and is not one of them. Beyond `exact`
     embeddings an inverted file (Jegou et al. 2011, "Product quantization for nearest neighbor
     search", without the quantisation) looks in the 64 cells nearest to a query. The result does
     not depend on the number of threads.
@@ -46,16 +48,18 @@ def nearest(
     import faiss  # takes a quarter of a second, which other jobs save
 
     faiss.omp_set_num_threads(threads)
-    index = _index(embeddings, exact)
+    among = np.arange(len(embeddings)) if among is None else among
+    index = _index(embeddings, among, exact)
     own = queries is None
     asked = embeddings if queries is None else queries
     rows = np.full((len(asked), most), -1, dtype=np.int32)
     distances = np.full((len(asked), most), np.inf, dtype=np.float32)
-    candidates = min(most + own + _SPARE, len(embeddings))
+    candidates = min(most + own + _SPARE, len(among))
     for start in range(0, len(asked), _CHUNK):
         part = slice(start, start + _CHUNK)
         some = np.ascontiguousarray(asked[part])
         found = np.asarray(index.search(some, candidates)[1])
+        found = np.where(found < 0, -1, among[found])
         if own:
             found[found == np.arange(start, start + len(some))[:, None]] = -1
         nearest_rows, lengths = _ranked(embeddings, some, found)
@@ -64,13 +68,13 @@ def nearest(
     return Neighbours(rows, distances)
 
 
-def _index(embeddings: NDArray[np.float32], exact: int) -> Any:  # noqa: ANN401  # faiss has no types
+def _index(embeddings: NDArray[np.float32], among: NDArray[np.int64], exact: int) -> Any:  # noqa: ANN401  # faiss has no types
     import faiss
 
-    count, dimensions = embeddings.shape
+    count, dimensions = len(among), embeddings.shape[1]
     flat = faiss.IndexFlatL2(dimensions)
     if count <= exact:
-        flat.add(np.ascontiguousarray(embeddings))
+        flat.add(embeddings[among])
         return flat
     cells = count // _PER_LIST
     index = faiss.IndexIVFFlat(flat, dimensions, cells)
@@ -78,9 +82,9 @@ def _index(embeddings: NDArray[np.float32], exact: int) -> Any:  # noqa: ANN401 
     index.cp.seed, index.cp.niter = 1, 8
     index.cp.max_points_per_centroid = _TRAINING
     sample = np.linspace(0, count - 1, min(count, cells * _TRAINING)).astype(np.int64)
-    index.train(embeddings[sample])
+    index.train(embeddings[among[sample]])
     for start in range(0, count, _CHUNK * 16):
-        index.add(np.ascontiguousarray(embeddings[start : start + _CHUNK * 16]))
+        index.add(embeddings[among[start : start + _CHUNK * 16]])
     return index
 
 

@@ -109,10 +109,8 @@ def stranger_distances(
     if len(few):
         some = _some_of_each(group)
         most = (_STRANGERS + 1) * _OF_GROUP  # enough for 20 groups beside the own one
-        near = nearest(embeddings[some], embeddings[few], most=most, threads=threads)
-        rows = np.where(near.rows < 0, -1, some[near.rows]).astype(np.int32)
-        fewer = Neighbours(rows, near.distances)
-        result[few], _ = _strangers(fewer, group, group[few], farthest)
+        near = nearest(embeddings, embeddings[few], most=most, among=some, threads=threads)
+        result[few], _ = _strangers(near, group, group[few], farthest)
     return result
 
 

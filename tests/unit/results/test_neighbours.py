@@ -45,3 +45,13 @@ def test_an_index_finds_nearly_all_and_the_same_with_any_number_of_threads() -> 
     assert np.mean(shared) > 9.5
     assert np.array_equal(one.rows, two.rows)
     assert np.array_equal(one.distances, two.distances)
+
+
+@pytest.mark.parametrize("exact", [10**6, 100])
+def test_only_rows_among_some_are_neighbours(exact: int) -> None:
+    faces = np.random.default_rng(2).standard_normal((5000, 128), dtype=np.float32)
+    some = np.sort(np.random.default_rng(3).permutation(5000)[:2000])
+    found = nearest(faces, faces[:50], most=7, among=some, exact=exact)
+    copied = nearest(faces[some], faces[:50], most=7, exact=exact)
+    np.testing.assert_array_equal(found.rows, some[copied.rows])
+    np.testing.assert_array_equal(found.distances, copied.distances)
