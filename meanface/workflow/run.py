@@ -157,7 +157,7 @@ class Run:
             print(from_here(text, self._directory))
 
     def _remove_unwanted(self) -> None:
-        if not self._config["pictures"] or self._config["encoder"] == "stub":
+        if not self._config["pictures"]:
             remove_photos(self._results, (*PICTURES_OF_PHOTOS, "find"))
         if not self._config["paths"]:
             remove_names(self._results)
