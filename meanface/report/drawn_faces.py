@@ -22,7 +22,7 @@ _OF_PERSON = 2000  # faces of a person that the report needs at most
 _FEW = 200  # more than a section shows of one kind
 _ROWS = 1 << 16  # in memory at a time
 
-# The order of selection.shuffled, so that a sample of these faces is that of all faces.
+# selection.shuffled sorts in the same way. So a sample of these faces is a sample of all faces.
 _SHUFFLED = """
     CREATE TABLE shuffled AS SELECT rowid AS row, sha256(path)[:16] AS key, identity FROM faces
 """

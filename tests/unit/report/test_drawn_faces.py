@@ -43,7 +43,7 @@ def whole() -> Results:
 
 @pytest.fixture
 def part(whole: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Results:
-    """The same results, of which a part of the faces is read."""
+    """The same results. The report reads a part of the faces only."""
     monkeypatch.setattr(drawn_faces, "MOST", DRAWN)
     monkeypatch.setattr(drawn_faces, "_FEW", 15)
     monkeypatch.setattr(embeddings_sections, "COMPARED", 50)

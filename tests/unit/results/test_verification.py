@@ -20,6 +20,7 @@ from meanface.results.verification import (
     roc_curve,
     verify,
 )
+from tests.lfw import needs_lfw
 from tests.runs import Run, snakemake
 
 LFW_PAIRS = Path(__file__).parents[4] / "shared" / "lfw" / "pairs-2folds.txt"
@@ -114,7 +115,7 @@ def test_a_single_number_heads_one_fold(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.skipif(not LFW_PAIRS.exists(), reason="shared/lfw is not beside the checkout")
+@needs_lfw
 def test_lfw_pairs_are_read() -> None:
     pairs = read_pairs(LFW_PAIRS)
     assert len(pairs) == 1200

@@ -21,7 +21,7 @@ from meanface.shards.layout import shard_of
 from meanface.shards.manifest import Photo, read_manifest
 from meanface.shards.read import read_shard
 from meanface.shards.split import split_part
-from tests.lfw import lfw_archive
+from tests.lfw import lfw_archive, needs_lfw
 from tests.unit.shards.making import Shards, shards_in, split_into, write_tar
 
 PHOTOS = {
@@ -340,7 +340,7 @@ def test_any_name_comes_back(files: dict[str, bytes], tmp_path: Path) -> None:
     assert {photo.path: photo.data for photo in made.photos()} == renamed
 
 
-@pytest.mark.skipif(lfw_archive() is None, reason="the LFW photos are not beside the checkout")
+@needs_lfw
 def test_lfw(tmp_path: Path) -> None:
     source = lfw_archive()
     assert source is not None

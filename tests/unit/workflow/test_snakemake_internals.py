@@ -278,7 +278,7 @@ print(bool(sys.modules.get("pandas")), bool(find_spec("pandas")))
 """
 
 
-# In a process that imports no executor: that of SLURM imports pandas itself.
+# SLURM's executor imports pandas itself. So the process that is tested imports no executor.
 @pytest.mark.parametrize("argument", ["with", "without"])
 def test_a_job_makes_snakemake_import_pandas(argument: str) -> None:
     command = [sys.executable, "-c", STORED, argument]
