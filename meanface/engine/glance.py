@@ -40,8 +40,8 @@ class Glance:
     def __call__(self, photo: Grey) -> list[Face]:
         """Give the frontal faces in a photo, grey uint8 (height, width), the most certain first.
 
-        The list is empty if no face is over the middle. Otherwise the search ends at that face. So
-        the list may lack faces that only a finer octave or a coarser level of the same octave shows.
+        The list is empty if no face is over the middle. Otherwise the search ends at that face. The
+        list may lack faces that only a finer octave or a coarser level of the same octave shows.
         """
         height, width = photo.shape
         found: list[Face] = []
