@@ -36,9 +36,6 @@ _MOST_FOR_ALL = {"hog@0": 4.0, "hog@1": 16.75, "cnn@0": 1.0, "cnn@1": 1.0}
 _SMALL = 5 / 16
 """Photos of this many times detect_pixels at most are doubled in full: they take little time."""
 
-_OCTAVE = 4
-"""Levels of HOG's pyramid between a photo of twice the size and the photo: 5/6 four times."""
-
 SMALLEST = 70
 """Boxes of detectors have sides of at least this, in pixels of what a detector searches."""
 
@@ -125,20 +122,24 @@ class Ladder:
         for number, rung in enumerate(self._rungs):
             given = grey if rung.grey else whole
             for index, faces in self._search(number, given).items():
-                photo, _ = given[index]
-                small = self._small_faces(rung, photo) if rung.full else []
-                for face in distinct([*found[index], *faces, *small]):
+                if rung.full:
+                    photo, _ = given[index]
+                    least = max(0.5**rung.upsample, self._least)
+                    faces += self._small_faces(photo, least, self._finest(rung, photo, 1.0))
+                for face in distinct([*found[index], *faces]):
                     found[index].setdefault(face, rung.name)
         return found
 
-    def _small_faces(self, rung: _Rung, photo: Pixels) -> list[Face]:
-        """Give faces that HOG sees in the photo of twice the size, and that the rung cannot see."""
-        enlarged = max(0.5**rung.upsample, self._least)
-        levels = math.ceil(math.log(self._finest(rung, photo, 1.0) / enlarged, 6 / 5))
+    def _small_faces(self, photo: Pixels, finest: float, searched: float) -> list[Face]:
+        """Give the faces that HOG sees in a photo scaled down by `finest`, and not by `searched`.
+
+        Below 1, these factors scale up; `finest` is 0.5 or more.
+        """
+        levels = math.ceil(math.log(searched / finest, 6 / 5))
         if levels < 1 or self._small is None:
             return []
         # Cells of half the size stand for twice the size.
-        photo, scale = shrunk(photo, 2 * enlarged)
+        photo, scale = shrunk(photo, 2 * finest)
         return [scaled(face, scale) for face in self._small(levels)(photo)]
 
     def _search(
@@ -167,17 +168,17 @@ class Ladder:
             ):
                 continue
             is_large = photo.shape[0] * photo.shape[1] > _SMALL * self._bound
-            if self._small and self._is_quick and rung.kind == "hog" and before and is_large:
-                # HOG has searched the photo itself. Small cells see the octave before.
-                small = self._small(_OCTAVE)(brightness(photo))
+            if self._is_quick and rung.kind == "hog" and before and is_large:
+                searched = min(self._finest(one, photo, scale) for one in before)
+                small = self._small_faces(brightness(photo), finest, searched)
                 found[index] = [scaled(face, scale) for face in small]
             elif rung.upsample and finest == 0.5:
                 doubled[index] = photo, scale  # detectors double a photo as dlib does
             else:
                 due[index] = resized(photo, finest), scale * finest
         for upsample, some in enumerate((due, doubled)):
-            searched = rung.search([photo for photo, _ in some.values()], upsample)
-            for (index, (_, scale)), faces in zip(some.items(), searched, strict=True):
+            seen = rung.search([photo for photo, _ in some.values()], upsample)
+            for (index, (_, scale)), faces in zip(some.items(), seen, strict=True):
                 found[index] = [scaled(face, scale) for face in faces]
         return found
 

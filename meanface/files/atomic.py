@@ -12,7 +12,7 @@ def replacing(target: Path, *, shared: bool = False) -> Iterator[Path]:
     """Give a temporary path beside `target`, which replaces `target` when the block succeeds.
 
     The block writes a file or makes a folder there. When the block raises, what it wrote is removed
-    and `target` stays as it was. A folder that is there already goes just before the new one comes.
+    and `target` stays as it was. An existing folder is removed just before the rename.
 
     The temporary path is `<target>.part`, so that the next job removes what a killed one left. With
     `shared`, other processes may write `target` at the same time, and the name holds a random part.

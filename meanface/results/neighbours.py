@@ -48,18 +48,19 @@ def nearest(
     import faiss  # takes a quarter of a second, which other jobs save
 
     faiss.omp_set_num_threads(threads)
-    among = np.arange(len(embeddings)) if among is None else among
+    count = len(embeddings) if among is None else len(among)
     index = _index(embeddings, among, exact)
     own = queries is None
     asked = embeddings if queries is None else queries
     rows = np.full((len(asked), most), -1, dtype=np.int32)
     distances = np.full((len(asked), most), np.inf, dtype=np.float32)
-    candidates = min(most + own + _SPARE, len(among))
+    candidates = min(most + own + _SPARE, count)
     for start in range(0, len(asked), _CHUNK):
         part = slice(start, start + _CHUNK)
         some = np.ascontiguousarray(asked[part])
         found = np.asarray(index.search(some, candidates)[1])
-        found = np.where(found < 0, -1, among[found])
+        if among is not None:
+            found = np.where(found < 0, -1, among[found])
         if own:
             found[found == np.arange(start, start + len(some))[:, None]] = -1
         nearest_rows, lengths = _ranked(embeddings, some, found)
@@ -68,13 +69,16 @@ def nearest(
     return Neighbours(rows, distances)
 
 
-def _index(embeddings: NDArray[np.float32], among: NDArray[np.int64], exact: int) -> Any:  # noqa: ANN401  # faiss has no types
+def _index(embeddings: NDArray[np.float32], among: NDArray[np.int64] | None, exact: int) -> Any:  # noqa: ANN401  # faiss has no types
     import faiss
 
-    count, dimensions = len(among), embeddings.shape[1]
+    def some(rows: slice | NDArray[np.int64]) -> NDArray[np.float32]:
+        return np.ascontiguousarray(embeddings[rows if among is None else among[rows]])
+
+    count, dimensions = len(embeddings if among is None else among), embeddings.shape[1]
     flat = faiss.IndexFlatL2(dimensions)
     if count <= exact:
-        flat.add(embeddings[among])
+        flat.add(some(slice(None)))
         return flat
     cells = count // _PER_LIST
     index = faiss.IndexIVFFlat(flat, dimensions, cells)
@@ -82,9 +86,9 @@ def _index(embeddings: NDArray[np.float32], among: NDArray[np.int64], exact: int
     index.cp.seed, index.cp.niter = 1, 8
     index.cp.max_points_per_centroid = _TRAINING
     sample = np.linspace(0, count - 1, min(count, cells * _TRAINING)).astype(np.int64)
-    index.train(embeddings[among[sample]])
+    index.train(some(sample))
     for start in range(0, count, _CHUNK * 16):
-        index.add(embeddings[among[start : start + _CHUNK * 16]])
+        index.add(some(slice(start, start + _CHUNK * 16)))
     return index
 
 
