@@ -4,7 +4,7 @@ The files that ONNX Runtime computes with on processors are the only description
 PyTorch takes what is already on the GPU, and leaves the results there.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,6 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from onnx import numpy_helper
 from torch import Tensor
-
-_CHANNELS = {torch.float16: 8, torch.float32: 1}
-"""NVIDIA's tensor cores take multiples of so many channels; cuDNN would copy a tensor of others."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,6 @@ class Network:
         for node in self._nodes:
             if node.operator == "Conv" and node.inputs[0] in cast:
                 weights[node.inputs[1]] *= self._scale
-        _fill_up_channels(self._nodes, weights, _CHANNELS[dtype])
         self._constants = {name: _placed(one, device, dtype) for name, one in weights.items()}
 
     def __call__(self, source: Tensor, inside: Tensor | None = None) -> Tensor:
@@ -91,25 +87,6 @@ def _placed(weight: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor 
         return [int(one) for one in weight.tolist()]
     placed = weight.to(device, dtype)
     return placed.contiguous(memory_format=torch.channels_last) if placed.ndim == 4 else placed
-
-
-def _fill_up_channels(nodes: Sequence[_Node], weights: dict[str, Tensor], multiple: int) -> None:
-    """Add filters of zeros where no operator but convolutions and relus sees their channels."""
-    for node in nodes:
-        if node.operator != "Conv":
-            continue
-        seen = {node.output}
-        for one in nodes:
-            if one.operator == "Relu" and one.inputs[0] in seen:
-                seen.add(one.output)
-        readers = [one for one in nodes if one.operator != "Relu" and seen & {*one.inputs}]
-        more = -len(weights[node.inputs[1]]) % multiple
-        if all(one.operator == "Conv" for one in readers) and readers:
-            for name in node.inputs[1:]:
-                tail = (0, 0) * (weights[name].ndim - 1)
-                weights[name] = F.pad(weights[name], (*tail, 0, more))
-            for one in readers:
-                weights[one.inputs[1]] = F.pad(weights[one.inputs[1]], (0, 0, 0, 0, 0, more))
 
 
 def _pad(given: list[Any], _: Mapping[str, Any]) -> Tensor:
