@@ -5,7 +5,7 @@ from functools import cache
 from meanface.engine.settings import EngineSettings
 from meanface.errors import UserError
 from meanface.shards.layout import layout, shards_for
-from meanface.sources.listing import size_of
+from meanface.sources.listing import amount_of
 from meanface.sources.source import check_sources, sources_of
 from meanface.sources.state import state_of
 from meanface.workflow.command_line import check_command_line
@@ -20,18 +20,18 @@ IS_MAIN = internals.is_main_process(workflow)
 
 @cache
 def state_of_source(name):
-    """Give size and state of a local source; None for a URL."""
+    """Give amount and state of a local source; None for a URL."""
     path = SOURCES[name].path
     return path and state_of(path, config["ignore"])
 
 
-def size_of_source(name):
-    """Give the size alone in jobs, which need no state; listing a folder takes time."""
+def amount_of_source(name):
+    """Give the amount alone in jobs, which need no state; listing a folder takes time."""
     path = SOURCES[name].path
     if IS_MAIN or not path:
         state = state_of_source(name)
-        return state and state.size
-    return size_of(path, config["ignore"])
+        return state and state.amount
+    return amount_of(path, config["ignore"])
 
 
 def number_of_shards():
@@ -41,8 +41,11 @@ def number_of_shards():
     """
     if config["shards"] != "auto":
         return config["shards"]
-    sizes = [size_of_source(name) for name in SOURCES]
-    return max(16 if size is None else shards_for(size) for size in sizes)
+    amounts = [amount_of_source(name) for name in SOURCES]
+    return max(
+        16 if amount is None else shards_for(amount.photos, amount.size)
+        for amount in amounts
+    )
 
 
 try:

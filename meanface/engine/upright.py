@@ -13,6 +13,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 import dlib
 import numpy as np
@@ -40,6 +41,9 @@ TURNS = np.arange(0, 360, 45)
 SIDES = np.array([0, 90, 270])  # an upright face, and lying on a side
 SIZES = 1.0, 0.85  # of a box, because boxes of tilted faces are larger
 
+Sighting: TypeAlias = tuple[Pixels, Face, str]
+"""A photo, uint8 RGB (height, width, 3), a face in it, and the name of the detector."""
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -65,6 +69,7 @@ MARKED = Scale(120, 1.6)
 """In which landmarks are found."""
 WINDOW = Scale(80, 1.4)  # in which the CNN detector looks at one face
 _NEARBY = Scale(90, 1.8)  # in which it searches faces of 80 pixels and more
+_AT_ONCE = 16  # windows, which take 20 MB
 
 
 @dataclass(frozen=True)
@@ -125,24 +130,39 @@ class Upright:
         self._five = five
         self._nearby = nearby
 
-    def __call__(self, photo: Pixels, face: Face, detector: str, angle: float) -> Square | None:
-        """Give the square of a face; turn 0: the face is upright; None: the angle cannot be told.
+    def __call__(self, faces: Sequence[Sighting], angles: Sequence[float]) -> list[Square | None]:
+        """Give the square of each face; turn 0: it is upright; None: its angle cannot be told.
 
-        `photo` is uint8 RGB (height, width, 3), `detector` the name of the detector that found the
-        face, `angle` the angle_of its 5 landmarks.
+        `angles` are the angle_of the 5 landmarks of each face.
         """
-        found = Square.of(face)
-        is_close = abs(angle) <= UPRIGHT
-        ways = [self._turned, self._elsewhere] if self._nearby else [self._turned]
-        if detector.startswith("hog"):
-            # HOG sees faces tilted by up to 45 degrees, and false faces in faces upside down.
-            is_face = face.score >= SURE or self._scores(photo, [found])[0] > SEEN
-            if is_face and is_close:
-                return found
-            if not is_face:
-                ways.reverse()
-        elif is_close and self._is_seen_upright(photo, found):
+        squares = [Square.of(face) for _, face, _ in faces]
+        return [
+            self._upright(photo, square, is_face, is_close=abs(angle) <= UPRIGHT)
+            for (photo, _, _), square, is_face, angle in zip(
+                faces, squares, self._are_faces(faces, squares), angles, strict=True
+            )
+        ]
+
+    def _are_faces(self, faces: Sequence[Sighting], squares: Sequence[Square]) -> list[bool | None]:
+        """Tell of what HOG found whether it is a face, tilted by 45 degrees at most; else None."""
+        by_hog = [detector.startswith("hog") for _, _, detector in faces]
+        unsure = [
+            number
+            for number, (_, face, _) in enumerate(faces)
+            if by_hog[number] and face.score < SURE
+        ]
+        scores = self._scores([(faces[number][0], squares[number]) for number in unsure])
+        seen = dict(zip(unsure, (scores > SEEN).tolist(), strict=True))
+        return [seen.get(number, True) if one else None for number, one in enumerate(by_hog)]
+
+    def _upright(
+        self, photo: Pixels, found: Square, is_face: bool | None, *, is_close: bool
+    ) -> Square | None:
+        if is_close and (is_face or (is_face is None and self._is_seen_upright(photo, found))):
             return found
+        ways = [self._turned, self._elsewhere] if self._nearby else [self._turned]
+        if is_face is False:
+            ways.reverse()
         turned = next(filter(None, (way(photo, found) for way in ways)), None)
         return found if turned and abs(turned.turn) <= UPRIGHT else turned
 
@@ -214,16 +234,20 @@ class Upright:
     def _best(self, photo: Pixels, square: Square, turns: NDArray[np.int64]) -> NDArray[np.float32]:
         """Give the CNN detector's score of the square turned by each of `turns` more degrees."""
         squares = [
-            replace(square, turn=square.turn + turn, side=square.side * size)
+            (photo, replace(square, turn=square.turn + turn, side=square.side * size))
             for size in SIZES
             for turn in turns.tolist()
         ]
-        scores = self._scores(photo, squares).reshape(len(SIZES), -1)
+        scores = self._scores(squares).reshape(len(SIZES), -1)
         return np.asarray(scores.max(axis=0))
 
-    def _scores(self, photo: Pixels, squares: Sequence[Square]) -> NDArray[np.float32]:
+    def _scores(self, squares: Sequence[tuple[Pixels, Square]]) -> NDArray[np.float32]:
         """Give the CNN detector's scores of the faces in squares; above 0 is a face."""
-        return self._cnn.scores_of(np.stack([square.pixels(photo, WINDOW) for square in squares]))
+        scores = [
+            self._cnn.scores_of(np.stack([square.pixels(photo, WINDOW) for photo, square in some]))
+            for some in (squares[n : n + _AT_ONCE] for n in range(0, len(squares), _AT_ONCE))
+        ]
+        return np.concatenate([np.zeros(0, np.float32), *scores])
 
 
 def _signed(degrees: float) -> float:

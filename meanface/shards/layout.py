@@ -1,6 +1,7 @@
 """How many parts and shards a source has, and which of them a photo belongs to."""
 
 import hashlib
+import math
 
 # Shards of a source with a single part. Snakemake's time for one job grows with the square of the
 # number of its files.
@@ -8,15 +9,21 @@ _IN_ONE = 256
 # Shards of a part, where there are several. Snakemake caches its records of 128 files, and reads
 # the records of all others six times.
 _IN_PART = 32
-_SHARD_SIZE = 8 << 20  # bytes: about ten seconds on one core for photos of 15 kB
+# Starting a job takes a second, so a shard is worth ten. Encoding a photo of 250x250 pixels takes
+# 8 ms on one core, a photo of 12 megapixels and 3 MB 0.1 s (docs/performance.md).
+_SHARD_SECONDS = 10
+_SECONDS_PER_PHOTO = 0.008
+_SECONDS_PER_BYTE = 30e-9
 
 
-def shards_for(size: int) -> int:
+def shards_for(photos: int, size: int) -> int:
     """Give the number of shards for photos of `size` bytes in total: a power of two, 4 to 16384.
 
-    A shard holds about 8 MiB. A source that grows by a few per cent rarely changes the number.
+    Encoding a shard takes about ten seconds. A source that grows by a few per cent rarely changes
+    the number.
     """
-    wanted = -(-size // _SHARD_SIZE)
+    seconds = photos * _SECONDS_PER_PHOTO + size * _SECONDS_PER_BYTE
+    wanted = math.ceil(seconds / _SHARD_SECONDS)
     return min(max(1 << (wanted - 1).bit_length(), 4), 16384)
 
 

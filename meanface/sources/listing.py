@@ -1,25 +1,38 @@
-"""The files of a folder: a digest of their names, sizes, times and modes, and their total size."""
+"""The files of a folder: a digest of names, sizes, times and modes. How much a source holds."""
 
 import hashlib
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from meanface.errors import UserError
 from meanface.sources.folder import Folder
+from meanface.sources.formats import is_archive
 from meanface.sources.ignore import Ignore
+from meanface.sources.kinds import archive_kind
+from meanface.sources.zip_archive import count_members
+
+_TYPICAL = 30_000  # bytes of a photo in a tar, whose members are not counted
+
+
+@dataclass(frozen=True)
+class Amount:
+    """The bytes of a source, and about how many photos the source holds."""
+
+    size: int
+    photos: int
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The files of a folder that count: their bytes, and what changes when one of them changes.
+    """The files of a folder that count: their amount, and what changes when one of them changes.
 
     `digest` is the sha256 (hex) of path, size, modification time and mode of every file.
     """
 
-    size: int
+    amount: Amount
     digest: str
 
 
@@ -31,11 +44,23 @@ def folder_listing(place: Path, ignore: Sequence[str] = ()) -> Listing:
     readable. Raises UserError for a folder that cannot be listed.
     """
     digest = hashlib.sha256()
-    total = 0
-    for path, (size, mtime_ns, mode) in sorted(_listing(place, ignore)):
+    files = sorted(_listing(place, ignore))
+    for path, (size, mtime_ns, mode) in files:
         digest.update(b"%b\0%d\0%d\0%o\0" % (path, size, mtime_ns, mode))  # no path holds a NUL
-        total += size
-    return Listing(total, digest.hexdigest())
+    return Listing(_sum(files), digest.hexdigest())
+
+
+def amount_of(place: Path, ignore: Sequence[str] = ()) -> Amount:
+    """Give the amount of an archive, or of the files of a folder that count.
+
+    The members of a zip are counted. The members of a tar are not, because counting would read the
+    whole tar. Raises OSError for a missing file, UserError for a file that is no archive and for a
+    folder that cannot be listed.
+    """
+    if not place.is_file():
+        return _sum(_listing(place, ignore))
+    size = place.stat().st_size
+    return Amount(size, count_members(place) if archive_kind(place) == "zip" else size // _TYPICAL)
 
 
 def _listing(place: Path, ignore: Sequence[str]) -> Iterator[tuple[bytes, tuple[int, int, int]]]:
@@ -48,11 +73,9 @@ def _listing(place: Path, ignore: Sequence[str]) -> Iterator[tuple[bytes, tuple[
             yield os.fsencode(name), (status.st_size, status.st_mtime_ns, status.st_mode)
 
 
-def size_of(place: Path, ignore: Sequence[str] = ()) -> int:
-    """Return the bytes of a file, or of all files of a folder that count.
-
-    Raises OSError for a missing file, UserError for a folder that cannot be listed.
-    """
-    if place.is_file():
-        return place.stat().st_size
-    return sum(size for _, (size, _, _) in _listing(place, ignore))
+def _sum(files: Iterable[tuple[bytes, tuple[int, int, int]]]) -> Amount:
+    total = photos = 0
+    for path, (size, _, _) in files:
+        total += size
+        photos += size // _TYPICAL if is_archive(os.fsdecode(path)) else 1
+    return Amount(total, photos)

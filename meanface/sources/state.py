@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from meanface.sources.folder import Folder
-from meanface.sources.listing import folder_listing
+from meanface.sources.listing import Amount, amount_of, folder_listing
 
 
 @dataclass(frozen=True)
 class State:
-    """The bytes of a source, and a text that changes when the source changes."""
+    """How much a source holds, and a text that changes when the source changes."""
 
-    size: int
+    amount: Amount
     text: str
 
 
@@ -21,10 +21,10 @@ def state_of(path: Path, ignore: Sequence[str] = ()) -> State:
 
     `path` may be a pattern in a folder; `ignore` holds the patterns of ignored files. Archives need
     a state as well, because Snakemake does not notice an archive that an older file replaced.
-    Raises OSError for a missing archive, UserError for a folder that cannot be listed.
+    Raises OSError and UserError as folder_listing and amount_of do.
     """
     if Folder.of(path):
         listing = folder_listing(path, ignore)
-        return State(listing.size, listing.digest)
+        return State(listing.amount, listing.digest)
     status = path.stat()
-    return State(status.st_size, f"{status.st_size} {status.st_mtime_ns}")
+    return State(amount_of(path), f"{status.st_size} {status.st_mtime_ns}")

@@ -29,7 +29,8 @@ _UNREAD = {
     **{1: "shrink", 6: "implode", 9: "deflate64", 10: "PKWARE implode", 20: "zstd", 93: "zstd"},
     **{94: "MP3", 95: "xz", 96: "JPEG", 97: "WavPack", 98: "PPMd"},
 }
-_END = 22 + (1 << 16)  # bytes: the end record with the longest comment
+_END = 76 + 22 + (1 << 16)  # bytes: Zip64's records, and the end record with the longest comment
+_IN_ZIP64 = 0xFFFF
 
 
 def check_zip(source: Path, max_bytes: int) -> None:
@@ -48,6 +49,20 @@ def check_zip(source: Path, max_bytes: int) -> None:
             _check(source, info)
 
 
+def count_members(source: Path) -> int:
+    """Give the number of members that the end of a zip names; 0 where the end is damaged.
+
+    APPNOTE 4.3.14 and 4.3.16: a count of 65,535 means that the Zip64 record has the count.
+    """
+    tail = _tail(source)
+    at = tail.rfind(b"PK\5\6")
+    count = int.from_bytes(tail[at + 10 : at + 12], "little") if at >= 0 else 0
+    at_64 = tail.rfind(b"PK\6\6", 0, max(at, 0))
+    if count == _IN_ZIP64 and at_64 >= 0:
+        return int.from_bytes(tail[at_64 + 32 : at_64 + 40], "little")
+    return count
+
+
 def split_zip(path: Path) -> UserError:
     """Give the error for a part of a split zip."""
     whole = path.with_suffix(".zip").name
@@ -59,12 +74,17 @@ def split_zip(path: Path) -> UserError:
 
 def _check_whole(source: Path) -> None:
     """Raise UserError for the last part of a split zip: APPNOTE 4.3.16, number of this disk."""
-    with source.open("rb") as file:
-        file.seek(max(0, source.stat().st_size - _END))
-        tail = file.read()
+    tail = _tail(source)
     at = tail.rfind(b"PK\5\6")
     if at >= 0 and tail[at + 4 : at + 6] not in (b"", b"\0\0", b"\xff\xff"):
         raise split_zip(source)
+
+
+def _tail(source: Path) -> bytes:
+    """Read the end of a zip, in which the end record is."""
+    with source.open("rb") as file:
+        file.seek(max(0, source.stat().st_size - _END))
+        return file.read()
 
 
 def _check(source: Path, info: zipfile.ZipInfo) -> None:

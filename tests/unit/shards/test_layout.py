@@ -2,7 +2,11 @@
 
 from collections import Counter
 
-from meanface.shards.layout import layout, shard_of
+import pytest
+
+from meanface.shards.layout import layout, shard_of, shards_for
+
+MB = 10**6
 
 
 def test_up_to_256_shards_are_one_part_and_few_more_than_asked_for_many() -> None:
@@ -17,6 +21,21 @@ def test_up_to_256_shards_are_one_part_and_few_more_than_asked_for_many() -> Non
         parts, in_part = layout(wanted)
         assert wanted <= parts * in_part < wanted + parts
         assert in_part <= 256
+
+
+@pytest.mark.parametrize(
+    ("photos", "size", "shards"),
+    [
+        (0, 0, 4),
+        (1_601, 21 * MB, 4),
+        (13_233, 180 * MB, 16),  # 250x250 pixels
+        (1_000, 3_000 * MB, 16),  # 12 megapixels
+        (100_000, 1_360 * MB, 128),
+        (10**9, 10**7 * MB, 16_384),
+    ],
+)
+def test_a_shard_is_about_ten_seconds_of_encoding(photos: int, size: int, shards: int) -> None:
+    assert shards_for(photos, size) == shards
 
 
 def test_a_photos_shard_depends_on_its_path_alone() -> None:

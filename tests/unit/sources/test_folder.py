@@ -19,7 +19,7 @@ from meanface.shards.split import split
 from meanface.sources.acquire import describe
 from meanface.sources.archive import read_members
 from meanface.sources.ignore import Ignore
-from meanface.sources.listing import folder_listing, size_of
+from meanface.sources.listing import Amount, amount_of, folder_listing
 from tests.runs import ROOT
 
 PHOTOS = {"Hopper/1.jpg": b"1", "Collins/2.jpg": b"2"}
@@ -155,12 +155,12 @@ def test_a_pattern_that_is_none_is_named(pattern: str) -> None:
 def test_changes_in_ignored_folders_change_nothing(tmp_path: Path) -> None:
     folder = fill(tmp_path / "x", PHOTOS | {"old/3.jpg": b"3"})
     digests = {folder_listing(folder, ["old/"]).digest}
-    size = size_of(folder, ["old/"])
+    amount = amount_of(folder, ["old/"])
     fill(folder, dict.fromkeys([*IGNORED, "old/4.jpg"], b"x"))
     digests.add(folder_listing(folder, ["old/"]).digest)
     digests.add(str(describe(folder, None, ["old/"])["listing"]))
     assert len(digests) == 1
-    assert size == size_of(folder, ["old/"]) == 2
+    assert amount == amount_of(folder, ["old/"]) == Amount(size=2, photos=2)
     assert folder_listing(folder).digest not in digests
 
 

@@ -1,14 +1,17 @@
-"""The listing of a folder: its digest and its size."""
+"""The listing of a folder: its digest and its amount."""
 
 import hashlib
+import io
 import os
 import subprocess
+import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from meanface.errors import UserError
-from meanface.sources.listing import folder_listing, size_of
+from meanface.sources.listing import Amount, amount_of, folder_listing
 from tests.runs import nest_folders
 
 
@@ -89,13 +92,38 @@ def test_listing_of_a_deep_folder(tmp_path: Path) -> None:
     (deep / "a.jpg").write_bytes(b"12345")
     try:
         assert len(folder_listing(tmp_path / "photos").digest) == 64
-        assert size_of(tmp_path / "photos") == 5
+        assert amount_of(tmp_path / "photos") == Amount(size=5, photos=1)
     finally:  # shutil would give up
         subprocess.run(["rm", "-rf", tmp_path / "photos"], check=True)
 
 
 def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path) -> None:
     nest_folders(tmp_path)
-    for look in (folder_listing, size_of):
+    for look in (folder_listing, amount_of):
         with pytest.raises(UserError, match=f"{tmp_path}/ddd.*: cannot be listed: File name too"):
             look(tmp_path)
+
+
+def test_the_photos_of_a_zip_are_counted(tmp_path: Path) -> None:
+    # More than 65,534 members need Zip64's records.
+    for count in (3, 65_534, 65_535, 65_600):
+        place = tmp_path / f"{count}.zip"
+        with zipfile.ZipFile(place, "w") as archive:
+            for number in range(count):
+                archive.writestr(f"{number}.jpg", b"")
+            archive.comment = b"a comment"
+        assert amount_of(place) == Amount(place.stat().st_size, count)
+
+
+def test_the_photos_of_a_tar_are_guessed_by_its_size(tmp_path: Path) -> None:
+    tars = tmp_path / "tars"
+    tars.mkdir()
+    (tars / "readme.txt").write_bytes(b"12345")
+    for name in ("a.tar", "b.tar"):
+        with tarfile.open(tars / name, "w") as tar:
+            member = tarfile.TarInfo("photo.jpg")
+            member.size = 300_000
+            tar.addfile(member, io.BytesIO(bytes(member.size)))
+    whole = amount_of(tars / "a.tar")
+    assert whole == Amount((tars / "a.tar").stat().st_size, 10)
+    assert amount_of(tars) == Amount(2 * whole.size + 5, 21)

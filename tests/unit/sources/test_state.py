@@ -1,5 +1,6 @@
 """What tells a changed source from an unchanged one."""
 
+import gzip
 import os
 from pathlib import Path
 
@@ -10,14 +11,14 @@ from meanface.sources.state import state_of
 
 def test_an_archive_that_is_replaced_by_an_older_file_has_changed(tmp_path: Path) -> None:
     archive = tmp_path / "photos.tgz"
-    archive.write_bytes(b"photos")
+    archive.write_bytes(gzip.compress(b"photos"))
     before = state_of(archive)
     assert state_of(archive) == before
     os.utime(archive, (0, 0))
     assert state_of(archive) != before
     os.utime(archive, (0, 0))
     older = state_of(archive)
-    archive.write_bytes(b"others of another size")
+    archive.write_bytes(gzip.compress(b"others of another size"))
     os.utime(archive, (0, 0))
     assert state_of(archive) != older
 
