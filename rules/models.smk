@@ -3,19 +3,20 @@
 from meanface.engine.settings import versions
 
 
-rule export_model:
+# One job, because starting a job takes longer than most exports.
+rule export_models:
     output:
-        "results/models/{model}.{suffix}",
+        MODELS,
     log:
-        "results/logs/export_model/{model}.{suffix}.log",
+        "results/logs/export_models.log",
     benchmark:
-        "results/benchmarks/export_model/{model}.{suffix}.tsv"
+        "results/benchmarks/export_models.tsv"
     localrule: True
     conda:
         "../envs/meanface.yaml"
     params:
         versions=versions(),
     message:
-        "Exporting {wildcards.model}"
+        "Exporting dlib's models"
     script:
-        "../scripts/export_model.py"
+        "../scripts/export_models.py"

@@ -97,7 +97,11 @@ def _keys(a: NDArray[Any], b: NDArray[Any], count: int) -> NDArray[np.int64]:
 
 def _different(keys: Iterable[NDArray[np.int64]], count: int) -> tuple[Places, Places]:
     """Give each pair of the keys once, the lower number first, in order."""
-    every = np.concatenate([np.empty(0, np.int64), *keys])
+    # A buffer that grows. Joining a list of arrays would hold the keys twice.
+    held = bytearray()
+    for some in keys:
+        held += some.tobytes()
+    every = np.frombuffer(held, np.int64)
     every.sort()  # numpy.unique would take twice the memory
     is_new = np.ones(len(every), dtype=bool)
     is_new[1:] = every[1:] != every[:-1]

@@ -1,4 +1,4 @@
-"""Export one of dlib's models."""
+"""Export the models of dlib that the engine needs."""
 
 from pathlib import Path
 
@@ -6,4 +6,5 @@ from meanface.engine.export import export
 from meanface.workflow.job import job
 
 with job(snakemake.log[0], snakemake.output):
-    export(snakemake.wildcards.model, Path(snakemake.output[0]))
+    for model in map(Path, snakemake.output):
+        export(model.stem, model)
