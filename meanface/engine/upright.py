@@ -30,6 +30,8 @@ SURE = 0.5
 
 HOG also finds false faces in faces that are upside down. One in 100 of these scores higher.
 """
+_DOUBTFUL = 0.2
+"""HOG finds with a lower score, one in 100 upright faces, may be tilted further."""
 
 UPRIGHT = 25.0  # degrees that the landmarks cope with; LFW's faces reach 22
 _SETTLED = 10.0  # degrees: two measurements that differ by less agree
@@ -144,7 +146,10 @@ class Upright:
         ]
 
     def _are_faces(self, faces: Sequence[Sighting], squares: Sequence[Square]) -> list[bool | None]:
-        """Tell of what HOG found whether it is a face, tilted by 45 degrees at most; else None."""
+        """Tell of what HOG found whether it is a face, tilted by 45 degrees at most.
+
+        None: the find is doubtful, or another detector's.
+        """
         by_hog = [detector.startswith("hog") for _, _, detector in faces]
         unsure = [
             number
@@ -152,8 +157,11 @@ class Upright:
             if by_hog[number] and face.score < SURE
         ]
         scores = self._scores([(faces[number][0], squares[number]) for number in unsure])
-        seen = dict(zip(unsure, (scores > SEEN).tolist(), strict=True))
-        return [seen.get(number, True) if one else None for number, one in enumerate(by_hog)]
+        result: list[bool | None] = [True if one else None for one in by_hog]
+        for number, score in zip(unsure, scores.tolist(), strict=True):
+            is_doubtful = faces[number][1].score < _DOUBTFUL
+            result[number] = score > SEEN and (None if is_doubtful else True)
+        return result
 
     def _upright(
         self, photo: Pixels, found: Square, is_face: bool | None, *, is_close: bool
@@ -185,8 +193,10 @@ class Upright:
         """Turn the square of a face until its angle changes no more."""
         for _ in range(4):
             turned = self._closer(photo, square)
-            if turned is None or abs(_signed(turned.turn - square.turn)) <= _SETTLED:
-                return turned
+            if turned is None:
+                return None
+            if abs(_signed(turned.turn - square.turn)) <= _SETTLED:
+                return turned if self._is_seen_upright(photo, turned) else None
             square = turned
         return None
 

@@ -7,6 +7,7 @@ from PIL import Image
 from meanface.engine.decode import decode
 from meanface.engine.outcome import EncodedFace, Failure
 from meanface.shards.manifest import Photo
+from tests.lfw import lfw_photos, needs_lfw
 from tests.unit.engines import Open, Pixels, faces_in, photo, sample
 
 SAME = 0.6  # the distance below which two photos usually show one person
@@ -59,6 +60,26 @@ def test_a_face_has_one_embedding_at_every_angle(engine: Open, name: str, landma
         assert distance(face, upright) < NEAR, angle
         assert apart(face.angle, upright.angle + angle) < 15
         assert -180 <= face.angle <= 180
+
+
+@needs_lfw
+@pytest.mark.parametrize(
+    ("name", "angle"),
+    [
+        # HOG sees it, with a low score, and its landmarks seem upright.
+        ("Ismail_Merchant/Ismail_Merchant_0002.jpg", 45),
+        # CNN sees it, with a low score, in a box beside it.
+        ("Monica_Bellucci/Monica_Bellucci_0002.jpg", 105),
+    ],
+)
+def test_a_tilted_face_that_seems_upright(engine: Open, name: str, angle: int) -> None:
+    pixels = dict(lfw_photos(200))[f"lfw/{name}"]
+    (upright,) = faces_in(engine(), photo("upright", pixels))
+    (result,) = engine().encode([photo("turned", turned(pixels, angle))])
+    if isinstance(result, Failure):
+        assert result.reason == "tilted_face"
+    else:
+        assert distance(result[0], upright) < NEAR
 
 
 def test_a_tilted_face_is_encoded_as_it_is_found_where_that_is_asked_for(engine: Open) -> None:
