@@ -196,7 +196,8 @@ class Upright:
             if turned is None:
                 return None
             if abs(_signed(turned.turn - square.turn)) <= _SETTLED:
-                return turned if self._is_seen_upright(photo, turned) else None
+                [upright] = self._best(photo, turned, SIDES[:1])
+                return turned if upright > SEEN else None
             square = turned
         return None
 

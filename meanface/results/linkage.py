@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-_CHUNK = 1 << 16  # pairs whose vectors are in memory at a time
+_CHUNK = 1 << 12  # pairs whose vectors are in memory at a time
 _AT_ONCE = 1 << 22  # pairs at a time whose vectors are not needed
 
 Places: TypeAlias = NDArray[np.int32]
@@ -68,7 +68,10 @@ def average_linkage(
     groups, number = _Groups(points, weights), np.arange(count)
     linkage = groups.linkage(a, b)
     while (near := linkage < cut).any():
-        a, b, linkage = a[near], b[near], linkage[near]
+        # One after the other: each array lets go of the one before.
+        a = a[near]
+        b = b[near]
+        linkage = linkage[near]
         into, gone = _mutual(a, b, linkage, count)
         groups.merge(into, gone)
         target = np.arange(count)
@@ -81,9 +84,13 @@ def average_linkage(
             _keys(target[a[part][stale[part]]], target[b[part][stale[part]]], count)
             for part in _parts(len(a))
         ]
-        a, b, linkage = a[~stale], b[~stale], linkage[~stale]  # before `again` takes more memory
+        kept = ~stale
+        a = a[kept]
+        b = b[kept]
+        linkage = linkage[kept]
         new_a, new_b = _different(again, count)
-        a, b = np.concatenate([a, new_a]), np.concatenate([b, new_b])
+        a = np.concatenate([a, new_a])
+        b = np.concatenate([b, new_b])
         linkage = np.concatenate([linkage, groups.linkage(new_a, new_b)])
     return number
 
@@ -97,11 +104,7 @@ def _keys(a: NDArray[Any], b: NDArray[Any], count: int) -> NDArray[np.int64]:
 
 def _different(keys: Iterable[NDArray[np.int64]], count: int) -> tuple[Places, Places]:
     """Give each pair of the keys once, the lower number first, in order."""
-    # A buffer that grows. Joining a list of arrays would hold the keys twice.
-    held = bytearray()
-    for some in keys:
-        held += some.tobytes()
-    every = np.frombuffer(held, np.int64)
+    every = _joined(keys)
     every.sort()  # numpy.unique would take twice the memory
     is_new = np.ones(len(every), dtype=bool)
     is_new[1:] = every[1:] != every[:-1]
@@ -109,6 +112,14 @@ def _different(keys: Iterable[NDArray[np.int64]], count: int) -> tuple[Places, P
     high = (every % count).astype(np.int32)
     every //= count
     return every.astype(np.int32), high
+
+
+def _joined(keys: Iterable[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Join arrays in a buffer that grows. A list of the arrays would take as much memory again."""
+    buffer = bytearray()
+    for some in keys:
+        buffer += some.tobytes()
+    return np.frombuffer(buffer, np.int64)
 
 
 def _parts(count: int) -> list[slice]:

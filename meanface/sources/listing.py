@@ -15,11 +15,12 @@ from meanface.sources.kinds import archive_kind
 from meanface.sources.zip_archive import count_members
 
 _TYPICAL = 30_000  # bytes of a photo in a tar, whose members are not counted
+_LARGEST = 20_000_000  # bytes of a photo. Most larger files in a folder are videos
 
 
 @dataclass(frozen=True)
 class Amount:
-    """The bytes of a source, and about how many photos the source holds."""
+    """About how many bytes of photos a source holds, and how many photos."""
 
     size: int
     photos: int
@@ -76,6 +77,7 @@ def _listing(place: Path, ignore: Sequence[str]) -> Iterator[tuple[bytes, tuple[
 def _sum(files: Iterable[tuple[bytes, tuple[int, int, int]]]) -> Amount:
     total = photos = 0
     for path, (size, _, _) in files:
-        total += size
-        photos += size // _TYPICAL if is_archive(os.fsdecode(path)) else 1
+        holds_photos = is_archive(os.fsdecode(path))
+        total += size if holds_photos else min(size, _LARGEST)
+        photos += size // _TYPICAL if holds_photos else 1
     return Amount(total, photos)

@@ -127,3 +127,10 @@ def test_the_photos_of_a_tar_are_guessed_by_its_size(tmp_path: Path) -> None:
     whole = amount_of(tars / "a.tar")
     assert whole == Amount((tars / "a.tar").stat().st_size, 10)
     assert amount_of(tars) == Amount(2 * whole.size + 5, 21)
+
+
+def test_a_video_beside_photos_counts_little(tmp_path: Path) -> None:
+    for name, size in (("photo.jpg", 3_000_000), ("video.mov", 5 * 10**9)):
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(size)
+    assert amount_of(tmp_path) == Amount(size=23_000_000, photos=2)
