@@ -12,7 +12,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from meanface.results.neighbours import nearest
-from meanface.results.pair_counts import LONGEST
 from meanface.results.people import stranger_distances
 
 NEIGHBOURS = 96
@@ -25,6 +24,7 @@ Handle Outliers"."""
 
 _FARTHEST = 0.6  # two identities are never one person at a larger mean distance, as in people
 _NEAREST = 3  # faces of an identity that tell how near the identity is
+_FEWEST = 10  # faces that tell which of them is an outlier
 _ALIKE = 1e-9  # a distance of two faces whose pixels are the same
 _CHUNK = 1 << 14  # faces at a time
 
@@ -168,18 +168,22 @@ class Audit:
         return _sorted(_findings(np.ones(len(row), bool), row, best, lengths, score))
 
     def unlike_all(self) -> list[Finding]:
-        """Find faces that are far from all others, with the nearest face.
+        """Find faces whose three nearest faces, whoever they show, are far; with the nearest face.
 
-        The score is the modified z-score of the logarithm of how far strangers are.
+        The score is the modified z-score of the logarithm of their mean distance. Faces whose
+        identity has other faces are compared with each other, and so are all others: a face of a
+        person with one photo is farther from all, and no error.
         """
-        strangers = self._stranger_distances(LONGEST)
-        logs = np.log(np.maximum(strangers, 1e-9))
-        off = logs - np.median(logs)
-        score = 0.6745 * off / max(float(np.median(np.abs(off))), 1e-9)
-        rows = np.arange(len(score))
-        is_found = (score > STRANGE) & (self._near.rows[:, 0] >= 0)
         near = self._near
-        return _sorted(_findings(is_found, rows, near.rows[:, 0], near.distances[:, 0], score))
+        lengths = near.distances[:, :_NEAREST].astype(np.float64).mean(axis=1)
+        score = np.zeros(len(lengths))
+        for rows in map(np.flatnonzero, (np.isnan(self._own), ~np.isnan(self._own))):
+            if len(rows) >= _FEWEST:
+                logs = np.log(np.maximum(lengths[rows], _ALIKE))
+                off = logs - np.median(logs)
+                score[rows] = 0.6745 * off / max(float(np.median(np.abs(off))), _ALIKE)
+        columns = (np.arange(len(score)), near.rows[:, 0], near.distances[:, 0], score)
+        return _sorted(_findings(score > STRANGE, *columns))
 
     def perhaps_duplicates(self) -> list[Finding]:
         """Find pairs of photos that may be near-duplicates, each by its nearest faces."""

@@ -67,8 +67,24 @@ def test_a_bystander_is_found_beside_the_face_of_the_identity() -> None:
 def test_a_face_unlike_all_others_is_found() -> None:
     faces, person = synthetic_faces(SIZES)
     faces[7] += 0.3
-    (one,) = audit_of(faces, person).unlike_all()
-    assert one.row == 7
+    assert audit_of(faces, person).unlike_all()[0].row == 7
+
+
+def test_a_person_unlike_all_others_is_no_error() -> None:
+    faces, person = synthetic_faces(SIZES)
+    faces[person == 7] += 0.3
+    assert not any(person[one.row] == 7 for one in audit_of(faces, person).unlike_all())
+
+
+def test_a_stranger_in_an_album_of_two_persons_is_unlike_all_others() -> None:
+    faces, person = synthetic_faces(np.array([20, 20, 1]))
+    names, stranger = np.where(person == 2, 0, person), int(np.flatnonzero(person == 2)[0])
+    assert [one.row for one in audit_of(faces, names).unlike_all()] == [stranger]
+
+
+def test_few_faces_do_not_tell_which_is_unlike_all_others() -> None:
+    faces, person = synthetic_faces(np.array([2, 1]))
+    assert audit_of(faces, person).unlike_all() == []
 
 
 def test_near_pairs_of_two_photos_may_be_duplicates() -> None:
