@@ -165,7 +165,8 @@ class Audit:
         vectors = self._named.embeddings
         lengths = np.linalg.norm(vectors[row].astype(np.float64) - vectors[best], axis=1)
         score = self._own[row] / np.maximum(self._own[best], 1e-9)
-        return _sorted(_findings(np.ones(len(row), bool), row, best, lengths, score))
+        # Two faces alone in an identity are as near to each other: none of them fits better.
+        return _sorted(_findings(score > 1, row, best, lengths, score))
 
     def unlike_all(self) -> list[Finding]:
         """Find faces whose three nearest faces, whoever they show, are far; with the nearest face.

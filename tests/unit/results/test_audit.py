@@ -64,6 +64,11 @@ def test_a_bystander_is_found_beside_the_face_of_the_identity() -> None:
     assert one.score > 1
 
 
+def test_two_faces_alone_in_an_identity_do_not_tell_who_is_the_bystander() -> None:
+    faces, _ = synthetic_faces(np.array([1, 1, 1]))
+    assert audit_of(faces, np.array([0, 0, 1]), np.array([0, 0, 1])).two_in_photo() == []
+
+
 def test_a_face_unlike_all_others_is_found() -> None:
     faces, person = synthetic_faces(SIZES)
     faces[7] += 0.3
