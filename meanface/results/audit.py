@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from meanface.results.neighbours import nearest
+from meanface.results.pair_counts import LONGEST
 from meanface.results.people import stranger_distances
 
 NEIGHBOURS = 96
@@ -25,7 +26,7 @@ Handle Outliers"."""
 _FARTHEST = 0.6  # two identities are never one person at a larger mean distance, as in people
 _NEAREST = 3  # faces of an identity that tell how near the identity is
 _FEWEST = 10  # faces that tell which of them is an outlier
-_ALIKE = 1e-9  # a distance of two faces whose pixels are the same
+_ALIKE = 1e-3  # nearer faces are the same picture; a ratio to less would say nothing
 _CHUNK = 1 << 14  # faces at a time
 
 
@@ -164,27 +165,29 @@ class Audit:
         row, best = order[later], best[later]
         vectors = self._named.embeddings
         lengths = np.linalg.norm(vectors[row].astype(np.float64) - vectors[best], axis=1)
-        score = self._own[row] / np.maximum(self._own[best], 1e-9)
+        score = self._own[row] / np.maximum(self._own[best], _ALIKE)
         # Two faces alone in an identity are as near to each other: none of them fits better.
         return _sorted(_findings(score > 1, row, best, lengths, score))
 
     def unlike_all(self) -> list[Finding]:
-        """Find faces whose three nearest faces, whoever they show, are far; with the nearest face.
+        """Find faces whose three nearest faces, but for copies, are far; with the nearest face.
 
         The score is the modified z-score of the logarithm of their mean distance. Faces whose
         identity has other faces are compared with each other, and so are all others: a face of a
-        person with one photo is farther from all, and no error.
+        person with one photo is farther from all, and no error. A face that is as near as one
+        person may be is not found.
         """
         near = self._near
-        lengths = near.distances[:, :_NEAREST].astype(np.float64).mean(axis=1)
+        others = np.where(near.distances > _ALIKE, near.distances, np.inf).astype(np.float64)
+        lengths = np.minimum(np.sort(others)[:, :_NEAREST], LONGEST).mean(axis=1)
         score = np.zeros(len(lengths))
         for rows in map(np.flatnonzero, (np.isnan(self._own), ~np.isnan(self._own))):
             if len(rows) >= _FEWEST:
-                logs = np.log(np.maximum(lengths[rows], _ALIKE))
+                logs = np.log(lengths[rows])
                 off = logs - np.median(logs)
                 score[rows] = 0.6745 * off / max(float(np.median(np.abs(off))), _ALIKE)
         columns = (np.arange(len(score)), near.rows[:, 0], near.distances[:, 0], score)
-        return _sorted(_findings(score > STRANGE, *columns))
+        return _sorted(_findings((score > STRANGE) & (lengths > _FARTHEST), *columns))
 
     def perhaps_duplicates(self) -> list[Finding]:
         """Find pairs of photos that may be near-duplicates, each by its nearest faces."""
