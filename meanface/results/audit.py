@@ -178,8 +178,12 @@ class Audit:
         person may be is not found.
         """
         near = self._near
-        others = np.where(near.distances > _ALIKE, near.distances, np.inf).astype(np.float64)
-        lengths = np.minimum(np.sort(others)[:, :_NEAREST], LONGEST).mean(axis=1)
+        lengths = np.empty(len(near.rows))
+        for start in range(0, len(lengths), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            others = np.where(near.distances[part] > _ALIKE, near.distances[part], LONGEST)
+            nearest_ones = np.minimum(np.sort(others, axis=1)[:, :_NEAREST], LONGEST)
+            lengths[part] = nearest_ones.mean(axis=1, dtype=np.float64)
         score = np.zeros(len(lengths))
         for rows in map(np.flatnonzero, (np.isnan(self._own), ~np.isnan(self._own))):
             if len(rows) >= _FEWEST:
