@@ -215,6 +215,8 @@ def test_a_page_of_one_face(tmp_path: Path) -> None:
     page = written(made_up(1, 1, 0), tmp_path / "page.html")
     assert "A single face is its own mean" in page
     assert 'id="distances"' not in page
+    assert "Every face has the same place" in page
+    assert "Every face lies at the mean" in page
     assert not re.search(r"\bnan\b", page)
 
 
