@@ -54,3 +54,6 @@ def test_a_query_that_is_not_there_is_refused(tmp_path: Path) -> None:
         query_place(str(tmp_path / "a.jpg"))
     with pytest.raises(UserError, match=r"query: .* holds no file"):
         check_query(query_place(str(tmp_path)), [], 1000)
+    (tmp_path / ".a.jpg").write_bytes(b"photo")
+    with pytest.raises(UserError, match=r"query: .* matches only ignored files"):
+        check_query(query_place(str(tmp_path / ".a.jpg")), [], 1000)
