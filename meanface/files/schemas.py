@@ -195,7 +195,7 @@ MEANINGS: Mapping[str, tuple[Schema, Mapping[str, str]]] = {
             "person": "the person, from 1; person 1 has the most faces",
             "size": "the number of the person's faces",
             "cohesion": "the root mean square distance of the face to the other faces of the"
-            " person, 0 for one face",
+            " person, 0 for one face; identical faces count once",
             "medoid": "1 for the face of the person with the least `cohesion`, else 0",
         },
     ),

@@ -37,7 +37,8 @@ KINDS: Mapping[str, Kind] = {
     "near_duplicate": Kind(
         "1 pair of photos shows the same shot",
         "{:,} pairs of photos show the same shot",
-        "One photo is a copy of the other that was resized, compressed again, cropped or mirrored.",
+        "One photo is a copy of the other that was resized, compressed again, cropped or mirrored,"
+        " or the same file under another name.",
         "correlation of the pixels {score:.2f}",
     ),
     "two_in_photo": Kind(
@@ -49,8 +50,8 @@ KINDS: Mapping[str, Kind] = {
     "unlike_all": Kind(
         "1 face is unlike all others",
         "{:,} faces are unlike all others",
-        "Such a face is often no face, or a very bad picture of one. The second face is the"
-        " nearest.",
+        "Such a face is often no face, a very bad picture of one, or a person who is in no other"
+        " photo. The second face is the nearest.",
         "{distance:.3f} apart",
     ),
 }

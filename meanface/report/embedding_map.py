@@ -72,6 +72,8 @@ def map_section(results: Results) -> dict[str, Any]:
     kinds = {OTHERS: 0} | {label: kind for kind, label in enumerate(labels.values(), 1)}
     share = 100 * float(shares[:2].sum())
     title = f"The two directions in which faces differ most hold {share:.0f} % of the variance"
+    if not share:  # one face, or copies of one face
+        title = "Every face has the same place"
     return {
         "title": title,
         "width": width,

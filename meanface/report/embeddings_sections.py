@@ -116,9 +116,12 @@ def extremes_section(results: Results) -> Section:
         (title, results.show(names, rows.index.tolist(), [f"{d:.3f}" for d in rows["distance"]]))
         for title, rows in (("Nearest to the mean", near), ("Farthest from the mean", far))
     ]
+    title = (
+        f"Half of the faces lie within {median:.2f} of the mean,"
+        f" nine in ten between {low:.2f} and {high:.2f}"
+    )
     return {
-        "title": f"Half of the faces lie within {median:.2f} of the mean,"
-        f" nine in ten between {low:.2f} and {high:.2f}",
+        "title": title if away.any() else "Every face lies at the mean",
         "shown": [*near.index, *far.index],
         "groups": groups,
         "chart": histogram(

@@ -20,7 +20,8 @@ def persons_section(results: Results) -> dict[str, Any] | None:
     table, summary = results.persons.table, results.persons.summary
     persons, alone = summary["persons"], summary["persons_of_one_face"]
     faces, folders = number_of(summary["faces"], "face"), summary.get("folders")
-    title = f"The {faces} show {number_of(persons, 'person')}, found without names"
+    show = "shows" if summary["faces"] == 1 else "show"
+    title = f"The {faces} {show} {number_of(persons, 'person')}, found without names"
     if folders:
         title += f"; folders name {folders:,}"
     shown = table[table["person"] <= PERSONS]

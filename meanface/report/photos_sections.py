@@ -157,17 +157,17 @@ def _kinds(results: Results, reason: str) -> list[tuple[str, int]]:
 
 
 def people_section(results: Results) -> Section:
-    """List the people with most photos, each with the face that is nearest to their mean."""
+    """List the people with most faces, each with the face that is nearest to their mean."""
     names = results.names()
     if not names.people:
         return {"title": "No folder names a person", "people": [], "shown": []}
     table = results.identities.set_index("identity")
     chosen = names.people[:PEOPLE]
     medoids = _medoids(results, chosen)
-    singles = int((results.identities["photos"] == 1).sum())
+    singles = int((table["photos"][names.people] == 1).sum())
     return {
         "title": f"{number_of(len(names.people), 'person', 'people')};"
-        f" {names.person(chosen[0])} has the most photos, {table['photos'][chosen[0]]:,}",
+        f" {names.person(chosen[0])} has the most faces, {table['photos'][chosen[0]]:,}",
         "shown": list(medoids.values()),
         "people": [
             {

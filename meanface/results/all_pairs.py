@@ -14,13 +14,17 @@ from meanface.results.error_rates import LEVEL, REPLICATES, TARGETS, ErrorRates,
 from meanface.results.pair_counts import count_pairs
 from meanface.wording import number_of
 
+FAILED, COPY = -1, -2
+"""In the place of the row of an embedding."""
+
 
 @dataclass(frozen=True)
 class Photos:
     """The photos of named persons, sorted by path.
 
-    `path` and `identity` (n,) have all photos. `row` (n,) is the row of a photo's embedding, -1 for
-    a photo that failed.
+    `path` and `identity` (n,) have all photos. `row` (n,) is the row of a photo's embedding, FAILED
+    for a photo that failed, COPY for a copy of an encoded photo, which would be a pair of one photo
+    with itself.
     """
 
     path: "pd.Series[str]"
@@ -36,8 +40,7 @@ def named_photos(faces: pd.DataFrame, failed: Sequence[str], identities: Sequenc
     """Give the photos of named persons.
 
     `faces` has the columns path, identity and duplicate_of of faces.csv. `identities` are those of
-    the `failed` paths. A copy of an encoded photo is left out: it would be a pair of one photo
-    with itself.
+    the `failed` paths.
 
     Raises UserError where a photo has several faces, since its name is that of one person, and
     where there are fewer than two names.
@@ -45,9 +48,10 @@ def named_photos(faces: pd.DataFrame, failed: Sequence[str], identities: Sequenc
     if faces["path"].duplicated().any():
         raise UserError("face: verify needs one face per photo, such as --config face=central")
     is_first = (faces["duplicate_of"] == "").to_numpy()
-    path = pd.concat([faces["path"][is_first], pd.Series(failed, dtype="str")])
-    identity = pd.concat([faces["identity"][is_first], pd.Series(identities, dtype="str")])
-    row = np.concatenate([np.flatnonzero(is_first), np.full(len(failed), -1)])
+    path = pd.concat([faces["path"], pd.Series(failed, dtype="str")])
+    identity = pd.concat([faces["identity"], pd.Series(identities, dtype="str")])
+    row = np.where(is_first, np.arange(len(faces)), COPY)
+    row = np.concatenate([row, np.full(len(failed), FAILED)])
     photos = Photos(path, identity, row).only((identity != "").to_numpy())
     if photos.identity[photos.row >= 0].nunique() < 2:
         raise UserError(
@@ -114,7 +118,7 @@ def verify_all(
 
 def _measure(photos: Photos, embeddings: NDArray[np.float32]) -> tuple[ErrorRates, dict[str, Any]]:
     persons, names = pd.factorize(photos.identity)
-    failed = np.bincount(persons[photos.row < 0], minlength=len(names))
+    failed = np.bincount(persons[photos.row == FAILED], minlength=len(names))
     enrolled = photos.only(photos.row >= 0)
     codes = pd.factorize(enrolled.identity)[0]
     rates = ErrorRates(count_pairs(embeddings[enrolled.row], codes))

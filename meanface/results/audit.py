@@ -25,7 +25,8 @@ Handle Outliers"."""
 
 _FARTHEST = 0.6  # two identities are never one person at a larger mean distance, as in people
 _NEAREST = 3  # faces of an identity that tell how near the identity is
-_ALIKE = 1e-9  # a distance of two faces whose pixels are the same
+_FEWEST = 10  # faces that tell which of them is an outlier
+_ALIKE = 1e-3  # nearer faces are the same picture; a ratio to less would say nothing
 _CHUNK = 1 << 14  # faces at a time
 
 
@@ -164,22 +165,33 @@ class Audit:
         row, best = order[later], best[later]
         vectors = self._named.embeddings
         lengths = np.linalg.norm(vectors[row].astype(np.float64) - vectors[best], axis=1)
-        score = self._own[row] / np.maximum(self._own[best], 1e-9)
-        return _sorted(_findings(np.ones(len(row), bool), row, best, lengths, score))
+        score = self._own[row] / np.maximum(self._own[best], _ALIKE)
+        # Two faces alone in an identity are as near to each other: none of them fits better.
+        return _sorted(_findings(score > 1, row, best, lengths, score))
 
     def unlike_all(self) -> list[Finding]:
-        """Find faces that are far from all others, with the nearest face.
+        """Find faces whose three nearest faces, but for copies, are far; with the nearest face.
 
-        The score is the modified z-score of the logarithm of how far strangers are.
+        The score is the modified z-score of the logarithm of their mean distance. Faces whose
+        identity has other faces are compared with each other, and so are all others: a face of a
+        person with one photo is farther from all, and no error. A face that is as near as one
+        person may be is not found.
         """
-        strangers = self._stranger_distances(LONGEST)
-        logs = np.log(np.maximum(strangers, 1e-9))
-        off = logs - np.median(logs)
-        score = 0.6745 * off / max(float(np.median(np.abs(off))), 1e-9)
-        rows = np.arange(len(score))
-        is_found = (score > STRANGE) & (self._near.rows[:, 0] >= 0)
         near = self._near
-        return _sorted(_findings(is_found, rows, near.rows[:, 0], near.distances[:, 0], score))
+        lengths = np.empty(len(near.rows))
+        for start in range(0, len(lengths), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            others = np.where(near.distances[part] > _ALIKE, near.distances[part], LONGEST)
+            nearest_ones = np.minimum(np.sort(others, axis=1)[:, :_NEAREST], LONGEST)
+            lengths[part] = nearest_ones.mean(axis=1, dtype=np.float64)
+        score = np.zeros(len(lengths))
+        for rows in map(np.flatnonzero, (np.isnan(self._own), ~np.isnan(self._own))):
+            if len(rows) >= _FEWEST:
+                logs = np.log(lengths[rows])
+                off = logs - np.median(logs)
+                score[rows] = 0.6745 * off / max(float(np.median(np.abs(off))), _ALIKE)
+        columns = (np.arange(len(score)), near.rows[:, 0], near.distances[:, 0], score)
+        return _sorted(_findings((score > STRANGE) & (lengths > _FARTHEST), *columns))
 
     def perhaps_duplicates(self) -> list[Finding]:
         """Find pairs of photos that may be near-duplicates, each by its nearest faces."""

@@ -83,10 +83,13 @@ def compare(first: Results, second: Results) -> tuple[list[tuple[object, ...]], 
         )
     persons, names = _persons(first.identity, second.identity)
     sides = first.embeddings, second.embeddings
-    try:
-        mmd = discrepancy(*sides, persons)
-    except ValueError as error:
-        raise UserError(f"other: {error}, which do not tell how persons scatter") from error
+    counts = [len(set(codes.tolist())) for codes in persons]
+    if min(counts) < 2:
+        raise UserError(
+            f"compare needs two persons or more in each set; these results have {counts[0]}, those"
+            f" of `other` {counts[1]}: the name of a photo's folder is the name of its person"
+        )
+    mmd = discrepancy(*sides, persons)
     distance = distance_of_means(person_means(*sides, persons))
     statistics = first.statistics, second.statistics
     frechet = frechet_distance(
@@ -95,7 +98,7 @@ def compare(first: Results, second: Results) -> tuple[list[tuple[object, ...]], 
     )
     shared = {
         "photos": [first.photos, second.photos],
-        "persons": [len(set(codes.tolist())) for codes in persons],
+        "persons": counts,
         "shared_persons": names,
         "shared_contents": len(first.contents & second.contents),
     }

@@ -86,6 +86,8 @@ def merge(
         in_shard = join_shards(tables, shards)
         by_reason = dict(tables.rows(_COUNT_FAILURES))
         count = tables.number("SELECT count(*) FROM sorted")
+        if not count and not by_reason:
+            raise UserError("exclude: the list names all photos, so there is no mean")
         if not count:
             write_table(failures_alone, FAILURES, tables.tuples(_FAILURES))
             reasons = ", ".join(f"{reason} {number}" for reason, number in by_reason.items())

@@ -55,7 +55,7 @@ def people_of(
     rough = _groups(embeddings, neighbours, np.ones(len(embeddings)), _ROUGH)
     group, farthest = _voted(neighbours, rough), _FARTHEST / same_person
     strangers = stranger_distances(embeddings, neighbours, group, farthest, threads=threads)
-    person = _numbered(_groups(embeddings, neighbours, strangers, same_person))
+    person = numbered(_groups(embeddings, neighbours, strangers, same_person))
     return People(person, _cohesion(embeddings, person), strangers)
 
 
@@ -148,7 +148,8 @@ def _strangers(
     return result, number
 
 
-def _numbered(group: NDArray[np.int64]) -> NDArray[np.int64]:
+def numbered(group: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Number groups (n,) from 0 by their number of faces, then by their first face."""
     first, person, sizes = np.unique(group, return_inverse=True, return_counts=True)
     rank = np.empty(len(first), dtype=np.int64)
     rank[np.lexsort((first, -sizes))] = np.arange(len(first))

@@ -16,7 +16,7 @@ from meanface.files.schemas import PEOPLE
 from meanface.files.tables import rows_of, write_table
 from meanface.results.made_of import made_of
 from meanface.results.neighbours import EXACT, nearest
-from meanface.results.people import NEIGHBOURS, People, people_of
+from meanface.results.people import NEIGHBOURS, numbered, people_of
 
 _MOST = 1000  # persons or folders that the JSON lists
 
@@ -67,8 +67,10 @@ def write_people(
     different = vectors[first]
     near = nearest(different, most=NEIGHBOURS, threads=threads)
     found = people_of(different, near, same_person, threads=threads)
-    write_table(people, PEOPLE, rows_of(_people_table(table["path"], found, copy_of)))
-    numbers = _report(found.person[copy_of], table["identity"]) | {
+    person = numbered(found.person[copy_of])  # copies count in the size of a person
+    columns = _people_table(table["path"], person, found.cohesion[copy_of])
+    write_table(people, PEOPLE, rows_of(columns))
+    numbers = _report(person, table["identity"]) | {
         "method": "average linkage of distances divided by the distance of strangers",
         "same_person": same_person,
         "neighbours": "exact" if len(different) <= EXACT else "inverted file",
@@ -97,10 +99,9 @@ def _different(vectors: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[
 
 
 def _people_table(
-    paths: "pd.Series[str]", found: People, copy_of: NDArray[np.intp]
+    paths: "pd.Series[str]", person: NDArray[np.int64], cohesion: NDArray[np.float64]
 ) -> pd.DataFrame:
     """Give the columns of PEOPLE. The medoid is the face with the least cohesion distance."""
-    person, cohesion = found.person[copy_of], found.cohesion[copy_of]
     order = np.lexsort((np.arange(len(person)), cohesion, person))
     medoid = np.zeros(len(person), dtype=np.int64)
     medoid[order[np.unique(person[order], return_index=True)[1]]] = 1

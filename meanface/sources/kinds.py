@@ -82,13 +82,17 @@ def check_place(place: Path, ignore: Sequence[str], max_bytes: int) -> None:
     """
     try:
         if folder := Folder.of(place):
-            found = folder.walk(Ignore(ignore))
-            if not any(status and stat.S_ISREG(status.st_mode) for _, status, _ in found):
-                what = "matches no file" if folder.pattern else "holds no file"
-                raise UserError(f"{place} {what}: give an archive or folder of photos")
-        elif not place.is_file():
+            ignored = False
+            for _, status, _ in folder.walk(Ignore(ignore)):
+                if status and stat.S_ISREG(status.st_mode):
+                    return
+                ignored |= status is None
+            what = "only ignored files" if ignored else "no file"
+            verb = "matches" if folder.pattern else "holds"
+            raise UserError(f"{place} {verb} {what}: give an archive or folder of photos")
+        if not place.is_file():
             raise UserError(f"{place} is neither a file nor a folder: give an archive or folder")
-        elif archive_kind(place) == "zip":
+        if archive_kind(place) == "zip":
             check_zip(place, max_bytes)
     except OSError as error:
         raise UserError(f"{place}: cannot be read: {error.strerror}") from error

@@ -24,7 +24,8 @@ def query_place(query: str) -> Path:
             # Brackets make a pattern of a name that has none. [!] would be no pattern.
             stem = path.name.rstrip("!")
             rest = path.name[len(stem) :]
-            return path.with_name(f"{glob.escape(stem[:-1])}[{stem[-1:]}]{rest}")
+            folder = Path(glob.escape(str(path.parent)))
+            return folder / f"{glob.escape(stem[:-1])}[{stem[-1:]}]{rest}"
         return path
     except (OSError, ValueError, RuntimeError) as error:  # a path too long, an unknown user
         raise UserError(f"query: {query!r} will not do: {error}") from error

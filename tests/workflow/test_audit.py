@@ -21,12 +21,14 @@ def test_audit_the_sample_with_a_wrong_name_and_copies(sample_photos: Path, tmp_
     photos = Path(shutil.copytree(sample_photos, tmp_path / "photos"))
     shutil.move(photos / "Grace_Hopper/Grace_Hopper_0002.jpg", photos / "Eileen_Collins/wrong.jpg")
     shutil.copy(photos / "Grace_Hopper/Grace_Hopper_0001.jpg", photos / "Grace_Hopper/same.jpg")
+    shutil.copy(photos / "Eileen_Collins/Eileen_Collins_0001.jpg", photos / "Grace_Hopper/two.jpg")
     with Image.open(photos / "Grace_Hopper/Grace_Hopper_0001.jpg") as photo:
         ImageOps.mirror(photo.convert("RGB")).save(photos / "Grace_Hopper/mirrored.jpg", quality=90)
     run = audited(tmp_path / "run", photos=photos)
     table = read_table(run.results / "audit.csv", AUDIT)
     labels = table[table["kind"] == "other_identity"].set_index("path")
     assert labels.loc["Eileen_Collins/wrong.jpg", "other_identity"] == "Grace_Hopper"
+    assert labels.loc["Grace_Hopper/two.jpg", "other_identity"] == "Eileen_Collins"
     copies = table[table["kind"] == "near_duplicate"]
     pairs = {*zip(copies["path"], copies["other_path"], strict=True)}
     assert ("Grace_Hopper/Grace_Hopper_0001.jpg", "Grace_Hopper/mirrored.jpg") in pairs

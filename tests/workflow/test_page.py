@@ -212,7 +212,7 @@ def test_a_table_is_sorted_by_the_keyboard(show: Open) -> None:
     page.keyboard.press("Enter")
     assert names.all_inner_texts() == up[::-1]
     assert page.locator("#people [aria-sort]").get_attribute("aria-sort") == "descending"
-    page.locator("#people thead").get_by_role("button", name="Photos").press("Enter")
+    page.locator("#people thead").get_by_role("button", name="Faces").press("Enter")
     counts = page.locator("#people tbody td:nth-child(2)").all_inner_texts()
     assert counts == sorted(counts, key=int, reverse=True)
 

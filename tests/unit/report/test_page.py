@@ -187,7 +187,7 @@ def test_a_page_of_many_photos_stays_below_20_megabytes(tmp_path: Path) -> None:
     assert 5e6 < (tmp_path / "page.html").stat().st_size < 20e6
     left_out = len(results.identities) - 200
     assert "The 4,800 persons with the fewest faces are not shown." in page
-    assert f"The {left_out:,} people with the fewest photos are not shown." in page
+    assert f"The {left_out:,} people with the fewest faces are not shown." in page
     assert "The map shows 2,000 of 20,000 faces" in page
     assert "Looked at: 5,000 of 20,000 faces" in page
     assert "2,976 more failed photos are not shown." in page
@@ -215,7 +215,25 @@ def test_a_page_of_one_face(tmp_path: Path) -> None:
     page = written(made_up(1, 1, 0), tmp_path / "page.html")
     assert "A single face is its own mean" in page
     assert 'id="distances"' not in page
+    assert "Every face has the same place" in page
+    assert "Every face lies at the mean" in page
     assert not re.search(r"\bnan\b", page)
+
+
+def test_a_photo_in_no_folder_is_no_person_of_one_face(tmp_path: Path) -> None:
+    results = made_up(9, 0, 0)
+    identity = results.faces["identity"].where(results.faces.index == 0, "Ann")
+    identities = results.identities.iloc[[0, 0]].assign(identity=["", "Ann"], photos=[1, 8])
+    faces = results.faces.assign(identity=identity)
+    mixed = replace(
+        results,
+        faces=faces,
+        identities=identities.reset_index(drop=True),
+        identity_means=np.zeros((2, DIMENSIONS)),
+    )
+    page = written(mixed, tmp_path / "page.html")
+    assert "1 person; Ann has the most faces, 8" in page
+    assert "whose spread is 0" not in page
 
 
 def test_a_page_without_paths_has_no_name(tmp_path: Path) -> None:

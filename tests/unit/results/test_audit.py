@@ -64,11 +64,60 @@ def test_a_bystander_is_found_beside_the_face_of_the_identity() -> None:
     assert one.score > 1
 
 
+def test_two_faces_alone_in_an_identity_do_not_tell_who_is_the_bystander() -> None:
+    faces, _ = synthetic_faces(np.array([1, 1, 1]))
+    assert audit_of(faces, np.array([0, 0, 1]), np.array([0, 0, 1])).two_in_photo() == []
+
+
 def test_a_face_unlike_all_others_is_found() -> None:
     faces, person = synthetic_faces(SIZES)
     faces[7] += 0.3
-    (one,) = audit_of(faces, person).unlike_all()
-    assert one.row == 7
+    assert audit_of(faces, person).unlike_all()[0].row == 7
+
+
+def test_a_person_unlike_all_others_is_no_error() -> None:
+    faces, person = synthetic_faces(SIZES)
+    faces[person == 7] += 0.3
+    assert not any(person[one.row] == 7 for one in audit_of(faces, person).unlike_all())
+
+
+def test_a_stranger_in_an_album_of_two_persons_is_unlike_all_others() -> None:
+    faces, person = synthetic_faces(np.array([20, 20, 1]))
+    names, stranger = np.where(person == 2, 0, person), int(np.flatnonzero(person == 2)[0])
+    assert [one.row for one in audit_of(faces, names).unlike_all()] == [stranger]
+
+
+def test_a_face_without_a_copy_is_not_unlike_all_others() -> None:
+    faces = np.zeros((24, 128), np.float32)
+    faces[np.arange(24), np.arange(24)] = np.linspace(0.45, 0.5, 24)
+    copies = np.arange(18)
+    names = np.full(len(faces) + len(copies), -1)
+    assert audit_of(np.concatenate([faces, faces[copies]]), names).unlike_all() == []
+
+
+def test_a_face_as_near_as_one_person_is_not_unlike_all_others() -> None:
+    faces = np.zeros((24, 128), np.float32)
+    faces[np.arange(24), np.arange(24)] = np.linspace(0.3, 0.301, 24)
+    faces[7] *= 1.3
+    names = np.full(len(faces), -1)
+    assert audit_of(faces, names).unlike_all() == []
+    assert [one.row for one in audit_of(2 * faces, names).unlike_all()] == [7]
+
+
+def test_a_photo_under_two_names_has_a_score_that_can_be_read() -> None:
+    faces, _ = synthetic_faces(np.full(20, 1))
+    faces[2] = faces[0]
+    audit = audit_of(faces, np.array([0, 0, 1, *range(2, 19)]))
+    one = audit.other_identity()[0]
+    assert (one.row, one.other, one.distance) == (0, 2, 0)
+    assert 100 < one.score < 1000
+    (two,) = [one for one in audit_of(faces, np.arange(20)).one_person() if one.distance == 0]
+    assert 100 < two.score < 1000
+
+
+def test_few_faces_do_not_tell_which_is_unlike_all_others() -> None:
+    faces, person = synthetic_faces(np.array([2, 1]))
+    assert audit_of(faces, person).unlike_all() == []
 
 
 def test_near_pairs_of_two_photos_may_be_duplicates() -> None:

@@ -149,7 +149,9 @@ def test_a_folder_without_files_is_told_before_any_job(tmp_path: Path) -> None:
     (tmp_path / "x/a/@eaDir").mkdir(parents=True)
     (tmp_path / "x/a/@eaDir/1.jpg").write_bytes(b"1")
     (tmp_path / "x/link.jpg").symlink_to("nowhere")
-    assert "holds no file" in refusal(tmp_path / "x")
+    (tmp_path / "empty").mkdir()
+    assert "holds only ignored files" in refusal(tmp_path / "x")
+    assert "holds no file" in refusal(tmp_path / "empty")
     assert "matches no file" in refusal(tmp_path / "x/*.tar")
 
 

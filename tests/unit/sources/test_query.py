@@ -33,6 +33,16 @@ def test_a_photo_is_read_alone(name: str, tmp_path: Path) -> None:
     assert read(str(tmp_path / "link"), tmp_path) == [name]
 
 
+@pytest.mark.parametrize("folder", ["[a]", "a*", "a?/b", "[!a]"])
+def test_a_photo_in_a_folder_whose_name_looks_like_a_pattern_is_read(
+    folder: str, tmp_path: Path
+) -> None:
+    for other in (folder, "a", "ab"):
+        (tmp_path / other).mkdir(parents=True)
+        (tmp_path / other / "a.jpg").write_bytes(b"photo")
+    assert read(str(tmp_path / folder / "a.jpg"), tmp_path) == [f"{folder}/a.jpg"]
+
+
 def test_a_folder_is_read_with_all_below(tmp_path: Path) -> None:
     (tmp_path / "photos/below").mkdir(parents=True)
     (tmp_path / "photos/below/a.jpg").write_bytes(b"photo")
@@ -44,3 +54,6 @@ def test_a_query_that_is_not_there_is_refused(tmp_path: Path) -> None:
         query_place(str(tmp_path / "a.jpg"))
     with pytest.raises(UserError, match=r"query: .* holds no file"):
         check_query(query_place(str(tmp_path)), [], 1000)
+    (tmp_path / ".a.jpg").write_bytes(b"photo")
+    with pytest.raises(UserError, match=r"query: .* matches only ignored files"):
+        check_query(query_place(str(tmp_path / ".a.jpg")), [], 1000)
