@@ -4,7 +4,7 @@ from functools import cache
 from importlib.util import find_spec
 
 from meanface.shards.plan import NOTHING, outcome_key, read_plan
-from meanface.sources.query import check_query, query_place
+from meanface.sources.query import query_place
 from meanface.workflow.integrity import files_in
 from meanface.workflow.memory import encode_mb
 from meanface.workflow.run import PICTURES_OF_PHOTOS
@@ -251,8 +251,7 @@ def query_state():
             " --config query=photo.jpg"
         )
     try:
-        place = query_place(config["query"])
-        check_query(place, config["ignore"], config["max_bytes"])
+        place = query_place(config["query"], config["ignore"], config["max_bytes"])
         return [str(place), state_of(place, config["ignore"]).text]
     except (OSError, UserError) as error:
         sys.exit(f"meanface: {error}")

@@ -1,6 +1,7 @@
 """Where the photos of a query are: one photo, or what a source of photos may be."""
 
 import glob
+from collections.abc import Sequence
 from pathlib import Path
 
 from meanface.errors import UserError
@@ -9,12 +10,22 @@ from meanface.sources.formats import is_archive
 from meanface.sources.kinds import check_place
 
 
-def query_place(query: str) -> Path:
+def query_place(query: str, ignore: Sequence[str], max_bytes: int) -> Path:
     """Give the folder, archive or pattern of a query, to be read as a source.
 
     A photo is read as the pattern that it alone matches in its folder. Raises UserError where
-    nothing is there.
+    nothing is there, or a short look shows that it holds no photos (see check_place).
     """
+    place = _place(query)
+    try:
+        check_place(place, ignore, max_bytes)
+    except UserError as error:
+        message = str(error).replace(str(place), query)  # the photo, not the pattern
+        raise UserError(f"query: {message}") from error
+    return place
+
+
+def _place(query: str) -> Path:
     try:
         path = Path(query).expanduser().absolute()
         if not path.exists() and Folder.of(path) is None:
@@ -29,11 +40,3 @@ def query_place(query: str) -> Path:
         return path
     except (OSError, ValueError, RuntimeError) as error:  # a path too long, an unknown user
         raise UserError(f"query: {query!r} will not do: {error}") from error
-
-
-def check_query(place: Path, ignore: list[str], max_bytes: int) -> None:
-    """Raise UserError if a short look shows that `place` holds no photos."""
-    try:
-        check_place(place, ignore, max_bytes)
-    except UserError as error:
-        raise UserError(f"query: {error}") from error

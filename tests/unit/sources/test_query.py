@@ -7,15 +7,14 @@ import pytest
 from meanface.errors import UserError
 from meanface.shards.manifest import read_manifest
 from meanface.shards.split import split
-from meanface.sources.query import check_query, query_place
+from meanface.sources.query import query_place
 
 NAMES = ["a.jpg", "aa.jpg", "[a].jpg", "a*.jpg", "!.jpg", "a.jpg!", "b c.jpg", "{x}.jpg"]
 
 
 def read(query: str, folder: Path) -> list[str]:
     """Read the photos of a query, as the workflow does."""
-    place = query_place(query)
-    check_query(place, [], 1000)
+    place = query_place(query, [], 1000)
     tar, manifest = folder / "query.tar", folder / "query.csv"
     split(place, [tar], [manifest], suffixes=frozenset({".jpg", "!"}), max_bytes=1000)
     return [photo.path for photo in read_manifest(manifest)]
@@ -51,9 +50,9 @@ def test_a_folder_is_read_with_all_below(tmp_path: Path) -> None:
 
 def test_a_query_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="query: there is no photo or folder"):
-        query_place(str(tmp_path / "a.jpg"))
+        query_place(str(tmp_path / "a.jpg"), [], 1000)
     with pytest.raises(UserError, match=r"query: .* holds no file"):
-        check_query(query_place(str(tmp_path)), [], 1000)
+        query_place(str(tmp_path), [], 1000)
     (tmp_path / ".a.jpg").write_bytes(b"photo")
-    with pytest.raises(UserError, match=r"query: .* matches only ignored files"):
-        check_query(query_place(str(tmp_path / ".a.jpg")), [], 1000)
+    with pytest.raises(UserError, match=r"query: .*/\.a\.jpg matches only ignored files"):
+        query_place(str(tmp_path / ".a.jpg"), [], 1000)
