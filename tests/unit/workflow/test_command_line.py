@@ -15,10 +15,15 @@ from meanface.workflow.command_line import check_command_line, check_targets
     [
         ["all", "--cores", "4", "--config", "photos=a", "shards=2"],
         ["-C", "photos=a#b", "--forcerun", "acquire"],
-        ["--config", "photos=./a:b", "photos=C:\\x", "photos=*.jpg", "photos= yes", "photos="],
-        ["--config", "photos=2019_08", "photos=1e5", "photos=@a", "photos=%a", "photos=~/a/"],
-        ["--config", "detectors=[hog@0, cnn@1]", "photos=[a]b", "photos=a, b", "photos='a'"],
-        ["--config", """photos= "party #2" """, "photos= 'a: b' ", "photos=['a #1', b]"],
+        *(
+            ["--config", f"photos={value}"]
+            for value in (
+                *("./a:b", "C:\\x", "*.jpg", " yes", "", "2019_08", "1e5", "@a", "%a", "~/a/"),
+                *("[a]b", "a, b", "'a'", """ "party #2" """, " 'a: b' ", "['a #1', b]"),
+            )
+        ),
+        ["--config", "detectors=[hog@0, cnn@1]", "photos=a"],
+        ["--configfile", "a.yaml", "b.yaml"],
         ["pictures", "--cores=4"],
         ["--report", "report.html", "--report-after-run", "pictures"],
         ["--until", "plan"],
@@ -33,6 +38,12 @@ def test_a_command_line_that_is_read_as_it_is_written(arguments: list[str], tmp_
     [
         (["--config", "photos=a", "--config", "shards=2"], "after one --config"),
         (["-C", "photos=a", "--cores", "4", "--config=shards=2"], "after one --config"),
+        (["--configfile", "a.yaml", "--configfile", "b.yaml"], "after one --configfile"),
+        (["--configfiles=a.yaml", "-n", "--configfile", "b.yaml"], "after one --configfile"),
+        (["--config", "photos=0.tar", "photos=1.tar"], "photos='[one, other]'"),
+        (["--config", "shards=2", "photos=a", "shards=4"], "shards is there twice"),
+        (["--config", "photos=[party #2, a]"], """photos='["one", "other"]'"""),
+        (["--config", "ignore=[*.png]"], """ignore='["one", "other"]'"""),
         (["--report", "report.html"], "there are no pictures yet"),
         (["--cores", "4", "--until", "encode"], "--until plan or --until merge"),
         (["--delete-all-output", "--cores", "1"], "rm -r {tmp}/results {tmp}/.snakemake`"),
