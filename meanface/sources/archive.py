@@ -37,6 +37,9 @@ _EXTENSIONS = (
     tarfile.GNUTYPE_LONGLINK,
 )
 
+# GNU tar has types for the directories of an incremental backup, and for a label.
+_WITHOUT_FILE = (b"D", b"V")
+
 # The standard library and zstandard raise these on damaged archives. RuntimeError includes
 # NotImplementedError (unread zip methods). Headers that ask for gigabytes raise MemoryError.
 _UNREADABLE = (
@@ -281,7 +284,9 @@ def _tar_entries(stream: IO[bytes], limits: _Limits) -> Iterator[Entry]:
             if info.issym() or info.islnk():
                 kind = "link"
             else:
-                kind = "file" if info.isfile() else "directory" if info.isdir() else "other"
+                kind = "file" if info.isfile() else "other"
+                if info.isdir() or info.type in _WITHOUT_FILE:
+                    kind = "directory"
             yield Entry(info.name, kind, info.size, partial(_read_tarred, archive, info))
             # Skip what was not read, because tarfile itself would loop on a wrong size.
             while (left := archive.offset - archive.fileobj.tell()) > 0:
@@ -309,6 +314,10 @@ class _StrictTarInfo(tarfile.TarInfo):
             info = super().frombuf(buf, encoding, errors)
         except tarfile.HeaderError as error:
             raise tarfile.ReadError(str(error)) from error
+        if buf[257:265] == b"ustar  \0":
+            # GNU tar has no prefix: it writes the times of an incremental backup there.
+            times = bytes(buf[345:500]).partition(b"\0")[0].decode(encoding, errors)
+            info.name = info.name.removeprefix(f"{times}/" if times else "")
         if info.size < 0 or (info.type in _EXTENSIONS and info.size > _MAX_HEADER):
             raise tarfile.ReadError("header of an impossible size")
         return info

@@ -1,6 +1,5 @@
 """The configuration: completed with the schema's defaults, and checked before any job starts."""
 
-import codecs
 import difflib
 import math
 from collections.abc import Mapping
@@ -98,11 +97,12 @@ def _about_photos(photos: object, description: str) -> str:
 
 def _check_encoding(name: str, description: str) -> None:
     try:
-        codecs.lookup("utf-8" if name == "auto" else name)
-    except LookupError as error:
-        raise UserError(
-            f"config: zip_names: {name!r} is no encoding; write {description}"
-        ) from error
+        # Other codecs of Python give no text, or cannot keep a byte that they lack.
+        is_encoding = name == "auto" or b"a/b".decode(name, "surrogateescape") == "a/b"
+    except (LookupError, UnicodeError):
+        is_encoding = False
+    if not is_encoding:
+        raise UserError(f"config: zip_names: {name!r} is no encoding; write {description}")
 
 
 def _check_cache(address: str, description: str) -> None:

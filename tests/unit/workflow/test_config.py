@@ -175,7 +175,8 @@ def test_what_is_missing_has_its_default_and_words_are_values() -> None:
 
 def test_an_encoding_that_does_not_exist_is_named() -> None:
     check_config(DEFAULTS | {"zip_names": "cp932"}, SCHEMA)
-    assert "'foo' is no encoding; write auto" in refusal(DEFAULTS | {"zip_names": "foo"})
+    for name in ("foo", "hex", "rot13", "utf-16", "idna"):
+        assert f"{name!r} is no encoding; write auto" in refusal(DEFAULTS | {"zip_names": name})
 
 
 def test_a_folder_named_like_a_number_needs_its_place() -> None:
