@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from meanface.errors import UserError
+from meanface.files.home import from_home
 from meanface.sources.checksum import Checksum
 from meanface.sources.folder import Folder
 from meanface.sources.kinds import check_place
@@ -125,7 +126,7 @@ def _source(
 def _found(photos: str, folders: Sequence[Path]) -> Path | None:
     """Look a path up in the folders; None if it is missing. UserError for an unusable path."""
     try:
-        paths = [folder / Path(photos).expanduser() for folder in folders]
+        paths = [folder / from_home(photos) for folder in folders]
         path = next((path for path in paths if path.exists() or Folder.of(path)), None)
         results = (folders[0] / "results").resolve()
         if path and path.resolve().is_relative_to(results):
@@ -134,7 +135,7 @@ def _found(photos: str, folders: Sequence[Path]) -> Path | None:
             _check_folder(folder, results)
         elif path and re.search("[{}]", str(path)):
             raise UserError(f"config: photos: rename {path}: braces are Snakemake's wildcards")
-    except (OSError, ValueError, RuntimeError) as error:  # a path too long, an unknown user
+    except (OSError, ValueError) as error:  # such as a path too long
         raise UserError(f"config: photos: {photos!r} will not do: {error}") from error
     return path
 

@@ -11,6 +11,7 @@ import jsonschema
 import yaml
 
 from meanface.errors import UserError
+from meanface.files.home import from_home
 
 
 def _is_number(_: object, value: object) -> bool:
@@ -33,6 +34,9 @@ _Validator = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
 # Snakemake reads these words of YAML and Python as text on the command line.
 _WORDS = {"true": True, "false": False, "null": None, "None": None}
 
+# Paths in which ~ is the home folder, beside `photos`, `query` and `cache`. No shell expands it.
+_PATHS = ("exclude", "pairs", "groups", "other")
+
 
 @cache
 def read_schema(schema: Path) -> dict[str, Any]:
@@ -44,14 +48,16 @@ def read_schema(schema: Path) -> dict[str, Any]:
 def with_defaults(config: Mapping[str, Any], schema: Path) -> dict[str, Any]:
     """Complete a configuration with the defaults in the YAML file `schema`.
 
-    The words true, false, null and None become values; as `photos`, they are names of folders.
+    The words true, false, null and None become values; as `photos`, they are names of folders. In
+    a path, ~ becomes the home folder.
     """
     defaults = {key: rule["default"] for key, rule in read_schema(schema)["properties"].items()}
     given = {
         key: _WORDS.get(value, value) if isinstance(value, str) and key != "photos" else value
         for key, value in config.items()
     }
-    return defaults | given
+    paths = {key: given[key] for key in _PATHS if isinstance(given.get(key), str)}
+    return defaults | given | {key: from_home(str(path)) for key, path in paths.items()}
 
 
 def check_config(config: Mapping[str, Any], schema: Path) -> None:

@@ -173,6 +173,13 @@ def test_what_is_missing_has_its_default_and_words_are_values() -> None:
     assert config == DEFAULTS | {"photos": "x", "flip": True, "cache": None}
 
 
+@pytest.mark.parametrize("key", ["exclude", "pairs", "groups", "other"])
+def test_a_path_may_begin_at_home(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ann")
+    assert with_defaults({key: "~/a/b"}, SCHEMA)[key] == "/home/ann/a/b"
+    assert with_defaults({key: "a/~b"}, SCHEMA)[key] == "a/~b"
+
+
 def test_an_encoding_that_does_not_exist_is_named() -> None:
     check_config(DEFAULTS | {"zip_names": "cp932"}, SCHEMA)
     for name in ("foo", "hex", "rot13", "utf-16", "idna"):
