@@ -3,6 +3,7 @@
 import difflib
 import json
 import os
+import re
 import shlex
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
@@ -63,6 +64,17 @@ def check_targets(targets: Iterable[str], rules: Collection[str]) -> None:
             close = difflib.get_close_matches(target, rules, n=1)
             hint = f"did you mean {close[0]}?" if close else "README.md names the targets"
             raise UserError(f"there is no target {target!r}; {hint}")
+
+
+def config_argument(key: str, texts: Sequence[str]) -> str:
+    """Give what to write behind --config for a text, or for a list of texts, quoted for a shell."""
+    quoted = [json.dumps(text, ensure_ascii=False) for text in texts]
+    is_plain = all(re.fullmatch(r"/[\w./@%+-]*|https?://[\w./@%+?=-]+", text) for text in texts)
+    if len(texts) == 1:
+        return f"{key}={texts[0]}" if is_plain else shlex.quote(f"{key}= {quoted[0]} ")
+    return (
+        f"{key}='[{', '.join(texts)}]'" if is_plain else shlex.quote(f"{key}=[{', '.join(quoted)}]")
+    )
 
 
 def check_directory() -> None:

@@ -7,7 +7,7 @@ import pytest
 from snakemake.cli import parse_config
 
 from meanface.errors import UserError
-from meanface.workflow.command_line import check_command_line, check_targets
+from meanface.workflow.command_line import check_command_line, check_targets, config_argument
 
 
 @pytest.mark.parametrize(
@@ -84,6 +84,21 @@ def test_a_value_that_yaml_reads_otherwise_comes_with_quotes_that_help(
     (remedy,) = shlex.split(str(raised.value).partition("between blanks, ")[2])
     check_command_line(["--cores", "4", f"--config={remedy}"], tmp_path)
     assert parse_config([remedy]) == {"photos": value}
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        *(["/a/b-c.zip"], ["https://host/x.tgz"], ["/a b"], ["/party #2"], ["/it's"], ["/é"]),
+        *(["/a", "/b"], ["/a, b", "/c"], ["/a: b", "/it's"], ["/a]", '/"q"'], ["/a\\", "/[b"]),
+    ],
+)
+def test_an_argument_that_is_suggested_is_read_as_it_is_meant(
+    texts: list[str], tmp_path: Path
+) -> None:
+    (entry,) = shlex.split(config_argument("photos", texts))
+    assert parse_config([entry]) == {"photos": texts if len(texts) > 1 else texts[0]}
+    check_command_line(["--config", entry], tmp_path)
 
 
 def test_with_pictures_there_is_a_report(tmp_path: Path) -> None:
