@@ -1,25 +1,20 @@
 """Read the members of an archive or a folder as a stream: one pass, one member in memory."""
 
-import bz2
-import gzip
-import lzma
 import math
 import os
 import re
 import struct
 import tarfile
 import zipfile
-import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import IO, NamedTuple, Self, cast
 
-import zstandard
-
 from meanface.errors import UserError
+from meanface.sources.compression import DAMAGED, open_unpacked
 from meanface.sources.entry import MAX_PATH, Entry, kind_of, refused
 from meanface.sources.folder import Folder
 from meanface.sources.formats import is_archive
@@ -40,21 +35,16 @@ _EXTENSIONS = (
 # GNU tar has types for the directories of an incremental backup, and for a label.
 _WITHOUT_FILE = (b"D", b"V")
 
-# The standard library and zstandard raise these on damaged archives. RuntimeError includes
+# The standard library raises these on damaged archives. RuntimeError includes
 # NotImplementedError (unread zip methods). Headers that ask for gigabytes raise MemoryError.
 _UNREADABLE = (
-    OSError,
-    EOFError,
+    *DAMAGED,
     OverflowError,
-    ValueError,
     RuntimeError,
     MemoryError,
     struct.error,
-    zlib.error,
-    lzma.LZMAError,
     tarfile.TarError,
     zipfile.BadZipFile,
-    zstandard.ZstdError,
 )
 
 
@@ -273,7 +263,7 @@ def _entries(source: Path, limits: _Limits, zip_names: str) -> Iterator[Entry]:
     kind = archive_kind(source)
     if kind == "zip":
         return zip_entries(source, zip_names)
-    return _tar_entries(_DECOMPRESSED[kind](source), limits)
+    return _tar_entries(open_unpacked(source, kind), limits)
 
 
 def _tar_entries(stream: IO[bytes], limits: _Limits) -> Iterator[Entry]:
@@ -321,24 +311,3 @@ class _StrictTarInfo(tarfile.TarInfo):
         if info.size < 0 or (info.type in _EXTENSIONS and info.size > _MAX_HEADER):
             raise tarfile.ReadError("header of an impossible size")
         return info
-
-
-def _plain(path: Path) -> IO[bytes]:
-    return path.open("rb")
-
-
-def _gzip(path: Path) -> IO[bytes]:
-    return cast(IO[bytes], gzip.open(path))
-
-
-def _zstd(path: Path) -> IO[bytes]:
-    return zstandard.ZstdDecompressor().stream_reader(path.open("rb"), read_across_frames=True)
-
-
-_DECOMPRESSED: dict[str, Callable[[Path], IO[bytes]]] = {
-    "tar": _plain,
-    "gz": _gzip,
-    "bz2": bz2.open,
-    "xz": lzma.open,
-    "zst": _zstd,
-}
