@@ -78,10 +78,15 @@ def config_argument(key: str, texts: Sequence[str]) -> str:
 
 
 def check_directory() -> None:
-    """Raise UserError if the working directory is read-only.
+    """Raise UserError if the working directory is read-only, or if its `results` is no folder.
 
     Snakemake keeps its own records there, and would end in a stack trace.
     """
+    results = Path("results").absolute()
+    if os.path.lexists(results) and not results.is_dir():
+        raise UserError(
+            f"{results} is no folder; rename it, or name a folder by --directory FOLDER"
+        )
     kept = Path(".snakemake")
     if not os.access(kept if kept.exists() else ".", os.W_OK):
         raise UserError(
@@ -97,7 +102,9 @@ def _values_of(arguments: Sequence[str], *options: str) -> list[list[str]]:
     for argument in arguments:
         if argument.startswith("-"):
             option, equals, value = argument.partition("=")
-            values = [value] if equals else []
+            if not option.startswith("--"):  # -Uencode
+                option, value = argument[:2], argument[2:].removeprefix("=")
+            values = [value] if equals or value else []
             if option in options:
                 found.append(values)
         else:

@@ -3,6 +3,7 @@
 import difflib
 import math
 from collections.abc import Mapping
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -87,12 +88,15 @@ def _about_photos(photos: object, description: str) -> str:
     """Say what to write instead of `photos`, which are neither text nor a list of it."""
     if photos is None or photos == "":
         return f"config: photos: there is no value; write {description}"
-    if isinstance(photos, int | float):
-        return (
-            f"config: photos: Snakemake read {photos!r}, not a name; write ./ before a folder "
-            "of such a name, as in photos=./2019"
-        )
-    for one in photos if isinstance(photos, list) else ():
+    several = photos if isinstance(photos, list) else []
+    for one in (photos, *several):
+        place = one.get("photos") if isinstance(one, dict) else one
+        if isinstance(place, int | float | date):
+            return (
+                f"config: photos: Snakemake read {place}, not a name; write ./ before a folder "
+                "of such a name, as in photos=./2019"
+            )
+    for one in several:
         if isinstance(one, dict) and "photos" not in one:
             return (
                 f"config: photos: {one!r} in the list is no path; write a path that has a colon "

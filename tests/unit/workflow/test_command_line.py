@@ -46,6 +46,8 @@ def test_a_command_line_that_is_read_as_it_is_written(arguments: list[str], tmp_
         (["--config", "ignore=[*.png]"], """ignore='["one", "other"]'"""),
         (["--report", "report.html"], "there are no pictures yet"),
         (["--cores", "4", "--until", "encode"], "--until plan or --until merge"),
+        (["-Uencode", "-n"], "--until plan or --until merge"),
+        (["-Cphotos=a", "-C", "shards=2"], "after one --config"),
         (["--delete-all-output", "--cores", "1"], "rm -r {tmp}/results {tmp}/.snakemake`"),
     ],
 )

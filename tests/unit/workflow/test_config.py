@@ -1,5 +1,6 @@
 """The configuration: what is wrong is said in one line that names the key and what to write."""
 
+from datetime import date
 from typing import Any
 
 import pytest
@@ -187,7 +188,9 @@ def test_an_encoding_that_does_not_exist_is_named() -> None:
 
 
 def test_a_folder_named_like_a_number_needs_its_place() -> None:
-    for value in (2019, 1e5, True):
+    # A file of settings makes more of a name than the command line.
+    many: list[object] = [2019, 1e5, True, date(2019, 8, 1), ["a", 2019], [{"photos": 2019}]]
+    for value in many:
         assert "photos=./2019" in refusal(DEFAULTS | {"photos": value})
 
 
