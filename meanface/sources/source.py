@@ -68,8 +68,12 @@ def sources_of(
         given: dict[str, Any] = {"mirrors": [], "sha256": None, "md5": None}
         given |= {"photos": part} if isinstance(part, str) else part
         name = given.get("name") or _name_of(given["photos"])
-        if name in sources:
-            raise UserError(f"config: photos: two are called {name!r}; give one of them a name")
+        # Names become names of files, which macOS does not tell apart by case.
+        if name.lower() in map(str.lower, sources):
+            raise UserError(
+                f"config: photos: two are called {name!r}; give one of them a name, "
+                f"such as {{photos: {given['photos']}, name: {name}2}}"
+            )
         sources[name] = _source(given, name, f"{name}/", folders, must_exist)
     return list(sources.values())
 
