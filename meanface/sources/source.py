@@ -121,7 +121,9 @@ def _source(
         return Source(name, prefix, (photos, *config["mirrors"]), None, checksum)
     path = _found(photos, folders)
     if path is None and must_exist:
-        raise UserError(f"config: photos: no such file or folder: {photos!r}{_hint(photos)}")
+        raise UserError(
+            f"config: photos: no such file or folder: {photos!r}{_hint(photos, folders[0])}"
+        )
     if path and Folder.of(path) and checksum:
         raise UserError(f"config: {checksum.algorithm}: a folder has none; write null")
     return Source(name, prefix, (), path or Path(photos), checksum)
@@ -165,7 +167,7 @@ def _instead_of_url(url: str) -> str:
     return "write a URL with http:// or https://"
 
 
-def _hint(photos: str) -> str:
+def _hint(photos: str, start: Path) -> str:
     """Suggest what to write instead of a missing path; "" without a suggestion."""
     if windows := re.match(r"([A-Za-z]):[\\/]*", photos):
         rest = photos[windows.end() :].replace("\\", "/")
@@ -176,4 +178,6 @@ def _hint(photos: str) -> str:
         return "; several are a list, not a text: photos='[one, other]' in single quotes only"
     if "," in photos:
         return f"; several are a list: photos='[{photos}]'"
+    if not photos.startswith(("/", "~")):
+        return f"; a relative path starts at {start}, where results/ is"
     return ""

@@ -63,6 +63,7 @@ def test_a_path_that_is_not_there_is_named(folders: list[Path]) -> None:
         message = refusal(folders, photos=photos)
         assert message.startswith("config: photos: ")
         assert photos in message
+        assert (f"starts at {folders[0]}," in message) == (photos == "third.zip")
 
 
 @pytest.mark.parametrize("photos", ["x" * 5000, "zero\0byte", "~nobody-of-this-name/x", "s\ud800"])
