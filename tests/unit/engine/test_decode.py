@@ -222,6 +222,17 @@ def test_a_jpeg_without_its_end_mark_is_read_if_no_pixel_is_missing(kind: str) -
     assert read < 8  # bits that fill the last byte, padding behind the last pixel
 
 
+@pytest.mark.parametrize("options", [{}, {"no_jp2": True}, {"tile_size": (8, 8)}])
+def test_a_jpeg_2000_without_its_end_mark_is_read_if_no_pixel_is_missing(
+    options: dict[str, object],
+) -> None:
+    whole = saved(Image.fromarray(gradient(16, 24)), "JPEG2000", **options)
+    for missing in (1, 2):
+        assert np.array_equal(decode(whole[:-missing], "full", MANY), gradient(16, 24))
+    for missing in range(3, 100):
+        assert reason(whole[:-missing]) == "truncated"
+
+
 def test_a_bmp_may_lack_the_padding_of_its_last_row() -> None:
     image = photo()  # rows of 201 bytes and 3 of padding
     whole = saved(image, "BMP")
