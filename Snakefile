@@ -103,6 +103,7 @@ RUN = Run(
     workflow,
     config,
     rules.merge.output.summary,
+    internals.rule_name(rules.merge),
     internals.rule_name(rules.encode),
     photos_of,
     Wanted(

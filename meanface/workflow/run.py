@@ -34,7 +34,7 @@ PICTURES_OF_PHOTOS = ("mean_face", "extremes", "failures")
 class Run:
     """What the workflow does when a run starts, succeeds or fails.
 
-    `summary` is the file of merge's summary, `encode` the name of the rule encode in this run.
+    `summary` is the file of merge's summary, `merge` and `encode` are names of rules in this run.
     `photos_of` takes the wildcards of an encode job, and gives the number of photos that the job
     has to encode. `wanted` is what the results are made of. `needs_gpu`: encode jobs fail without
     a GPU.
@@ -48,13 +48,15 @@ class Run:
         workflow: internals.Workflow,
         config: Mapping[str, Any],
         summary: internals.File,
+        merge: str,
         encode: str,
         photos_of: Callable[[Any], int],
         wanted: Wanted,
         *,
         needs_gpu: bool,
     ) -> None:
-        self._wanted, self._encode, self._needs_gpu = wanted, encode, needs_gpu
+        self._merge, self._encode = merge, encode
+        self._wanted, self._needs_gpu = wanted, needs_gpu
         self._workflow, self._config, self._summary = workflow, config, summary
         self._in_storage = internals.storage_provider(workflow) is not None
         self._directory = internals.directory(workflow)
@@ -66,9 +68,9 @@ class Run:
         self._progress = ProgressHandler(workflow, encode, photos_of)
 
     def watch(self) -> None:
-        """Check folder and targets before a run, and watch Snakemake's log from now on."""
+        """Check and set up a run before it starts, and watch Snakemake's log from now on."""
         if not internals.is_imported(self._workflow):
-            internals.before_run(self._workflow, self._check)
+            internals.before_run(self._workflow, self._set_up)
         if internals.is_dry_run(self._workflow):
             return
         messages = MessageHandler(
@@ -132,12 +134,13 @@ class Run:
             atexit.register(print, f"meanface: {told} (details in {details})", file=sys.stderr)
         self._note_results()
 
-    def _check(self) -> None:
+    def _set_up(self) -> None:
         try:
             check_directory()
             check_targets(internals.targets(self._workflow), internals.rule_names(self._workflow))
         except UserError as error:
             sys.exit(f"meanface: {error}")
+        internals.look_at_params_and_inputs(self._workflow)
 
     def _finish(self) -> None:
         """Remove photos that the configuration does not want, and show the summary.
@@ -181,6 +184,6 @@ class Run:
         if not self._in_storage:
             note_states(self._records, self._seen)
 
-    def _make_again(self, sources: list[str]) -> None:
+    def _make_again(self, sources: list[str], is_merged_otherwise: bool) -> None:
         files = [f"{self._results}/sources/{name}.json" for name in sources]
-        internals.force(self._workflow, files)
+        internals.force(self._workflow, [*files, *[self._merge] * is_merged_otherwise])

@@ -21,6 +21,7 @@ from threading import RLock
 from typing import Any, TypeAlias
 
 from snakemake.logging import logger
+from snakemake.settings.enums import RerunTrigger
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 
 from meanface.files.json_files import read_json
@@ -222,13 +223,24 @@ def has_jobs(workflow: Workflow) -> bool:
     return len(workflow.dag) > 0
 
 
-def force(workflow: Workflow, files: list[str]) -> None:
-    """Have a run that starts make files again, as --forcerun does. 9.27.1.
+def force(workflow: Workflow, files_and_rules: list[str]) -> None:
+    """Have a run that starts make files again, or run rules again, as --forcerun does. 9.27.1.
 
-    Snakemake does not make a missing or old file again if the files made of it are younger.
+    Snakemake does not make a missing or old file again if the files made of it are younger. Nor
+    does it make an old file again if its inputs are small and the same. Files become targets.
     """
     settings = workflow.dag_settings
-    settings.forcerun = frozenset({*settings.forcerun, *files})
+    settings.forcerun = frozenset({*settings.forcerun, *files_and_rules})
+
+
+def look_at_params_and_inputs(workflow: Workflow) -> None:
+    """Have Snakemake compare params and inputs, whatever --rerun-triggers says. 9.27.1.
+
+    With `--rerun-triggers mtime`, a search for another photo would find what the last one found.
+    """
+    settings = workflow.dag_settings
+    wanted = {RerunTrigger.PARAMS, RerunTrigger.INPUT}
+    settings.rerun_triggers = frozenset({*settings.rerun_triggers, *wanted})
 
 
 def untracked(value: Any) -> Callable[..., Any]:  # noqa: ANN401
@@ -336,11 +348,6 @@ class StoredResults:
         if stored.exists():
             stored.remove()
         stored.local_path().unlink(missing_ok=True)
-
-    def outdate(self, path: str) -> None:
-        """Remove a file, since nobody can set its time. The summary stays."""
-        if path != "summary.json":
-            self.remove(path)
 
     def clear(self) -> None:
         """Leave what is there to be overwritten: storage is not listed."""
