@@ -113,6 +113,15 @@ RUN = Run(
         config["replace"],
     ),
     needs_gpu=ENGINE.needs_gpu,
+    questions=[
+        rules.group_faces,
+        rules.compare_all_pairs,
+        rules.audit_faces,
+        rules.shard_query,
+        rules.find_faces,
+        rules.compare_sets,
+        rules.score_pairs,
+    ],
 )
 if internals.is_main_process(workflow):
     RUN.watch()

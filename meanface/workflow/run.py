@@ -3,7 +3,7 @@
 import atexit
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ class Run:
     `summary` is the file of merge's summary, `merge` and `encode` are names of rules in this run.
     `photos_of` takes the wildcards of an encode job, and gives the number of photos that the job
     has to encode. `wanted` is what the results are made of. `needs_gpu`: encode jobs fail without
-    a GPU.
+    a GPU. `questions` are rules whose params alone say what was asked.
 
     Snakemake calls `start`, `succeed` and `fail` (onstart, onsuccess, onerror). The process that
     the user started calls `watch`.
@@ -54,9 +54,10 @@ class Run:
         wanted: Wanted,
         *,
         needs_gpu: bool,
+        questions: Sequence[Any],
     ) -> None:
         self._merge, self._encode = merge, encode
-        self._wanted, self._needs_gpu = wanted, needs_gpu
+        self._wanted, self._needs_gpu, self._questions = wanted, needs_gpu, questions
         self._workflow, self._config, self._summary = workflow, config, summary
         self._in_storage = internals.storage_provider(workflow) is not None
         self._directory = internals.directory(workflow)
@@ -141,6 +142,7 @@ class Run:
         except UserError as error:
             sys.exit(f"meanface: {error}")
         internals.look_at_params_and_inputs(self._workflow)
+        internals.force_unrecorded(self._workflow, self._questions)
 
     def _finish(self) -> None:
         """Remove photos that the configuration does not want, and show the summary.

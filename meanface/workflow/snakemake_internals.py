@@ -11,6 +11,7 @@ import gc
 import logging
 import os
 import sys
+from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -241,6 +242,23 @@ def look_at_params_and_inputs(workflow: Workflow) -> None:
     settings = workflow.dag_settings
     wanted = {RerunTrigger.PARAMS, RerunTrigger.INPUT}
     settings.rerun_triggers = frozenset({*settings.rerun_triggers, *wanted})
+
+
+def force_unrecorded(workflow: Workflow, rules: Iterable[Any]) -> None:
+    """Run rules again whose outputs are there, but no record of them. 9.27.1.
+
+    Without its records, as when `.snakemake` was deleted, Snakemake compares no params. Such a rule
+    runs only if it belongs to what the user asks for.
+    """
+    records = Path(".snakemake/metadata")
+    unrecorded = [
+        rule_name(rule)
+        for rule in rules
+        for file in rule.output
+        if Path(file).exists()
+        and not (records / urlsafe_b64encode(str(file).encode()).decode()).exists()
+    ]
+    force(workflow, unrecorded)
 
 
 def untracked(value: Any) -> Callable[..., Any]:  # noqa: ANN401
