@@ -103,7 +103,6 @@ RUN = Run(
     workflow,
     config,
     rules.merge.output.summary,
-    internals.rule_name(rules.merge),
     internals.rule_name(rules.encode),
     photos_of,
     Wanted(
@@ -113,15 +112,14 @@ RUN = Run(
         config["replace"],
     ),
     needs_gpu=ENGINE.needs_gpu,
-    questions=[
-        rules.group_faces,
-        rules.compare_all_pairs,
-        rules.audit_faces,
-        rules.shard_query,
-        rules.find_faces,
-        rules.compare_sets,
-        rules.score_pairs,
-    ],
+    questions={
+        "people": [rules.group_faces],
+        "verify": [rules.compare_all_pairs],
+        "audit": [rules.audit_faces],
+        "find": [rules.shard_query, rules.find_faces],
+        "compare": [rules.compare_sets],
+        "lfw_accuracy": [rules.score_pairs],
+    },
 )
 if internals.is_main_process(workflow):
     RUN.watch()

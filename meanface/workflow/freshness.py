@@ -7,7 +7,9 @@ to make them again, whatever else it looks at. The outcomes of shards need no su
 paths name the engine and the contents.
 """
 
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +21,7 @@ from meanface.workflow.command_line import config_argument
 from meanface.workflow.integrity import recorded_files
 
 SUMMARY = "summary.json"
+MERGED = (SUMMARY, "mean.npy", "embeddings.npy", "faces.csv", "faces.parquet", "failures.csv")
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,9 @@ class Results(Protocol):
     def remove(self, path: str) -> None:
         """Remove a file, if it is there."""
 
+    def outdate(self, path: str) -> None:
+        """Have Snakemake make a file again."""
+
     def clear(self) -> None:
         """Remove what jobs made of earlier photos."""
 
@@ -87,6 +93,11 @@ class LocalResults:
     def remove(self, path: str) -> None:
         """Remove a file, if it is there."""
         remove(self._folder / path)
+
+    def outdate(self, path: str) -> None:
+        """Have a file look older than what it is made of."""
+        with suppress(FileNotFoundError):
+            os.utime(self._folder / path, (1, 1))
 
     def clear(self) -> None:
         """Remove the files that jobs made, but for models, and Snakemake's own report."""
@@ -186,13 +197,8 @@ def outdated_sources(records: Records, wanted: Wanted) -> list[str]:
     ]
 
 
-def is_merged_otherwise(records: Records, wanted: Wanted) -> bool:
-    """Tell whether Snakemake must merge again: the summary says something else, or is missing."""
-    return _made_of(records.summary) != wanted.summary
-
-
 def remove_outdated(results: Results, records: Records, wanted: Wanted) -> None:
-    """Remove results of other photos.
+    """Remove results of other photos, and have Snakemake merge again if a run wants it otherwise.
 
     The summary stays until merge writes a new one, because it says whose results these are.
     """
@@ -200,6 +206,9 @@ def remove_outdated(results: Results, records: Records, wanted: Wanted) -> None:
         results.clear()
     for name in records.sources.keys() - wanted.sources.keys():
         results.remove(f"sources/{name}.json")
+    if _made_of(records.summary) != wanted.summary:
+        for file in MERGED:
+            results.outdate(file)
 
 
 def _counts_of(source: str) -> tuple[str, str]:

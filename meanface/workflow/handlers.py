@@ -20,7 +20,6 @@ from meanface.workflow.freshness import (
     Wanted,
     check_exclude,
     check_photos,
-    is_merged_otherwise,
     outdated_sources,
     remove_outdated,
 )
@@ -48,14 +47,14 @@ class StartHandler(logging.Handler):
         wanted: Wanted,
         records: Path | None,
         seen: Path,
-        make_again: Callable[[list[str], bool], None],
+        make_again: Callable[[list[str]], None],
         directory: Path = Path(),
     ) -> None:
         """Prepare to check `results` and, if there are `records`, the files in these records.
 
         `directory` is the working directory, as seen from where the command was given.
 
-        `make_again` has Snakemake make the JSON files of the named sources again, and merge.
+        `make_again` has Snakemake make the JSON files of the named sources again.
         """
         super().__init__()
         self.name = results.name
@@ -71,9 +70,7 @@ class StartHandler(logging.Handler):
             known = Records.read(self._results, self._wanted)
             check_photos(known, self._wanted, self._results.name)
             check_exclude(known, self._wanted, self._results.name)
-            self._make_again(
-                outdated_sources(known, self._wanted), is_merged_otherwise(known, self._wanted)
-            )
+            self._make_again(outdated_sources(known, self._wanted))
             if internals.is_locked():  # another run may be at work: Snakemake itself will tell
                 return
             self._results.forget()

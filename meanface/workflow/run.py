@@ -34,10 +34,10 @@ PICTURES_OF_PHOTOS = ("mean_face", "extremes", "failures")
 class Run:
     """What the workflow does when a run starts, succeeds or fails.
 
-    `summary` is the file of merge's summary, `merge` and `encode` are names of rules in this run.
+    `summary` is the file of merge's summary, `encode` the name of the rule encode in this run.
     `photos_of` takes the wildcards of an encode job, and gives the number of photos that the job
     has to encode. `wanted` is what the results are made of. `needs_gpu`: encode jobs fail without
-    a GPU. `questions` are rules whose params alone say what was asked.
+    a GPU. `questions` gives rules whose params alone say what was asked, by target.
 
     Snakemake calls `start`, `succeed` and `fail` (onstart, onsuccess, onerror). The process that
     the user started calls `watch`.
@@ -48,15 +48,14 @@ class Run:
         workflow: internals.Workflow,
         config: Mapping[str, Any],
         summary: internals.File,
-        merge: str,
         encode: str,
         photos_of: Callable[[Any], int],
         wanted: Wanted,
         *,
         needs_gpu: bool,
-        questions: Sequence[Any],
+        questions: Mapping[str, Sequence[Any]],
     ) -> None:
-        self._merge, self._encode = merge, encode
+        self._encode = encode
         self._wanted, self._needs_gpu, self._questions = wanted, needs_gpu, questions
         self._workflow, self._config, self._summary = workflow, config, summary
         self._in_storage = internals.storage_provider(workflow) is not None
@@ -186,6 +185,6 @@ class Run:
         if not self._in_storage:
             note_states(self._records, self._seen)
 
-    def _make_again(self, sources: list[str], is_merged_otherwise: bool) -> None:
+    def _make_again(self, sources: list[str]) -> None:
         files = [f"{self._results}/sources/{name}.json" for name in sources]
-        internals.force(self._workflow, [*files, *[self._merge] * is_merged_otherwise])
+        internals.force(self._workflow, files)

@@ -12,7 +12,7 @@ import logging
 import os
 import sys
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from getpass import getuser
@@ -225,10 +225,10 @@ def has_jobs(workflow: Workflow) -> bool:
 
 
 def force(workflow: Workflow, files_and_rules: list[str]) -> None:
-    """Have a run that starts make files again, or run rules again, as --forcerun does. 9.27.1.
+    """Have a run that starts make files again, or run rules, as --forcerun does. 9.27.1.
 
-    Snakemake does not make a missing or old file again if the files made of it are younger. Nor
-    does it make an old file again if its inputs are small and the same. Files become targets.
+    Snakemake does not make a missing or old file again if the files made of it are younger. What is
+    forced becomes a target.
     """
     settings = workflow.dag_settings
     settings.forcerun = frozenset({*settings.forcerun, *files_and_rules})
@@ -237,28 +237,27 @@ def force(workflow: Workflow, files_and_rules: list[str]) -> None:
 def look_at_params_and_inputs(workflow: Workflow) -> None:
     """Have Snakemake compare params and inputs, whatever --rerun-triggers says. 9.27.1.
 
-    With `--rerun-triggers mtime`, a search for another photo would find what the last one found.
+    With `--rerun-triggers mtime`, a search for another photo would find what the last one found,
+    and merge would not see its settings: small inputs that have not changed are no reason to run.
     """
     settings = workflow.dag_settings
     wanted = {RerunTrigger.PARAMS, RerunTrigger.INPUT}
     settings.rerun_triggers = frozenset({*settings.rerun_triggers, *wanted})
 
 
-def force_unrecorded(workflow: Workflow, rules: Iterable[Any]) -> None:
+def force_unrecorded(workflow: Workflow, questions: Mapping[str, Sequence[Any]]) -> None:
     """Run rules again whose outputs are there, but no record of them. 9.27.1.
 
-    Without its records, as when `.snakemake` was deleted, Snakemake compares no params. Such a rule
-    runs only if it belongs to what the user asks for.
+    Without its records, as when `.snakemake` was deleted, Snakemake compares no params. `questions`
+    gives the rules by the target that they belong to; targets that nobody asks for do not count.
     """
     records = Path(".snakemake/metadata")
-    unrecorded = [
-        rule_name(rule)
-        for rule in rules
-        for file in rule.output
-        if Path(file).exists()
-        and not (records / urlsafe_b64encode(str(file).encode()).decode()).exists()
-    ]
-    force(workflow, unrecorded)
+    for target, rules in questions.items():
+        files = {str(file): rule_name(rule) for rule in rules for file in rule.output}
+        if is_target(workflow, [target, *files]):
+            names = {file: urlsafe_b64encode(file.encode()).decode() for file in files}
+            there = [file for file in files if Path(file).exists()]
+            force(workflow, [files[file] for file in there if not (records / names[file]).exists()])
 
 
 def untracked(value: Any) -> Callable[..., Any]:  # noqa: ANN401
@@ -366,6 +365,11 @@ class StoredResults:
         if stored.exists():
             stored.remove()
         stored.local_path().unlink(missing_ok=True)
+
+    def outdate(self, path: str) -> None:
+        """Remove a file, since nobody can set its time. The summary stays."""
+        if path != "summary.json":
+            self.remove(path)
 
     def clear(self) -> None:
         """Leave what is there to be overwritten: storage is not listed."""

@@ -120,6 +120,9 @@ def test_another_question_is_answered_by_times_alone_or_without_records(tmp_path
     for value in (7, 8, 9):
         if value == 9:
             shutil.rmtree(tmp_path / "run/.snakemake")
+            unasked = run(tmp_path / "run", photos, pictures="false").jobs
+            assert not unasked["group_faces"]
+            assert not unasked["find_faces"]
         photo(tmp_path / f"query_{value}.png", value)
         config = {"query": tmp_path / f"query_{value}.png", "same_person": value / 10}
         done = run(tmp_path / "run", photos, "find", "people", *MTIME, pictures="false", **config)

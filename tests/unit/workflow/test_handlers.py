@@ -144,7 +144,7 @@ def test_altered_results_go_when_a_run_starts(
         NOTHING_WANTED,
         results / "logs",
         tmp_path / "seen.json",
-        lambda sources, merges: None,
+        lambda sources: None,
     )
     handler.emit(record(LogEvent.RUN_INFO))
     assert altered.exists(), "before the run starts"
@@ -169,10 +169,11 @@ def test_a_folder_that_another_run_has_locked_is_left_alone(
     results = LocalResults(tmp_path / "results", tmp_path / "results/logs")
     seen = tmp_path / "seen.json"
     handler = StartHandler(
-        results, NOTHING_WANTED, tmp_path / "results/logs", seen, lambda sources, merges: None
+        results, NOTHING_WANTED, tmp_path / "results/logs", seen, lambda sources: None
     )
     handler.emit(record(LogEvent.WORKFLOW_STARTED))
     assert altered.exists()
+    assert altered.stat().st_mtime != 1
 
 
 # --- progress -------------------------------------------------------------------------------------
