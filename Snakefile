@@ -112,6 +112,14 @@ RUN = Run(
         config["replace"],
     ),
     needs_gpu=ENGINE.needs_gpu,
+    questions={
+        "people": [rules.group_faces],
+        "verify": [rules.compare_all_pairs],
+        "audit": [rules.audit_faces],
+        "find": [rules.shard_query, rules.find_faces],
+        "compare": [rules.compare_sets],
+        "lfw_accuracy": [rules.score_pairs],
+    },
 )
 if internals.is_main_process(workflow):
     RUN.watch()

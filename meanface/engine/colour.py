@@ -13,14 +13,34 @@ _KEPT = 8  # profiles: the photos of a set come from a few cameras
 
 
 def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Give `image`, of mode L, RGB or CMYK, as RGB in sRGB. `profile` is its ICC profile.
+    """Give `image`, of 8 bits per channel, as RGB in sRGB, without alpha; its ICC profile counts.
 
     Without a profile, with one of sRGB, and with one that is damaged or belongs to other channels,
     Pillow's conversion alone is done, as viewers do. The intent is perceptual with black point
     compensation, which is what browsers use.
     """
+    if image.mode not in ("L", "RGB", "CMYK"):
+        image = image.convert("L" if image.mode in ("1", "LA") else "RGB")
     transform = _transform(profile, image.mode) if profile else None
     return image.convert("RGB") if transform is None else transform.apply(image)
+
+
+def over_white(
+    image: Image.Image, profile: bytes | None, *, zero_is_opaque: bool = False
+) -> Image.Image:
+    """Give an image with transparency as RGB in sRGB, drawn over white.
+
+    With `zero_is_opaque`, an image is opaque whose alpha is zero everywhere.
+    """
+    if image.mode == "La":  # Pillow converts it to nothing else
+        image = image.convert("LA")
+    foreground = to_srgb(image, profile)
+    alpha = image.convert("RGBA").getchannel("A")
+    if zero_is_opaque and alpha.getextrema() == (0, 0):
+        return foreground
+    foreground.putalpha(alpha)
+    white = Image.new("RGBA", foreground.size, "white")
+    return Image.alpha_composite(white, foreground).convert("RGB")
 
 
 def is_srgb(profile: bytes) -> bool:

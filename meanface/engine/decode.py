@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from meanface.engine import jpeg_xl
-from meanface.engine.colour import to_srgb
+from meanface.engine.colour import over_white, to_srgb
 from meanface.engine.jpeg import has_all_scans, unusual_kind
 from meanface.engine.mend import with_other_endings, without_broken_parts
+from meanface.engine.png import scale_transparent_colour
 from meanface.engine.raw_preview import largest_preview, orientation
 from meanface.engine.unread import PhotoError as PhotoError
 from meanface.engine.unread import check_kind, unidentified
@@ -89,6 +90,8 @@ def _decode(
             _check_size(*image.size, max_pixels)
             if how != "plain":
                 check_kind(image, data)
+                if image.format == "PNG":
+                    scale_transparent_colour(image, data)
             scale = _reduce(image, enough)
             image.load()
             _check_size(*image.size, max_pixels)  # a HEIC may have more than it announces
@@ -102,7 +105,8 @@ def _decode(
     except (EOFError, OSError, SyntaxError) as error:  # what Pillow's decoders raise on cut data
         if data.startswith(b"\xff\xd8") and (kind := unusual_kind(data)):
             raise PhotoError("unsupported", kind) from error
-        raise PhotoError("truncated", _line(error)) from error
+        reason = "unsupported" if "nsupported" in str(error) else "truncated"
+        raise PhotoError(reason, _line(error)) from error
     except Exception as error:  # anything else that foreign bytes bring a decoder to
         reason = "unsupported"
         if image_kind(data) in (HEIC, JPEG_XL) and "nsupported" not in str(error):
@@ -204,20 +208,12 @@ def _upright_rgb(image: Image.Image, orientation_of_raw: object) -> Image.Image:
         if pixels.min() < 0 or pixels.max() > top:
             raise PhotoError("unsupported", "more than 16 bits per pixel")
         grey = np.round(pixels * (255 / top)).astype(np.uint8)
+        grey[pixels == upright.info.get("transparency", -1)] = 255
         return to_srgb(Image.fromarray(255 - grey if is_negative else grey), profile)
     if upright.has_transparency_data:
-        foreground = to_srgb(_opaque(upright), profile)
-        foreground.putalpha(upright.convert("RGBA").getchannel("A"))
-        white = Image.new("RGBA", foreground.size, "white")
-        return Image.alpha_composite(white, foreground).convert("RGB")
-    return to_srgb(_opaque(upright), profile)
-
-
-def _opaque(image: Image.Image) -> Image.Image:
-    """Give an image without alpha, in a mode that colour profiles are for."""
-    if image.mode in ("L", "RGB", "CMYK"):
-        return image
-    return image.convert("L" if image.mode in ("1", "LA", "La") else "RGB")
+        # Windows leaves the alpha of an opaque BMP at zero, as browsers know.
+        return over_white(upright, profile, zero_is_opaque=image.format == "BMP")
+    return to_srgb(upright, profile)
 
 
 def _scale(image: Image.Image) -> tuple[int, bool]:

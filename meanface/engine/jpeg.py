@@ -29,6 +29,8 @@ def unusual_kind(data: bytes) -> str:
                 return _KINDS[marker]
             if precision != 8:
                 return f"JPEG of {precision} bits per channel"
+            if content[5:6] == b"\2":
+                return "JPEG of 2 channels"
             return "" if height else "JPEG that tells its height after its pixels (DNL)"
     return ""
 

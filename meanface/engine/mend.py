@@ -11,6 +11,7 @@ _RESTARTS = b"".join(bytes((0xFF, marker)) + b"\x55" * 64 for marker in range(0x
 # What a decoder makes of the bits that a photo lacks depends on what follows.
 _ENDINGS = {
     "JPEG": [ending + b"\xff\xd9" for ending in (b"", b"\x55" * 64, b"\xaa" * 64, _RESTARTS)],
+    "JPEG 2000": [b"\xff\xd9"],  # each tile tells its length, so a missing byte is noticed
     "BMP": [b"\0" * 64, b"\xff" * 64],
     "TIFF": [b"\0" * 64, b"\xff" * 64],
 }
@@ -21,7 +22,7 @@ def with_other_endings(data: bytes, kind: str) -> list[bytes]:
 
     It lacks no pixel where all of these have the same pixels.
     """
-    if kind == "JPEG":
+    if kind in ("JPEG", "JPEG 2000"):
         data = data.rstrip(b"\xff")  # half a marker, or padding
     return [data + ending for ending in _ENDINGS.get(kind, ())]
 

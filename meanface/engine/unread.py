@@ -7,6 +7,7 @@ from PIL import Image
 
 from meanface.engine import jpeg_xl
 from meanface.engine.jpeg import unusual_kind
+from meanface.engine.png import has_sound_pixels
 from meanface.sources.formats import (
     BITS_PER_SAMPLE,
     COMPRESSION,
@@ -39,6 +40,8 @@ def unidentified(data: bytes) -> PhotoError:
     kind = image_kind(data)
     if kind == "JPEG" and (unusual := unusual_kind(data)):
         return PhotoError("unsupported", unusual)
+    if data.startswith(b"MM\0+"):
+        return PhotoError("unsupported", "BigTIFF in big-endian order")
     if kind == "TIFF" and NEXT_IFD in (tags := tiff_tags(data)):
         return PhotoError("unsupported", _tiff_kind(tags))
     if kind == JPEG_XL and not jpeg_xl.IS_READ:
@@ -55,7 +58,12 @@ def unidentified(data: bytes) -> PhotoError:
 
 
 def check_kind(image: Image.Image, data: bytes) -> None:
-    """Raise PhotoError for kinds that Pillow opens and decodes wrongly, or cannot decode."""
+    """Raise PhotoError for kinds that Pillow opens and decodes wrongly, or cannot decode.
+
+    So for a PNG whose pixels are damaged, which Pillow may decode all the same.
+    """
+    if image.format == "PNG" and not has_sound_pixels(data):
+        raise PhotoError("truncated", "PNG, but the checksum of its pixels is wrong")
     if image.format == "TIFF":
         _check_tiff(image.tag_v2)  # type: ignore[attr-defined]
     elif image.format == "JPEG2000":

@@ -67,7 +67,7 @@ class Exclusion:
             return False
         names = {
             "path": normalize("NFC", path),
-            "identity": normalize("NFC", identity_of(path, prefixed=self._prefixed)),
+            "identity": identity_of(path, prefixed=self._prefixed),
             "sha256": sha256,
         }
         found = [(self._lines[name], kind) for kind, name in names.items() if name in self._lines]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
+from unicodedata import normalize
 
 from meanface.errors import AccountingError
 from meanface.files.schemas import MANIFEST
@@ -33,13 +34,14 @@ def identity_of(path: str, *, prefixed: bool = False) -> str:
     """Give the name of the person in a photo: the name of the photo's folder, or "".
 
     The name of an archive in a folder is no person. With `prefixed`, paths begin with the name of
-    their source, which is no person either.
+    their source, which is no person either. The name is in Unicode's form NFC, because a zip made
+    by macOS spells an accent apart from its letter.
     """
     folder = path.rpartition("/")[0]
     if prefixed:
         folder = folder.partition("/")[2]
     name = folder.rpartition("/")[2]
-    return "" if is_archive(name) else name
+    return "" if is_archive(name) else normalize("NFC", name)
 
 
 def read_manifest(manifest: Path) -> list[ManifestRow]:

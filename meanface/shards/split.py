@@ -127,12 +127,18 @@ def split(
 
 
 def _of_one_shot(raw: str, suffixes: frozenset[str]) -> set[str]:
-    """Give the paths that photos beside a RAW file have: those that differ in the ending alone."""
+    """Give the paths that photos beside a RAW file have: those that differ in the ending alone.
+
+    RAW developers add an ending (1.NEF.jpg). Phones of Google name the two files of a shot
+    x.RAW-01.COVER.jpg, or x.RAW-01.MP.COVER.jpg, and x.RAW-02.ORIGINAL.dng.
+    """
     stem = raw.rpartition(".")[0]
+    shot = stem.removesuffix(".RAW-02.ORIGINAL")
+    covers = {f"{shot}.RAW-01.COVER", f"{shot}.RAW-01.MP.COVER"} if shot != stem else set()
     endings = {
         form(suffix) for suffix in suffixes for form in (str, str.lower, str.upper, str.title)
     }
-    return {stem + ending for ending in endings} - {raw}
+    return {name + ending for name in {stem, raw, *covers} for ending in endings} - {raw}
 
 
 def _holds_archives(source: Path, suffixes: frozenset[str], ignore: Sequence[str]) -> bool:

@@ -1,25 +1,20 @@
 """Read the members of an archive or a folder as a stream: one pass, one member in memory."""
 
-import bz2
-import gzip
-import lzma
 import math
 import os
 import re
 import struct
 import tarfile
 import zipfile
-import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import IO, NamedTuple, Self, cast
 
-import zstandard
-
 from meanface.errors import UserError
+from meanface.sources.compression import DAMAGED, open_unpacked
 from meanface.sources.entry import MAX_PATH, Entry, kind_of, refused
 from meanface.sources.folder import Folder
 from meanface.sources.formats import is_archive
@@ -37,21 +32,19 @@ _EXTENSIONS = (
     tarfile.GNUTYPE_LONGLINK,
 )
 
-# The standard library and zstandard raise these on damaged archives. RuntimeError includes
+# GNU tar has types for the directories of an incremental backup, and for a label.
+_WITHOUT_FILE = (b"D", b"V")
+
+# The standard library raises these on damaged archives. RuntimeError includes
 # NotImplementedError (unread zip methods). Headers that ask for gigabytes raise MemoryError.
 _UNREADABLE = (
-    OSError,
-    EOFError,
+    *DAMAGED,
     OverflowError,
-    ValueError,
     RuntimeError,
     MemoryError,
     struct.error,
-    zlib.error,
-    lzma.LZMAError,
     tarfile.TarError,
     zipfile.BadZipFile,
-    zstandard.ZstdError,
 )
 
 
@@ -270,7 +263,7 @@ def _entries(source: Path, limits: _Limits, zip_names: str) -> Iterator[Entry]:
     kind = archive_kind(source)
     if kind == "zip":
         return zip_entries(source, zip_names)
-    return _tar_entries(_DECOMPRESSED[kind](source), limits)
+    return _tar_entries(open_unpacked(source, kind), limits)
 
 
 def _tar_entries(stream: IO[bytes], limits: _Limits) -> Iterator[Entry]:
@@ -281,7 +274,9 @@ def _tar_entries(stream: IO[bytes], limits: _Limits) -> Iterator[Entry]:
             if info.issym() or info.islnk():
                 kind = "link"
             else:
-                kind = "file" if info.isfile() else "directory" if info.isdir() else "other"
+                kind = "file" if info.isfile() else "other"
+                if info.isdir() or info.type in _WITHOUT_FILE:
+                    kind = "directory"
             yield Entry(info.name, kind, info.size, partial(_read_tarred, archive, info))
             # Skip what was not read, because tarfile itself would loop on a wrong size.
             while (left := archive.offset - archive.fileobj.tell()) > 0:
@@ -309,27 +304,10 @@ class _StrictTarInfo(tarfile.TarInfo):
             info = super().frombuf(buf, encoding, errors)
         except tarfile.HeaderError as error:
             raise tarfile.ReadError(str(error)) from error
+        if buf[257:265] == b"ustar  \0":
+            # GNU tar has no prefix: it writes the times of an incremental backup there.
+            times = bytes(buf[345:500]).partition(b"\0")[0].decode(encoding, errors)
+            info.name = info.name.removeprefix(f"{times}/" if times else "")
         if info.size < 0 or (info.type in _EXTENSIONS and info.size > _MAX_HEADER):
             raise tarfile.ReadError("header of an impossible size")
         return info
-
-
-def _plain(path: Path) -> IO[bytes]:
-    return path.open("rb")
-
-
-def _gzip(path: Path) -> IO[bytes]:
-    return cast(IO[bytes], gzip.open(path))
-
-
-def _zstd(path: Path) -> IO[bytes]:
-    return zstandard.ZstdDecompressor().stream_reader(path.open("rb"), read_across_frames=True)
-
-
-_DECOMPRESSED: dict[str, Callable[[Path], IO[bytes]]] = {
-    "tar": _plain,
-    "gz": _gzip,
-    "bz2": bz2.open,
-    "xz": lzma.open,
-    "zst": _zstd,
-}

@@ -120,6 +120,7 @@ _MOST_TAGS = 1000
 _TIFF_ORDERS = {
     **{b"II*\0": "<", b"MM\0*": ">"},
     **{b"IIRO": "<", b"IIRS": "<", b"MMOR": ">", b"IIU\0": "<"},  # Olympus ORF, Panasonic RW2
+    **{b"II+\0": "<", b"MM\0+": ">"},  # BigTIFF, whose places and counts take 8 bytes
 }
 
 
@@ -127,36 +128,41 @@ def tiff_tags(data: bytes, start: int = 0) -> dict[int, int | str]:
     """Give the tags of a TIFF's image: the first number of a list, a text of any length.
 
     `start` is the place of the image's directory; 0 stands for the first image. Empty for other
-    data and for BigTIFF. A value outside the data is left out, and then NEXT_IFD is left out as
-    well.
+    data. A value outside the data is left out, and then NEXT_IFD is left out as well.
     """
     order = _TIFF_ORDERS.get(data[:4])
-    if order is None or len(data) < 8:
+    if order is None or len(data) < 16:
         return {}
-    return dict(_tags(data, order, start or struct.unpack_from(f"{order}I", data, 4)[0]))
+    is_big = b"+" in data[2:4]
+    first = struct.unpack_from(f"{order}Q" if is_big else f"{order}I", data, 8 if is_big else 4)[0]
+    return dict(_tags(data, order, start or first, is_big=is_big))
 
 
-def _tags(data: bytes, order: str, start: int) -> Iterator[tuple[int, int | str]]:
-    if start + 2 > len(data):
+def _tags(data: bytes, order: str, start: int, *, is_big: bool) -> Iterator[tuple[int, int | str]]:
+    number_form, place_form, width, entry = ("Q", "Q", 8, 20) if is_big else ("H", "I", 4, 12)
+    begin = start + struct.calcsize(f"={number_form}")
+    if begin > len(data):
         return
     is_whole = True
-    count = min(struct.unpack_from(f"{order}H", data, start)[0], _MOST_TAGS)
-    for at in range(start + 2, start + 2 + 12 * count, 12):
-        if at + 12 > len(data):
+    count = min(struct.unpack_from(f"{order}{number_form}", data, start)[0], _MOST_TAGS)
+    end = begin + entry * count
+    for at in range(begin, end, entry):
+        if at + entry > len(data):
             return
-        tag, kind, number = struct.unpack_from(f"{order}HHI", data, at)
-        size = {1: 1, 2: 1, 3: 2, 4: 4, 13: 4}.get(kind, 0) * number
-        where = at + 8 if size <= 4 else struct.unpack_from(f"{order}I", data, at + 8)[0]
+        tag, kind, number = struct.unpack_from(f"{order}HH{place_form}", data, at)
+        size = {1: 1, 2: 1, 3: 2, 4: 4, 13: 4, 16: 8}.get(kind, 0) * number
+        where = at + entry - width
+        if size > width:
+            where = struct.unpack_from(f"{order}{place_form}", data, where)[0]
         value = data[where : where + min(size, 1 << 10)]
         is_whole &= where + size <= len(data)
         if kind == 2:
             yield tag, value.split(b"\0")[0].decode("latin-1").strip()
         elif len(value) == size > 0 or len(value) == 1 << 10:
-            form = {1: "B", 3: "H", 4: "I", 13: "I"}[kind]
+            form = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q"}[kind]
             yield tag, struct.unpack_from(f"{order}{form}", value)[0]
-    end = start + 2 + 12 * count
-    if is_whole and end + 4 <= len(data):
-        yield NEXT_IFD, struct.unpack_from(f"{order}I", data, end)[0]
+    if is_whole and end + width <= len(data):
+        yield NEXT_IFD, struct.unpack_from(f"{order}{place_form}", data, end)[0]
 
 
 # --- kinds --------------------------------------------------------------------------------------

@@ -15,15 +15,21 @@ ALWAYS = (
     *("@eaDir/", r"\#recycle/", r"\#snapshot/", "@tmp/"),
     # QNAP
     *("@Recycle/", "@Recently-Snapshot/"),
+    # Buffalo, ReadyNAS, NetApp
+    *("trashbox/", "Recycle Bin/", "~snapshot/"),
     # Windows
     *("$RECYCLE.BIN/", "$Recycle.Bin/", "RECYCLER/", "Recycled/", "System Volume Information/"),
+    "DfsrPrivate/",
     # Linux
     "lost+found/",
     # macOS
     *("__MACOSX/", "Network Trash Folder/", "Temporary Items/", "iPod Photo Cache/"),
-    # Previews and trash of Apple Photos, Lightroom and Nextcloud
-    *("*.photoslibrary/resources/", "*.lrdata/"),
-    *("appdata_*/preview/", "files_trashbin/", "files_versions/"),
+    # Previews and trash of Apple Photos and iPhoto, Lightroom and Nextcloud. With a slash inside, a
+    # pattern is of the top folder only, but for ** before it.
+    *("**/*.photoslibrary/resources/", "**/*.photoslibrary/private/"),
+    *("**/*.photoslibrary/Thumbnails/", "**/*.photolibrary/Thumbnails/"),
+    *("**/*.photolibrary/Previews/", "*.lrdata/"),
+    *("**/appdata_*/preview/", "files_trashbin/", "files_versions/"),
 )
 
 

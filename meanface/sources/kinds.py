@@ -5,9 +5,11 @@ import stat
 import tarfile
 import zipfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from meanface.errors import UserError
+from meanface.sources.compression import DAMAGED, open_unpacked
 from meanface.sources.folder import Folder
 from meanface.sources.formats import image_kind
 from meanface.sources.ignore import Ignore
@@ -66,6 +68,7 @@ def archive_kind(path: Path) -> str:
         raise split_zip(path)
     for kind, pattern in _COMPRESSED.items():
         if re.match(pattern, head):
+            _check_holds_tar(path, kind)
             return kind
     # Check for a plain tar first, because zipfile reads a tar that ends with a zip as that zip.
     if _is_tar_header(head):
@@ -75,6 +78,17 @@ def archive_kind(path: Path) -> str:
     raise UserError(unread_kind(path, head))
 
 
+def _check_holds_tar(path: Path, compression: str) -> None:
+    """Raise UserError for a compressed file that is no tar. Reading a damaged one tells more."""
+    with suppress(*DAMAGED), open_unpacked(path, compression) as stream:
+        head = stream.read(tarfile.BLOCKSIZE)
+        if len(head) == tarfile.BLOCKSIZE and not _is_tar_header(head):
+            what = (
+                f"is a compressed photo ({kind})" if (kind := image_kind(head)) else "holds no tar"
+            )
+            raise UserError(f"{path} {what}: {UNPACK}")
+
+
 def check_place(place: Path, ignore: Sequence[str], max_bytes: int) -> None:
     """Raise UserError if a short look shows that a path is no source of photos.
 
@@ -82,20 +96,34 @@ def check_place(place: Path, ignore: Sequence[str], max_bytes: int) -> None:
     """
     try:
         if folder := Folder.of(place):
-            ignored = False
-            for _, status, _ in folder.walk(Ignore(ignore)):
-                if status and stat.S_ISREG(status.st_mode):
-                    return
-                ignored |= status is None
-            what = "only ignored files" if ignored else "no file"
-            verb = "matches" if folder.pattern else "holds"
-            raise UserError(f"{place} {verb} {what}: give an archive or folder of photos")
-        if not place.is_file():
+            _check_holds_file(folder, place, ignore)
+        elif not place.is_file():
             raise UserError(f"{place} is neither a file nor a folder: give an archive or folder")
-        if archive_kind(place) == "zip":
+        elif (kind := archive_kind(place)) == "zip":
             check_zip(place, max_bytes)
+        elif kind == "tar":
+            with place.open("rb") as file:
+                if not file.read(tarfile.BLOCKSIZE).strip(b"\0"):
+                    raise UserError(f"{place} holds no file: give an archive or folder of photos")
     except OSError as error:
         raise UserError(f"{place}: cannot be read: {error.strerror}") from error
+
+
+def _check_holds_file(folder: Folder, place: Path, ignore: Sequence[str]) -> None:
+    ignored = links = False
+    for _, status, _ in folder.walk(Ignore(ignore)):
+        if status and stat.S_ISREG(status.st_mode):
+            return
+        ignored |= status is None
+        links |= bool(status and stat.S_ISLNK(status.st_mode))
+    verb = "matches" if folder.pattern else "holds"
+    if links and not ignored:
+        raise UserError(
+            f"{place} {verb} links only, which are not followed: give what they lead to, "
+            "or copy it by cp -rL"
+        )
+    what = "only ignored files" if ignored else "no file"
+    raise UserError(f"{place} {verb} {what}: give an archive or folder of photos")
 
 
 def _is_tar_header(head: bytes) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from meanface.errors import UserError
+from meanface.files.home import from_home
 from meanface.sources.folder import Folder
 from meanface.sources.formats import is_archive
 from meanface.sources.kinds import check_place
@@ -27,7 +28,7 @@ def query_place(query: str, ignore: Sequence[str], max_bytes: int) -> Path:
 
 def _place(query: str) -> Path:
     try:
-        path = Path(query).expanduser().absolute()
+        path = Path(from_home(query)).absolute()
         if not path.exists() and Folder.of(path) is None:
             raise UserError(f"query: there is no photo or folder {query}")
         if path.is_file() and not is_archive(path.name):
@@ -38,5 +39,5 @@ def _place(query: str) -> Path:
             folder = Path(glob.escape(str(path.parent)))
             return folder / f"{glob.escape(stem[:-1])}[{stem[-1:]}]{rest}"
         return path
-    except (OSError, ValueError, RuntimeError) as error:  # a path too long, an unknown user
+    except (OSError, ValueError) as error:  # such as a path too long
         raise UserError(f"query: {query!r} will not do: {error}") from error

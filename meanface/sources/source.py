@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from meanface.errors import UserError
+from meanface.files.home import from_home
 from meanface.sources.checksum import Checksum
 from meanface.sources.folder import Folder
 from meanface.sources.kinds import check_place
@@ -67,8 +68,12 @@ def sources_of(
         given: dict[str, Any] = {"mirrors": [], "sha256": None, "md5": None}
         given |= {"photos": part} if isinstance(part, str) else part
         name = given.get("name") or _name_of(given["photos"])
-        if name in sources:
-            raise UserError(f"config: photos: two are called {name!r}; give one of them a name")
+        # Names become names of files, which macOS does not tell apart by case.
+        if name.lower() in map(str.lower, sources):
+            raise UserError(
+                f"config: photos: two are called {name!r}; give one of them a name, "
+                f"such as {{photos: {given['photos']}, name: {name}2}}"
+            )
         sources[name] = _source(given, name, f"{name}/", folders, must_exist)
     return list(sources.values())
 
@@ -116,7 +121,9 @@ def _source(
         return Source(name, prefix, (photos, *config["mirrors"]), None, checksum)
     path = _found(photos, folders)
     if path is None and must_exist:
-        raise UserError(f"config: photos: no such file or folder: {photos!r}{_hint(photos)}")
+        raise UserError(
+            f"config: photos: no such file or folder: {photos!r}{_hint(photos, folders[0])}"
+        )
     if path and Folder.of(path) and checksum:
         raise UserError(f"config: {checksum.algorithm}: a folder has none; write null")
     return Source(name, prefix, (), path or Path(photos), checksum)
@@ -125,7 +132,7 @@ def _source(
 def _found(photos: str, folders: Sequence[Path]) -> Path | None:
     """Look a path up in the folders; None if it is missing. UserError for an unusable path."""
     try:
-        paths = [folder / Path(photos).expanduser() for folder in folders]
+        paths = [folder / from_home(photos) for folder in folders]
         path = next((path for path in paths if path.exists() or Folder.of(path)), None)
         results = (folders[0] / "results").resolve()
         if path and path.resolve().is_relative_to(results):
@@ -134,7 +141,7 @@ def _found(photos: str, folders: Sequence[Path]) -> Path | None:
             _check_folder(folder, results)
         elif path and re.search("[{}]", str(path)):
             raise UserError(f"config: photos: rename {path}: braces are Snakemake's wildcards")
-    except (OSError, ValueError, RuntimeError) as error:  # a path too long, an unknown user
+    except (OSError, ValueError) as error:  # such as a path too long
         raise UserError(f"config: photos: {photos!r} will not do: {error}") from error
     return path
 
@@ -160,7 +167,7 @@ def _instead_of_url(url: str) -> str:
     return "write a URL with http:// or https://"
 
 
-def _hint(photos: str) -> str:
+def _hint(photos: str, start: Path) -> str:
     """Suggest what to write instead of a missing path; "" without a suggestion."""
     if windows := re.match(r"([A-Za-z]):[\\/]*", photos):
         rest = photos[windows.end() :].replace("\\", "/")
@@ -171,4 +178,6 @@ def _hint(photos: str) -> str:
         return "; several are a list, not a text: photos='[one, other]' in single quotes only"
     if "," in photos:
         return f"; several are a list: photos='[{photos}]'"
+    if not photos.startswith(("/", "~")):
+        return f"; a relative path starts at {start}, where results/ is"
     return ""

@@ -34,7 +34,7 @@ _IN_ZIP64 = 0xFFFF
 
 
 def check_zip(source: Path, max_bytes: int) -> None:
-    """Raise UserError for a zip that is cut short, is part of a split zip, or has unread members.
+    """Raise UserError for a zip that is cut short, part of a split zip, empty, or not read.
 
     Members of more than `max_bytes` do not matter: their content is never read.
     """
@@ -44,6 +44,8 @@ def check_zip(source: Path, max_bytes: int) -> None:
             infos = archive.infolist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error) as error:
         raise UserError(f"{source} cannot be read; is it damaged or cut short? {error}") from error
+    if all(info.is_dir() for info in infos):
+        raise UserError(f"{source} holds no file: give an archive or folder of photos")
     for info in infos:
         if info.file_size <= max_bytes:
             _check(source, info)

@@ -3,6 +3,7 @@
 import difflib
 import json
 import os
+import re
 import shlex
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
@@ -15,13 +16,22 @@ def check_command_line(arguments: Sequence[str], results: Path) -> None:
     """Check the `arguments` of the command `snakemake`, which writes into the folder `results`.
 
     Raises UserError for
-    * a second --config, which would replace the first,
+    * a second --config or --configfile, which would replace the first,
+    * a key that is there twice, such as `photos=a photos=b`,
+    * a list that YAML does not read, such as `[party #2, a]`,
     * a value that YAML reads as something else, such as `a: b` or `party #2`,
     * --report without pictures,
     * --until encode,
     * --delete-all-output.
     """
-    _check_config(_values_of(arguments, "--config", "-C"))
+    _check_once(
+        _values_of(arguments, "--configfile", "--configfiles"),
+        "--configfile",
+        "write all files after one --configfile",
+    )
+    given = _values_of(arguments, "--config", "-C")
+    _check_once(given, "--config", "write all keys after one --config")
+    _check_config([entry for entries in given for entry in entries])
     is_report = _values_of(arguments, "--report") and not _values_of(
         arguments, "--report-after-run"
     )
@@ -56,11 +66,27 @@ def check_targets(targets: Iterable[str], rules: Collection[str]) -> None:
             raise UserError(f"there is no target {target!r}; {hint}")
 
 
+def config_argument(key: str, texts: Sequence[str]) -> str:
+    """Give what to write behind --config for a text, or for a list of texts, quoted for a shell."""
+    quoted = [json.dumps(text, ensure_ascii=False) for text in texts]
+    is_plain = all(re.fullmatch(r"/[\w./@%+-]*|https?://[\w./@%+?=-]+", text) for text in texts)
+    if len(texts) == 1:
+        return f"{key}={texts[0]}" if is_plain else shlex.quote(f"{key}= {quoted[0]} ")
+    return (
+        f"{key}='[{', '.join(texts)}]'" if is_plain else shlex.quote(f"{key}=[{', '.join(quoted)}]")
+    )
+
+
 def check_directory() -> None:
-    """Raise UserError if the working directory is read-only.
+    """Raise UserError if the working directory is read-only, or if its `results` is no folder.
 
     Snakemake keeps its own records there, and would end in a stack trace.
     """
+    results = Path("results").absolute()
+    if os.path.lexists(results) and not results.is_dir():
+        raise UserError(
+            f"{results} is no folder; rename it, or name a folder by --directory FOLDER"
+        )
     kept = Path(".snakemake")
     if not os.access(kept if kept.exists() else ".", os.W_OK):
         raise UserError(
@@ -76,7 +102,9 @@ def _values_of(arguments: Sequence[str], *options: str) -> list[list[str]]:
     for argument in arguments:
         if argument.startswith("-"):
             option, equals, value = argument.partition("=")
-            values = [value] if equals else []
+            if not option.startswith("--"):  # -Uencode
+                option, value = argument[:2], argument[2:].removeprefix("=")
+            values = [value] if equals or value else []
             if option in options:
                 found.append(values)
         else:
@@ -84,16 +112,28 @@ def _values_of(arguments: Sequence[str], *options: str) -> list[list[str]]:
     return found
 
 
-def _check_config(given: list[list[str]]) -> None:
+def _check_once(given: Sequence[object], option: str, remedy: str) -> None:
     if len(given) > 1:
         raise UserError(
-            "--config is there twice, and the second would replace the first; "
-            "write all keys after one --config"
+            f"{option} is there twice, and the second would replace the first; {remedy}"
         )
-    for entry in (entry for entries in given for entry in entries):
+
+
+def _check_config(entries: Sequence[str]) -> None:
+    keys = [entry.partition("=")[0] for entry in entries]
+    for key in keys:
+        if keys.count(key) > 1:
+            several = "; several sources are a list, photos='[one, other]'" * (key == "photos")
+            raise UserError(f"config: {key} is there twice; Snakemake would read the last{several}")
+    for entry in entries:
         key, _, value = entry.partition("=")
         text = value.strip("'\"").strip()  # Snakemake removes quotes at the ends too
         read = internals.read_config(entry)
+        if isinstance(read, str) and text.startswith("[") and text.endswith("]"):
+            raise UserError(
+                f"config: {key}: Snakemake reads no list in {text!r}; "
+                f'write each part in double quotes, {key}=\'["one", "other"]\''
+            )
         is_yaml = text[:1] in ("'", '"', "[", "{")
         is_other = isinstance(read, str | list | dict) and read != text and not is_yaml
         if is_other or (key == "photos" and isinstance(read, dict)):

@@ -1,9 +1,9 @@
 """The configuration: completed with the schema's defaults, and checked before any job starts."""
 
-import codecs
 import difflib
 import math
 from collections.abc import Mapping
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import jsonschema
 import yaml
 
 from meanface.errors import UserError
+from meanface.files.home import from_home
 
 
 def _is_number(_: object, value: object) -> bool:
@@ -34,6 +35,9 @@ _Validator = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
 # Snakemake reads these words of YAML and Python as text on the command line.
 _WORDS = {"true": True, "false": False, "null": None, "None": None}
 
+# Paths in which ~ is the home folder, beside `photos`, `query` and `cache`. No shell expands it.
+_PATHS = ("exclude", "pairs", "groups", "other")
+
 
 @cache
 def read_schema(schema: Path) -> dict[str, Any]:
@@ -45,14 +49,16 @@ def read_schema(schema: Path) -> dict[str, Any]:
 def with_defaults(config: Mapping[str, Any], schema: Path) -> dict[str, Any]:
     """Complete a configuration with the defaults in the YAML file `schema`.
 
-    The words true, false, null and None become values; as `photos`, they are names of folders.
+    The words true, false, null and None become values; as `photos`, they are names of folders. In
+    a path, ~ becomes the home folder.
     """
     defaults = {key: rule["default"] for key, rule in read_schema(schema)["properties"].items()}
     given = {
         key: _WORDS.get(value, value) if isinstance(value, str) and key != "photos" else value
         for key, value in config.items()
     }
-    return defaults | given
+    paths = {key: given[key] for key in _PATHS if isinstance(given.get(key), str)}
+    return defaults | given | {key: from_home(str(path)) for key, path in paths.items()}
 
 
 def check_config(config: Mapping[str, Any], schema: Path) -> None:
@@ -82,12 +88,15 @@ def _about_photos(photos: object, description: str) -> str:
     """Say what to write instead of `photos`, which are neither text nor a list of it."""
     if photos is None or photos == "":
         return f"config: photos: there is no value; write {description}"
-    if isinstance(photos, int | float):
-        return (
-            f"config: photos: Snakemake read {photos!r}, not a name; write ./ before a folder "
-            "of such a name, as in photos=./2019"
-        )
-    for one in photos if isinstance(photos, list) else ():
+    several = photos if isinstance(photos, list) else []
+    for one in (photos, *several):
+        place = one.get("photos") if isinstance(one, dict) else one
+        if isinstance(place, int | float | date):
+            return (
+                f"config: photos: Snakemake read {place}, not a name; write ./ before a folder "
+                "of such a name, as in photos=./2019"
+            )
+    for one in several:
         if isinstance(one, dict) and "photos" not in one:
             return (
                 f"config: photos: {one!r} in the list is no path; write a path that has a colon "
@@ -98,11 +107,12 @@ def _about_photos(photos: object, description: str) -> str:
 
 def _check_encoding(name: str, description: str) -> None:
     try:
-        codecs.lookup("utf-8" if name == "auto" else name)
-    except LookupError as error:
-        raise UserError(
-            f"config: zip_names: {name!r} is no encoding; write {description}"
-        ) from error
+        # Other codecs of Python give no text, or cannot keep a byte that they lack.
+        is_encoding = name == "auto" or b"a/b".decode(name, "surrogateescape") == "a/b"
+    except (LookupError, UnicodeError):
+        is_encoding = False
+    if not is_encoding:
+        raise UserError(f"config: zip_names: {name!r} is no encoding; write {description}")
 
 
 def _check_cache(address: str, description: str) -> None:

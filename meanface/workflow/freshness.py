@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from meanface.errors import UserError
 from meanface.files.atomic import remove
 from meanface.files.json_files import read_json
+from meanface.workflow.command_line import config_argument
 from meanface.workflow.integrity import recorded_files
 
 SUMMARY = "summary.json"
@@ -160,11 +161,11 @@ def check_photos(records: Records, wanted: Wanted, results: str) -> None:
     own = [source for source in records.photos if source != wanted.sample]
     others = [source for source in own if source not in wanted.photos]
     if others and not wanted.replace:
-        config = own[0] if len(own) == 1 else f"'[{', '.join(own)}]'"
+        config = config_argument("photos", own)
         raise UserError(
             f"{results} holds the results of {', '.join(others)}, which a run of "
             f"{', '.join(wanted.photos)} would replace; to continue with those, use "
-            f"`--config photos={config}`, name another folder by --directory, or add replace=true"
+            f"`--config {config}`, name another folder by --directory, or add replace=true"
         )
 
 

@@ -3,7 +3,7 @@
 import atexit
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ class Run:
     `summary` is the file of merge's summary, `encode` the name of the rule encode in this run.
     `photos_of` takes the wildcards of an encode job, and gives the number of photos that the job
     has to encode. `wanted` is what the results are made of. `needs_gpu`: encode jobs fail without
-    a GPU.
+    a GPU. `questions` gives rules whose params alone say what was asked, by target.
 
     Snakemake calls `start`, `succeed` and `fail` (onstart, onsuccess, onerror). The process that
     the user started calls `watch`.
@@ -53,8 +53,10 @@ class Run:
         wanted: Wanted,
         *,
         needs_gpu: bool,
+        questions: Mapping[str, Sequence[Any]],
     ) -> None:
-        self._wanted, self._encode, self._needs_gpu = wanted, encode, needs_gpu
+        self._encode = encode
+        self._wanted, self._needs_gpu, self._questions = wanted, needs_gpu, questions
         self._workflow, self._config, self._summary = workflow, config, summary
         self._in_storage = internals.storage_provider(workflow) is not None
         self._directory = internals.directory(workflow)
@@ -66,9 +68,9 @@ class Run:
         self._progress = ProgressHandler(workflow, encode, photos_of)
 
     def watch(self) -> None:
-        """Check folder and targets before a run, and watch Snakemake's log from now on."""
+        """Check and set up a run before it starts, and watch Snakemake's log from now on."""
         if not internals.is_imported(self._workflow):
-            internals.before_run(self._workflow, self._check)
+            internals.before_run(self._workflow, self._set_up)
         if internals.is_dry_run(self._workflow):
             return
         messages = MessageHandler(
@@ -132,12 +134,14 @@ class Run:
             atexit.register(print, f"meanface: {told} (details in {details})", file=sys.stderr)
         self._note_results()
 
-    def _check(self) -> None:
+    def _set_up(self) -> None:
         try:
             check_directory()
             check_targets(internals.targets(self._workflow), internals.rule_names(self._workflow))
         except UserError as error:
             sys.exit(f"meanface: {error}")
+        internals.look_at_params_and_inputs(self._workflow)
+        internals.force_unrecorded(self._workflow, self._questions)
 
     def _finish(self) -> None:
         """Remove photos that the configuration does not want, and show the summary.

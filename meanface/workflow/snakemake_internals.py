@@ -11,7 +11,8 @@ import gc
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from getpass import getuser
@@ -21,6 +22,7 @@ from threading import RLock
 from typing import Any, TypeAlias
 
 from snakemake.logging import logger
+from snakemake.settings.enums import RerunTrigger
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 
 from meanface.files.json_files import read_json
@@ -222,13 +224,40 @@ def has_jobs(workflow: Workflow) -> bool:
     return len(workflow.dag) > 0
 
 
-def force(workflow: Workflow, files: list[str]) -> None:
-    """Have a run that starts make files again, as --forcerun does. 9.27.1.
+def force(workflow: Workflow, files_and_rules: list[str]) -> None:
+    """Have a run that starts make files again, or run rules, as --forcerun does. 9.27.1.
 
-    Snakemake does not make a missing or old file again if the files made of it are younger.
+    Snakemake does not make a missing or old file again if the files made of it are younger. What is
+    forced becomes a target.
     """
     settings = workflow.dag_settings
-    settings.forcerun = frozenset({*settings.forcerun, *files})
+    settings.forcerun = frozenset({*settings.forcerun, *files_and_rules})
+
+
+def look_at_params_and_inputs(workflow: Workflow) -> None:
+    """Have Snakemake compare params and inputs, whatever --rerun-triggers says. 9.27.1.
+
+    With `--rerun-triggers mtime`, a search for another photo would find what the last one found,
+    and merge would not see its settings: small inputs that have not changed are no reason to run.
+    """
+    settings = workflow.dag_settings
+    wanted = {RerunTrigger.PARAMS, RerunTrigger.INPUT}
+    settings.rerun_triggers = frozenset({*settings.rerun_triggers, *wanted})
+
+
+def force_unrecorded(workflow: Workflow, questions: Mapping[str, Sequence[Any]]) -> None:
+    """Run rules again whose outputs are there, but no record of them. 9.27.1.
+
+    Without its records, as when `.snakemake` was deleted, Snakemake compares no params. `questions`
+    gives the rules by the target that they belong to; targets that nobody asks for do not count.
+    """
+    records = Path(".snakemake/metadata")
+    for target, rules in questions.items():
+        files = {str(file): rule_name(rule) for rule in rules for file in rule.output}
+        if is_target(workflow, [target, *files]):
+            names = {file: urlsafe_b64encode(file.encode()).decode() for file in files}
+            there = [file for file in files if Path(file).exists()]
+            force(workflow, [files[file] for file in there if not (records / names[file]).exists()])
 
 
 def untracked(value: Any) -> Callable[..., Any]:  # noqa: ANN401

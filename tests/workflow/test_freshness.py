@@ -98,6 +98,40 @@ def test_a_change_is_seen_without_snakemakes_records(
     assert not run(again, photos, *MTIME, **config).jobs
 
 
+def test_a_setting_of_merge_is_seen_by_times_beside_snakemakes_records(tmp_path: Path) -> None:
+    """Snakemake takes small inputs that have not changed for no reason, however old the outputs."""
+    photos = make_photos(tmp_path / "photos")
+    run(tmp_path / "run", photos)
+    config: dict[str, object] = {}
+    for change in ({"deduplicate": "true"}, {"faces_csv": "false"}, {"file_rows": 4}):
+        config |= change
+        changed = run(tmp_path / "run", photos, *MTIME, **config)
+        assert changed.jobs["merge"] == 1
+        assert not changed.jobs["encode"]
+        assert not run(tmp_path / "run", photos, *MTIME, **config).jobs
+    fresh = run(tmp_path / "fresh", photos, **config)
+    for name in ("mean.npy", "statistics.npz", "identities.csv"):
+        assert (changed.results / name).read_bytes() == (fresh.results / name).read_bytes()
+    assert (changed.results / "faces.parquet").is_dir()
+
+
+def test_another_question_is_answered_by_times_alone_or_without_records(tmp_path: Path) -> None:
+    photos = make_photos(tmp_path / "photos")
+    for value in (7, 8, 9):
+        if value == 9:
+            shutil.rmtree(tmp_path / "run/.snakemake")
+            unasked = run(tmp_path / "run", photos, pictures="false").jobs
+            assert not unasked["group_faces"]
+            assert not unasked["find_faces"]
+        photo(tmp_path / f"query_{value}.png", value)
+        config = {"query": tmp_path / f"query_{value}.png", "same_person": value / 10}
+        done = run(tmp_path / "run", photos, "find", "people", *MTIME, pictures="false", **config)
+        assert done.jobs["group_faces"] == done.jobs["find_faces"] == 1
+        found = (done.results / "find.csv").read_text().splitlines()
+        assert {row.partition(",")[0] for row in found[1:]} == {f"query_{value}.png"}
+    assert not run(tmp_path / "run", photos, "find", "people", pictures="false", **config).jobs
+
+
 def test_a_single_target_sees_a_change_by_times_alone(tmp_path: Path) -> None:
     photos = make_photos(tmp_path / "photos")
     again = tmp_path / "run"

@@ -198,6 +198,7 @@ def test_a_part_with_a_wrong_checksum_is_named(photos: Path, tmp_path: Path) -> 
     ("config", "message"),
     [
         ({"photos": "[sample, sample/sample.tar.gz]"}, "two are called 'sample'"),
+        ({"photos": "[sample, {photos: docs, name: Sample}]"}, "two are called 'Sample'"),
         ({"photos": "[sample]", "md5": "f" * 32}, "md5: write it beside each of the photos"),
         ({"photos": "[{name: x}]"}, "config: photos:"),
         ({"photos": "[{photos: sample, name: ../x}]"}, "config: photos:"),

@@ -73,6 +73,14 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     assert "Traceback" not in run.stderr
 
 
+def test_results_that_are_a_file_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("my own file")
+    run = snakemake(tmp_path, **STUB)
+    assert run.code != 0
+    assert run.output.splitlines()[-1].startswith(f"meanface: {tmp_path}/results is no folder; ")
+    assert not run.jobs
+
+
 def test_a_user_id_without_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
         monkeypatch.delenv(name, raising=False)

@@ -2,6 +2,7 @@
 
 import io
 import math
+import struct
 import zlib
 from typing import Any
 
@@ -159,6 +160,31 @@ def test_a_png_with_a_broken_pixel_or_palette_is_damaged() -> None:
         assert reason(bytes(data)) in reasons
 
 
+def test_a_png_whose_pixels_unpack_although_they_are_damaged_is_damaged() -> None:
+    """Many damaged bytes still unpack to enough pixels, so only a checksum tells."""
+    y, x = np.mgrid[:48, :48]
+    pixels = np.stack([x * 5, y * 5, x * y // 9], -1).astype(np.uint8)
+    whole = saved(Image.fromarray(pixels), "PNG")
+    places = range(whole.index(b"IDAT") + 6, whole.index(b"IEND") - 8)
+    refused = 0
+    for at in places:
+        damaged = bytearray(whole)
+        damaged[at] ^= 16
+        try:
+            assert np.array_equal(decode(bytes(damaged), "full", MANY), pixels)
+        except PhotoError as error:
+            assert error.reason == "truncated"
+            refused += 1
+    assert refused >= len(places) - 1  # a last byte may have bits to spare
+
+
+def test_a_png_is_read_if_the_checksum_of_all_its_pixels_is_right() -> None:
+    data = bytearray(png_with())
+    (length,) = struct.unpack(">I", data[(at := data.index(b"IDAT")) - 4 : at])
+    data[at + 4 + length] ^= 1
+    assert np.array_equal(decode(bytes(data), "full", MANY), gradient(16, 24))
+
+
 JPEGS: dict[str, dict[str, object]] = {
     "baseline": {},
     "progressive": {"progressive": True},
@@ -194,6 +220,17 @@ def test_a_jpeg_without_its_end_mark_is_read_if_no_pixel_is_missing(kind: str) -
             read += 1
             assert np.array_equal(found, pixels), end
     assert read < 8  # bits that fill the last byte, padding behind the last pixel
+
+
+@pytest.mark.parametrize("options", [{}, {"no_jp2": True}, {"tile_size": (8, 8)}])
+def test_a_jpeg_2000_without_its_end_mark_is_read_if_no_pixel_is_missing(
+    options: dict[str, object],
+) -> None:
+    whole = saved(Image.fromarray(gradient(16, 24)), "JPEG2000", **options)
+    for missing in (1, 2):
+        assert np.array_equal(decode(whole[:-missing], "full", MANY), gradient(16, 24))
+    for missing in range(3, 100):
+        assert reason(whole[:-missing]) == "truncated"
 
 
 def test_a_bmp_may_lack_the_padding_of_its_last_row() -> None:

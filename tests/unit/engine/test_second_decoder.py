@@ -5,6 +5,7 @@ The other libraries are imagecodecs, tifffile and, for HEIC, FFmpeg in PyAV.
 
 import io
 import struct
+import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -58,15 +59,17 @@ def tiff(pixels: Pixels, **options: object) -> bytes:
     return stream.getvalue()
 
 
-def packed_tiff(pixels: Pixels, bits: int, **tags: int) -> bytes:
-    """A TIFF of one strip, little-endian, with any number of bits per channel."""
-    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
-    rows = []
+def packed_rows(pixels: Pixels, bits: int) -> Iterator[bytes]:
     for row in pixels.reshape(len(pixels), -1):
         text = "".join(f"{value:0{bits}b}" for value in row)
         text += "0" * (-len(text) % 8)
-        rows.append(int(text, 2).to_bytes(len(text) // 8, "big"))
-    data = pixels.astype("<u2").tobytes() if bits == 16 else b"".join(rows)
+        yield int(text, 2).to_bytes(len(text) // 8, "big")
+
+
+def packed_tiff(pixels: Pixels, bits: int, **tags: int) -> bytes:
+    """A TIFF of one strip, little-endian, with any number of bits per channel."""
+    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+    data = pixels.astype("<u2").tobytes() if bits == 16 else b"".join(packed_rows(pixels, bits))
     values = {256: WIDTH, 257: HEIGHT, 258: bits, 259: 1, 262: 1, 273: 0, 277: channels}
     values |= {278: HEIGHT, 279: len(data)} | {int(tag[1:]): value for tag, value in tags.items()}
     values[273] = 8 + 2 + 12 * len(values) + 4 + 2 * channels
@@ -135,6 +138,9 @@ def tiffs() -> Iterator[tuple[str, Case]]:
         data = tiff(ramps(bits, 4), photometric="separated")
         ink = tifffile.imread(io.BytesIO(data)) / ((1 << bits) - 1) * 255
         yield f"tiff cmyk {bits}", (data, of_cmyk(ink))
+    data = tiff(ramps(8, 2), photometric="minisblack", extrasamples=["assocalpha"])
+    premultiplied, alpha = (ramps(8, 2)[..., [channel] * 3].astype(float) for channel in (0, 1))
+    yield "tiff grey alpha 8", (data, np.minimum(premultiplied, alpha) + 255 - alpha)
     data = tiff(np.moveaxis(ramps(8), -1, 0), photometric="rgb", planarconfig="separate")
     yield "tiff planes 8", (data, shown(ramps(8), 8))
     colours = np.linspace([0, 65535, 0], [65535, 0, 65535], 256).T.astype(np.uint16)
@@ -156,6 +162,30 @@ def pngs() -> Iterator[tuple[str, Case]]:
         image = Image.fromarray(ramps(8, 3)).quantize(1 << bits)
         data = saved(image, "PNG", bits=bits)
         yield f"png palette {bits}", (data, shown(imagecodecs.png_decode(data), 8))
+    for bits, channels in ((2, 1), (4, 1), (8, 1), (16, 1), (8, 3), (16, 3)):
+        pixels = ramps(bits, channels)
+        for name, place in (("white", (4, 4)), ("black", (12, 4)), ("grey", (20, 20))):
+            colour = pixels[place]
+            expected = shown(pixels, bits)
+            expected[(pixels == colour).reshape(HEIGHT, WIDTH, channels).all(2)] = 255
+            data = packed_png(pixels, bits, struct.pack(f">{channels}H", *np.atleast_1d(colour)))
+            yield f"png {bits} x{channels} transparent {name}", (data, expected)
+
+
+def packed_png(pixels: Pixels, bits: int, transparent: bytes) -> bytes:
+    """A PNG of grey or RGB with any number of bits per channel, and a transparent colour."""
+    kind = 0 if pixels.ndim == 2 else 2
+    chunks = {
+        b"IHDR": struct.pack(">IIBBBBB", WIDTH, HEIGHT, bits, kind, 0, 0, 0),
+        b"tRNS": transparent,
+        b"IDAT": zlib.compress(b"".join(b"\0" + row for row in packed_rows(pixels, bits))),
+        b"IEND": b"",
+    }
+    data = b"\x89PNG\r\n\x1a\n"
+    for name, content in chunks.items():
+        data += struct.pack(">I", len(content)) + name + content
+        data += struct.pack(">I", zlib.crc32(name + content))
+    return data
 
 
 def jpegs() -> Iterator[tuple[str, Case]]:
@@ -215,6 +245,15 @@ def jpeg_xls() -> Iterator[tuple[str, Case]]:
     yield "jpeg xl of a jpeg", (data, shown(imagecodecs.jpegxl_decode(data), 8))
 
 
+def bmp_with_alpha(pixels: Pixels) -> bytes:
+    """A BMP with a header of version 5 and masks for the four channels."""
+    masks = struct.pack("<4I", 0xFF << 16, 0xFF << 8, 0xFF, 0xFF << 24)
+    size = 4 * WIDTH * HEIGHT
+    header = struct.pack("<IiiHHIIiiII", 124, WIDTH, HEIGHT, 1, 32, 3, size, 0, 0, 0, 0) + masks
+    start = b"BM" + struct.pack("<IHHI", 14 + 124 + size, 0, 0, 14 + 124)
+    return start + header.ljust(124, b"\0") + pixels[::-1, :, [2, 1, 0, 3]].tobytes()
+
+
 def others() -> Iterator[tuple[str, Case]]:
     for channels in (3, 4):
         for lossless in (True, False):
@@ -237,6 +276,10 @@ def others() -> Iterator[tuple[str, Case]]:
     }.items():
         data = saved(image, "BMP")
         yield f"bmp {name}", (data, shown(imagecodecs.bmp_decode(data), 8))
+    pixels = ramps(8, 4)
+    yield "bmp alpha", (bmp_with_alpha(pixels), shown(pixels, 8, alpha=True))
+    pixels[..., 3] = 0
+    yield "bmp zero alpha", (bmp_with_alpha(pixels), shown(ramps(8), 8))
     data = saved(colour.quantize(64), "GIF")
     yield "gif", (data, shown(imagecodecs.gif_decode(data)[..., :3], 8))
     for most in (1, 15, 100, 255, 1000, 4095, 65535):
@@ -293,6 +336,22 @@ UNREAD: dict[str, tuple[Callable[[], bytes], str]] = {
         )
         for bits, channels in ((4, 1), (4, 3), (10, 3), (12, 2), (12, 3), (16, 3), (16, 4))
     },
+    "bigtiff, big-endian": (
+        lambda: tiff(ramps(8), photometric="rgb", bigtiff=True, byteorder=">"),
+        "BigTIFF in big-endian order",
+    ),
+    "bigtiff of ink with alpha": (
+        lambda: tiff(ramps(16, 4)[..., [0, 1, 2, 3, 3]], photometric="separated", bigtiff=True),
+        "photometric 5",
+    ),
+    "bmp with masks of 10 bits": (
+        lambda: bmp_with_alpha(ramps(8, 4)).replace(
+            struct.pack("<3I", 0xFF << 16, 0xFF << 8, 0xFF),
+            struct.pack("<3I", 0x3FF << 20, 0x3FF << 10, 0x3FF),
+        ),
+        "bitfields layout",
+    ),
+    "jpeg of 2 channels": (lambda: imagecodecs.jpeg8_encode(ramps(8, 2)), "JPEG of 2 channels"),
     "jpeg of 12 bits": (
         lambda: imagecodecs.jpeg_encode(ramps(12), bitspersample=12),
         "JPEG of 12 bits",

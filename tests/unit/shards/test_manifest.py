@@ -15,6 +15,10 @@ def test_the_identity_is_the_folder(path: str, identity: str) -> None:
     assert identity_of(path) == identity
 
 
+def test_two_spellings_of_an_accent_are_one_person() -> None:
+    assert identity_of("Jose\u0301/1.jpg") == identity_of("Jos\u00e9/2.jpg") == "Jos\u00e9"
+
+
 def test_a_damaged_manifest_is_noticed(one: Shards) -> None:
     manifest = one.manifests[0]
     header, *rows = manifest.read_text().splitlines(keepends=True)

@@ -218,8 +218,11 @@ def test_what_is_skipped_is_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize("count", [1, 5])
 def test_a_raw_file_and_its_photo_are_one_photo(first: str, count: int, tmp_path: Path) -> None:
     raws = ["h/DSC_1.NEF", "h/IMG_2.cr3", "h/a.b.DNG", "h/3.arw", "h/3.dng"]
+    raws += ["h/5.CR2", "h/PXL_1.RAW-02.ORIGINAL.dng", "h/PXL_2.RAW-02.ORIGINAL.dng"]
     photos = ["h/DSC_1.JPG", "h/IMG_2.jpg", "h/a.b.Jpeg", "h/3.JPG"]
+    photos += ["h/5.CR2.jpg", "h/PXL_1.RAW-01.COVER.jpg", "h/PXL_2.RAW-01.MP.COVER.jpg"]
     alone = ["x/DSC_1.NEF", "h/DSC_1_1.NEF", "h/IMG_2.jpg.raf", "h/4.orf"]
+    alone += ["h/PXL_3.RAW-02.ORIGINAL.dng", "h/PXL_3.jpg"]
     files = [(name, name.encode() * 99) for name in raws + alone + photos]
     source = write_tar(tmp_path / "x.tar", files if first == "raw" else files[::-1])
     made, counts = split_into(tmp_path / "out", source, count)

@@ -159,6 +159,18 @@ def test_what_gnu_tar_writes(options: list[str], tmp_path: Path) -> None:
     assert skipped == {"directory": 2, "link": 2}
 
 
+@pytest.mark.parametrize("format", ["gnu", "posix"])
+def test_an_incremental_backup_and_a_label_of_gnu_tar(format: str, tmp_path: Path) -> None:
+    (tmp_path / "photos/Ann").mkdir(parents=True)
+    (tmp_path / "photos/Ann/1.jpg").write_bytes(b"a")
+    source = tmp_path / "x.tar"
+    options = [f"--format={format}", f"--listed-incremental={tmp_path}/times", "--label=backup"]
+    subprocess.run(["tar", *options, "-C", tmp_path, "-cf", source, "photos"], check=True)
+    members, skipped = read(source)
+    assert [(m.path, m.data) for m in members] == [("photos/Ann/1.jpg", b"a")]
+    assert skipped["directory"] >= 2
+
+
 def test_sparse_members_are_read_with_their_holes(tmp_path: Path) -> None:
     with (tmp_path / "holes").open("wb") as file:
         file.seek(200_000)

@@ -47,9 +47,20 @@ IGNORED = [
     "lost+found/#12345.jpg",
     "__MACOSX/Hopper/._1.jpg",
     "My.photoslibrary/resources/derivatives/1.jpg",
+    "Hopper/Pictures/My.photoslibrary/resources/derivatives/1.jpg",
+    "Hopper/Pictures/My.photoslibrary/private/x/1.jpg",
+    "Hopper/My.photolibrary/Thumbnails/1.jpg",
+    "nextcloud/data/appdata_oc1/preview/a/b/1.jpg",
+    "nextcloud/data/ann/files_trashbin/files/1.jpg",
+    "Hopper/Lightroom/My Previews.lrdata/1.jpg",
+    "Hopper/trashbox/1.jpg",
+    "Recycle Bin/1.jpg",
+    "Hopper/~snapshot/daily/1.jpg",
+    "DfsrPrivate/ConflictAndDeleted/1.jpg",
     "two\nlines/@eaDir/1.jpg",
 ]
 KEPT = ["...jpg", "a.b/.../1.jpg", "eaDir/1.jpg", "recycle/1.jpg", "lost/1.jpg", "x@eaDir/1.jpg"]
+KEPT += ["My.photoslibrary/originals/A/1.jpg", "x/My.photolibrary/Masters/1.jpg", "resources/1.jpg"]
 
 
 def fill(folder: Path, files: dict[str, bytes]) -> Path:

@@ -1,9 +1,12 @@
 """What is no source of photos is told at once, in one line that names the kind and the remedy."""
 
+import bz2
 import gzip
 import io
+import lzma
 import os
 import subprocess
+import tarfile
 import zipfile
 from collections import Counter
 from functools import partial
@@ -61,6 +64,9 @@ KINDS = {
     "heic": (b"\0\0\0\x18ftypheic" + bytes(600), "a single photo (HEIC)"),
     "cr3": (b"\0\0\0\x18ftypcrx " + bytes(600), "a single photo (Canon CR3)"),
     "text": (b"some text", "neither a folder, a tar"),
+    "photo.gz": (gzip.compress(image("BMP")), "a compressed photo (BMP): unpack it"),
+    "text.xz": (lzma.compress(b"some text" * 100), "holds no tar: unpack it"),
+    "tgz.bz2": (bz2.compress(gzip.compress(os.urandom(1000))), "holds no tar: unpack it"),
 }
 
 
@@ -153,6 +159,19 @@ def test_a_folder_without_files_is_told_before_any_job(tmp_path: Path) -> None:
     assert "holds only ignored files" in refusal(tmp_path / "x")
     assert "holds no file" in refusal(tmp_path / "empty")
     assert "matches no file" in refusal(tmp_path / "x/*.tar")
+    (tmp_path / "empty/link.jpg").symlink_to("nowhere")
+    assert "holds links only, which are not followed" in refusal(tmp_path / "empty")
+
+
+def test_an_archive_without_files_is_told_before_any_job(tmp_path: Path) -> None:
+    for name, members in (("empty", []), ("folder", ["a/"])):
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            for member in members:
+                archive.writestr(member, "")
+        assert "holds no file" in refusal(tmp_path / name)
+    with tarfile.open(tmp_path / "x.tar", "w"):
+        pass
+    assert "holds no file" in refusal(tmp_path / "x.tar")
 
 
 def test_a_pipe_is_told_before_any_job(tmp_path: Path) -> None:

@@ -53,6 +53,9 @@ def test_an_absolute_path_and_one_from_home_are_taken_as_they_are(
     monkeypatch.setenv("HOME", str(folders[1]))
     assert source(folders, photos=str(folders[1] / "both.zip")).path == folders[1] / "both.zip"
     assert source(folders, photos="~/both.zip").path == folders[1] / "both.zip"
+    (folders[0] / "~nobody-of-this-name").mkdir()
+    for photos in ("~nobody-of-this-name", "./~nobody-of-this-name"):
+        assert source(folders, photos=photos).path == folders[0] / "~nobody-of-this-name"
 
 
 def test_a_path_that_is_not_there_is_named(folders: list[Path]) -> None:
@@ -60,6 +63,7 @@ def test_a_path_that_is_not_there_is_named(folders: list[Path]) -> None:
         message = refusal(folders, photos=photos)
         assert message.startswith("config: photos: ")
         assert photos in message
+        assert (f"starts at {folders[0]}," in message) == (photos == "third.zip")
 
 
 @pytest.mark.parametrize("photos", ["x" * 5000, "zero\0byte", "~nobody-of-this-name/x", "s\ud800"])

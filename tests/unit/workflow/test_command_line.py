@@ -7,7 +7,7 @@ import pytest
 from snakemake.cli import parse_config
 
 from meanface.errors import UserError
-from meanface.workflow.command_line import check_command_line, check_targets
+from meanface.workflow.command_line import check_command_line, check_targets, config_argument
 
 
 @pytest.mark.parametrize(
@@ -15,10 +15,15 @@ from meanface.workflow.command_line import check_command_line, check_targets
     [
         ["all", "--cores", "4", "--config", "photos=a", "shards=2"],
         ["-C", "photos=a#b", "--forcerun", "acquire"],
-        ["--config", "photos=./a:b", "photos=C:\\x", "photos=*.jpg", "photos= yes", "photos="],
-        ["--config", "photos=2019_08", "photos=1e5", "photos=@a", "photos=%a", "photos=~/a/"],
-        ["--config", "detectors=[hog@0, cnn@1]", "photos=[a]b", "photos=a, b", "photos='a'"],
-        ["--config", """photos= "party #2" """, "photos= 'a: b' ", "photos=['a #1', b]"],
+        *(
+            ["--config", f"photos={value}"]
+            for value in (
+                *("./a:b", "C:\\x", "*.jpg", " yes", "", "2019_08", "1e5", "@a", "%a", "~/a/"),
+                *("[a]b", "a, b", "'a'", """ "party #2" """, " 'a: b' ", "['a #1', b]"),
+            )
+        ),
+        ["--config", "detectors=[hog@0, cnn@1]", "photos=a"],
+        ["--configfile", "a.yaml", "b.yaml"],
         ["pictures", "--cores=4"],
         ["--report", "report.html", "--report-after-run", "pictures"],
         ["--until", "plan"],
@@ -33,8 +38,16 @@ def test_a_command_line_that_is_read_as_it_is_written(arguments: list[str], tmp_
     [
         (["--config", "photos=a", "--config", "shards=2"], "after one --config"),
         (["-C", "photos=a", "--cores", "4", "--config=shards=2"], "after one --config"),
+        (["--configfile", "a.yaml", "--configfile", "b.yaml"], "after one --configfile"),
+        (["--configfiles=a.yaml", "-n", "--configfile", "b.yaml"], "after one --configfile"),
+        (["--config", "photos=0.tar", "photos=1.tar"], "photos='[one, other]'"),
+        (["--config", "shards=2", "photos=a", "shards=4"], "shards is there twice"),
+        (["--config", "photos=[party #2, a]"], """photos='["one", "other"]'"""),
+        (["--config", "ignore=[*.png]"], """ignore='["one", "other"]'"""),
         (["--report", "report.html"], "there are no pictures yet"),
         (["--cores", "4", "--until", "encode"], "--until plan or --until merge"),
+        (["-Uencode", "-n"], "--until plan or --until merge"),
+        (["-Cphotos=a", "-C", "shards=2"], "after one --config"),
         (["--delete-all-output", "--cores", "1"], "rm -r {tmp}/results {tmp}/.snakemake`"),
     ],
 )
@@ -73,6 +86,21 @@ def test_a_value_that_yaml_reads_otherwise_comes_with_quotes_that_help(
     (remedy,) = shlex.split(str(raised.value).partition("between blanks, ")[2])
     check_command_line(["--cores", "4", f"--config={remedy}"], tmp_path)
     assert parse_config([remedy]) == {"photos": value}
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        *(["/a/b-c.zip"], ["https://host/x.tgz"], ["/a b"], ["/party #2"], ["/it's"], ["/é"]),
+        *(["/a", "/b"], ["/a, b", "/c"], ["/a: b", "/it's"], ["/a]", '/"q"'], ["/a\\", "/[b"]),
+    ],
+)
+def test_an_argument_that_is_suggested_is_read_as_it_is_meant(
+    texts: list[str], tmp_path: Path
+) -> None:
+    (entry,) = shlex.split(config_argument("photos", texts))
+    assert parse_config([entry]) == {"photos": texts if len(texts) > 1 else texts[0]}
+    check_command_line(["--config", entry], tmp_path)
 
 
 def test_with_pictures_there_is_a_report(tmp_path: Path) -> None:

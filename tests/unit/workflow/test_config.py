@@ -1,5 +1,6 @@
 """The configuration: what is wrong is said in one line that names the key and what to write."""
 
+from datetime import date
 from typing import Any
 
 import pytest
@@ -173,13 +174,23 @@ def test_what_is_missing_has_its_default_and_words_are_values() -> None:
     assert config == DEFAULTS | {"photos": "x", "flip": True, "cache": None}
 
 
+@pytest.mark.parametrize("key", ["exclude", "pairs", "groups", "other"])
+def test_a_path_may_begin_at_home(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ann")
+    assert with_defaults({key: "~/a/b"}, SCHEMA)[key] == "/home/ann/a/b"
+    assert with_defaults({key: "a/~b"}, SCHEMA)[key] == "a/~b"
+
+
 def test_an_encoding_that_does_not_exist_is_named() -> None:
     check_config(DEFAULTS | {"zip_names": "cp932"}, SCHEMA)
-    assert "'foo' is no encoding; write auto" in refusal(DEFAULTS | {"zip_names": "foo"})
+    for name in ("foo", "hex", "rot13", "utf-16", "idna"):
+        assert f"{name!r} is no encoding; write auto" in refusal(DEFAULTS | {"zip_names": name})
 
 
 def test_a_folder_named_like_a_number_needs_its_place() -> None:
-    for value in (2019, 1e5, True):
+    # A file of settings makes more of a name than the command line.
+    many: list[object] = [2019, 1e5, True, date(2019, 8, 1), ["a", 2019], [{"photos": 2019}]]
+    for value in many:
         assert "photos=./2019" in refusal(DEFAULTS | {"photos": value})
 
 

@@ -83,6 +83,7 @@ def test_what_is_made_of_the_same_stays(tmp_path: Path, known: list[str], given:
         (["/a"], ["/b"], "--config photos=/a`"),
         (["/a", "/b"], ["/a", "/c"], "--config photos='[/a, /b]'`"),
         ([SAMPLE, "/b"], ["/c"], "--config photos=/b`"),
+        (["/a b #1"], ["/c"], """--config 'photos= "/a b #1" '`"""),
     ],
 )
 @pytest.mark.parametrize("lost", [None, "summary.json", "sources/*.json"])
