@@ -59,7 +59,7 @@ with job(snakemake.log[0], snakemake.output):
     columns = (faces[name] for name in ("path", "identity", "duplicate_of"))
     origin = made_of(Path(given.embeddings), *columns)
     faces["number"] = faces.groupby("path").cumcount() + 1
-    # One photo under two names is an error to find. Under one name it is a copy.
+    # An identical photo under two names is an error to find; under one name, only a copy.
     original = faces["duplicate_of"].where(faces["duplicate_of"] != "", faces["path"])
     is_first = ~faces.assign(path=original).duplicated(["path", "identity", "number"]).to_numpy()
     faces, vectors = faces[is_first].reset_index(drop=True), vectors[is_first]

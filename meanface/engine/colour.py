@@ -13,11 +13,11 @@ _KEPT = 8  # profiles: the photos of a set come from a few cameras
 
 
 def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Give `image`, of 8 bits per channel, as RGB in sRGB, without alpha; its ICC profile counts.
+    """Give an image of 8 bits per channel as RGB in sRGB, without alpha.
 
-    Without a profile, with one of sRGB, and with one that is damaged or belongs to other channels,
-    Pillow's conversion alone is done, as viewers do. The intent is perceptual with black point
-    compensation, which is what browsers use.
+    `profile` is the ICC profile of the image. If the profile is missing, of sRGB, damaged or made
+    for other channels, Pillow alone converts the image, as viewers do. The intent is perceptual
+    with black point compensation, which is what browsers use.
     """
     if image.mode not in ("L", "RGB", "CMYK"):
         image = image.convert("L" if image.mode in ("1", "LA") else "RGB")
@@ -30,9 +30,9 @@ def over_white(
 ) -> Image.Image:
     """Give an image with transparency as RGB in sRGB, drawn over white.
 
-    With `zero_is_opaque`, an image is opaque whose alpha is zero everywhere.
+    With `zero_is_opaque`, an alpha that is zero everywhere counts as opaque.
     """
-    if image.mode == "La":  # Pillow converts it to nothing else
+    if image.mode == "La":  # Pillow converts La to nothing but LA
         image = image.convert("LA")
     foreground = to_srgb(image, profile)
     alpha = image.convert("RGBA").getchannel("A")

@@ -211,7 +211,7 @@ def _upright_rgb(image: Image.Image, orientation_of_raw: object) -> Image.Image:
         grey[pixels == upright.info.get("transparency", -1)] = 255
         return to_srgb(Image.fromarray(255 - grey if is_negative else grey), profile)
     if upright.has_transparency_data:
-        # Windows leaves the alpha of an opaque BMP at zero, as browsers know.
+        # Windows leaves the alpha of an opaque BMP at zero. Browsers ignore such an alpha too.
         return over_white(upright, profile, zero_is_opaque=image.format == "BMP")
     return to_srgb(upright, profile)
 

@@ -14,9 +14,9 @@ _PIECE = 1 << 20  # bytes unpacked at a time
 
 
 def has_sound_pixels(data: bytes) -> bool:
-    """Tell whether the pixels are as they were written. Pillow checks this only by chance.
+    """Tell whether the pixels match a checksum. Pillow may decode damaged pixels without an error.
 
-    Either each chunk of pixels has its checksum, or all of them together have theirs.
+    The checksum of every IDAT chunk must be right, or else the checksum of the zlib stream.
     """
     view = memoryview(data)
     pixels = [place for kind, *place in _chunks(data) if kind == b"IDAT"]
@@ -37,9 +37,9 @@ def has_sound_pixels(data: bytes) -> bool:
 
 
 def scale_transparent_colour(image: Image.Image, data: bytes) -> None:
-    """Scale the transparent colour of a PNG that Pillow opened as Pillow scales the pixels.
+    """Scale the transparent colour of an opened PNG in the way Pillow scales its pixels.
 
-    Pillow makes grey of 2 and 4 bits 8 bits wide, and keeps the upper 8 of 16 bits of RGB.
+    Pillow widens grey of 2 and 4 bits to 8 bits, and keeps the upper 8 of 16 bits of RGB.
     """
     colour, bits = image.info.get("transparency"), data[_DEPTH]
     if image.mode == "L" and isinstance(colour, int):

@@ -60,7 +60,7 @@ def unidentified(data: bytes) -> PhotoError:
 def check_kind(image: Image.Image, data: bytes) -> None:
     """Raise PhotoError for kinds that Pillow opens and decodes wrongly, or cannot decode.
 
-    So for a PNG whose pixels are damaged, which Pillow may decode all the same.
+    Raise it for a PNG with damaged pixels as well, which Pillow may decode without an error.
     """
     if image.format == "PNG" and not has_sound_pixels(data):
         raise PhotoError("truncated", "PNG, but the checksum of its pixels is wrong")

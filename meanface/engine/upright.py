@@ -31,7 +31,7 @@ SURE = 0.5
 HOG also finds false faces in faces that are upside down. One in 100 of these scores higher.
 """
 _DOUBTFUL = 0.2
-"""HOG finds with a lower score, one in 100 upright faces, may be tilted further."""
+"""HOG finds with a lower score may be tilted by more. One in 100 upright faces scores lower."""
 
 UPRIGHT = 25.0  # degrees that the landmarks cope with; LFW's faces reach 22
 _SETTLED = 10.0  # degrees: two measurements that differ by less agree
@@ -71,7 +71,7 @@ MARKED = Scale(120, 1.6)
 """In which landmarks are found."""
 WINDOW = Scale(80, 1.4)  # in which the CNN detector looks at one face
 _NEARBY = Scale(90, 1.8)  # in which it searches faces of 80 pixels and more
-_AT_ONCE = 16  # windows, which take 20 MB
+_AT_ONCE = 16  # windows in one call of the CNN detector: 20 MB
 
 
 @dataclass(frozen=True)
@@ -133,9 +133,9 @@ class Upright:
         self._nearby = nearby
 
     def __call__(self, faces: Sequence[Sighting], angles: Sequence[float]) -> list[Square | None]:
-        """Give the square of each face; turn 0: it is upright; None: its angle cannot be told.
+        """Give the square of each face. Turn 0: the face is upright. None: its angle is unknown.
 
-        `angles` are the angle_of the 5 landmarks of each face.
+        `angles` has the angle_of the 5 landmarks of each face.
         """
         squares = [Square.of(face) for _, face, _ in faces]
         return [
@@ -146,9 +146,9 @@ class Upright:
         ]
 
     def _are_faces(self, faces: Sequence[Sighting], squares: Sequence[Square]) -> list[bool | None]:
-        """Tell of what HOG found whether it is a face, tilted by 45 degrees at most.
+        """Tell whether each find of HOG is a face that is tilted by 45 degrees at most.
 
-        None: the find is doubtful, or another detector's.
+        None: the find is doubtful, or comes from another detector.
         """
         by_hog = [detector.startswith("hog") for _, _, detector in faces]
         unsure = [

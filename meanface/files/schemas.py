@@ -115,7 +115,7 @@ MEANINGS: Mapping[str, tuple[Schema, Mapping[str, str]]] = {
         {
             "path": "the photo",
             "identity": "the person: the name of the photo's folder, empty for a photo in no folder"
-            " of its source. In Unicode's form NFC",
+            " of its source. The name is in Unicode's form NFC",
             "faces": "faces that the detector saw in the photo; with `hog: quick` and"
             " `face: central`, bystanders may be left out",
             "left": "the left edge of the face's box",

@@ -15,7 +15,7 @@ from meanface.results.pair_counts import count_pairs
 from meanface.wording import number_of
 
 FAILED, COPY = -1, -2
-"""In the place of the row of an embedding."""
+"""Values of Photos.row for photos without a row of their own."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Photos:
     """The photos of named persons, sorted by path.
 
     `path` and `identity` (n,) have all photos. `row` (n,) is the row of a photo's embedding, FAILED
-    for a photo that failed, COPY for a copy of an encoded photo, which would be a pair of one photo
-    with itself.
+    for a photo that failed, COPY for a copy of an encoded photo. A copy makes no pairs, because
+    one of them would be a photo with itself.
     """
 
     path: "pd.Series[str]"

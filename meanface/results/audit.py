@@ -25,8 +25,8 @@ Handle Outliers"."""
 
 _FARTHEST = 0.6  # two identities are never one person at a larger mean distance, as in people
 _NEAREST = 3  # faces of an identity that tell how near the identity is
-_FEWEST = 10  # faces that tell which of them is an outlier
-_ALIKE = 1e-3  # nearer faces are the same picture; a ratio to less would say nothing
+_FEWEST = 10  # fewer faces do not tell which of them is an outlier
+_ALIKE = 1e-3  # nearer faces are the same picture, and a ratio to their distance says nothing
 _CHUNK = 1 << 14  # faces at a time
 
 
@@ -166,16 +166,16 @@ class Audit:
         vectors = self._named.embeddings
         lengths = np.linalg.norm(vectors[row].astype(np.float64) - vectors[best], axis=1)
         score = self._own[row] / np.maximum(self._own[best], _ALIKE)
-        # Two faces alone in an identity are as near to each other: none of them fits better.
+        # Two faces alone in an identity have the same distance to it, so neither fits better.
         return _sorted(_findings(score > 1, row, best, lengths, score))
 
     def unlike_all(self) -> list[Finding]:
-        """Find faces whose three nearest faces, but for copies, are far; with the nearest face.
+        """Find faces that are far from their three nearest faces. Copies do not count.
 
-        The score is the modified z-score of the logarithm of their mean distance. Faces whose
-        identity has other faces are compared with each other, and so are all others: a face of a
-        person with one photo is farther from all, and no error. A face that is as near as one
-        person may be is not found.
+        The score is the modified z-score of the logarithm of the mean distance. Faces with others
+        of their identity are one group, all other faces a second group: the only face of a person
+        is farther from all others without being an error. A face with a mean distance of at most
+        _FARTHEST is not found.
         """
         near = self._near
         lengths = np.empty(len(near.rows))

@@ -86,8 +86,8 @@ def compare(first: Results, second: Results) -> tuple[list[tuple[object, ...]], 
     counts = [len(set(codes.tolist())) for codes in persons]
     if min(counts) < 2:
         raise UserError(
-            f"compare needs two persons or more in each set; these results have {counts[0]}, those"
-            f" of `other` {counts[1]}: the name of a photo's folder is the name of its person"
+            f"compare needs two persons or more in each set; these results have {counts[0]},"
+            f" `other` has {counts[1]}; put each person's photos into a folder of its own"
         )
     mmd = discrepancy(*sides, persons)
     distance = distance_of_means(person_means(*sides, persons))

@@ -68,7 +68,7 @@ def average_linkage(
     groups, number = _Groups(points, weights), np.arange(count)
     linkage = groups.linkage(a, b)
     while (near := linkage < cut).any():
-        # One after the other: each array lets go of the one before.
+        # One statement each, so that an old array is freed before the next new one is made.
         a = a[near]
         b = b[near]
         linkage = linkage[near]
@@ -115,7 +115,7 @@ def _different(keys: Iterable[NDArray[np.int64]], count: int) -> tuple[Places, P
 
 
 def _joined(keys: Iterable[NDArray[np.int64]]) -> NDArray[np.int64]:
-    """Join arrays in a buffer that grows. A list of the arrays would take as much memory again."""
+    """Join arrays in a growing buffer. numpy.concatenate would take twice the memory."""
     buffer = bytearray()
     for some in keys:
         buffer += some.tobytes()

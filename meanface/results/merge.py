@@ -87,7 +87,7 @@ def merge(
         by_reason = dict(tables.rows(_COUNT_FAILURES))
         count = tables.number("SELECT count(*) FROM sorted")
         if not count and not by_reason:
-            raise UserError("exclude: the list names all photos, so there is no mean")
+            raise UserError("exclude: the list names all photos; remove lines from the list")
         if not count:
             write_table(failures_alone, FAILURES, tables.tuples(_FAILURES))
             reasons = ", ".join(f"{reason} {number}" for reason, number in by_reason.items())

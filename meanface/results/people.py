@@ -149,7 +149,7 @@ def _strangers(
 
 
 def numbered(group: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Number groups (n,) from 0 by their number of faces, then by their first face."""
+    """Number groups (n,) from 0, the group with the most faces first, then by the first face."""
     first, person, sizes = np.unique(group, return_inverse=True, return_counts=True)
     rank = np.empty(len(first), dtype=np.int64)
     rank[np.lexsort((first, -sizes))] = np.arange(len(first))

@@ -9,7 +9,7 @@ _IN_ONE = 256
 # Shards of a part, where there are several. Snakemake caches its records of 128 files, and reads
 # the records of all others six times.
 _IN_PART = 32
-# Starting a job takes a second, so a shard is worth ten. Encoding a photo of 250x250 pixels takes
+# Starting a job takes 0.6 s, so a shard should take 10 s. Encoding a photo of 250x250 pixels takes
 # 8 ms on one core, a photo of 12 megapixels and 3 MB 0.1 s (docs/performance.md).
 _SHARD_SECONDS = 10
 _SECONDS_PER_PHOTO = 0.008

@@ -34,8 +34,8 @@ def identity_of(path: str, *, prefixed: bool = False) -> str:
     """Give the name of the person in a photo: the name of the photo's folder, or "".
 
     The name of an archive in a folder is no person. With `prefixed`, paths begin with the name of
-    their source, which is no person either. The name is in Unicode's form NFC, because a zip made
-    by macOS spells an accent apart from its letter.
+    their source, which is no person either. The name is in Unicode's form NFC, because zips
+    made by macOS store an accent as a character of its own.
     """
     folder = path.rpartition("/")[0]
     if prefixed:

@@ -127,10 +127,10 @@ def split(
 
 
 def _of_one_shot(raw: str, suffixes: frozenset[str]) -> set[str]:
-    """Give the paths that photos beside a RAW file have: those that differ in the ending alone.
+    """Give the paths that a photo of the same shot as a RAW file may have.
 
-    RAW developers add an ending (1.NEF.jpg). Phones of Google name the two files of a shot
-    x.RAW-01.COVER.jpg, or x.RAW-01.MP.COVER.jpg, and x.RAW-02.ORIGINAL.dng.
+    Cameras change the ending (1.jpg), RAW developers append one (1.NEF.jpg). Google's phones name
+    the photo of x.RAW-02.ORIGINAL.dng x.RAW-01.COVER.jpg or x.RAW-01.MP.COVER.jpg.
     """
     stem = raw.rpartition(".")[0]
     shot = stem.removesuffix(".RAW-02.ORIGINAL")

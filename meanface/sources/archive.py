@@ -305,7 +305,7 @@ class _StrictTarInfo(tarfile.TarInfo):
         except tarfile.HeaderError as error:
             raise tarfile.ReadError(str(error)) from error
         if buf[257:265] == b"ustar  \0":
-            # GNU tar has no prefix: it writes the times of an incremental backup there.
+            # A header of GNU tar has no prefix. The field holds the times of an incremental backup.
             times = bytes(buf[345:500]).partition(b"\0")[0].decode(encoding, errors)
             info.name = info.name.removeprefix(f"{times}/" if times else "")
         if info.size < 0 or (info.type in _EXTENSIONS and info.size > _MAX_HEADER):

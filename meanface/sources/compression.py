@@ -15,7 +15,7 @@ DAMAGED = (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, zstandard.
 
 
 def open_unpacked(path: Path, kind: str) -> IO[bytes]:
-    """Open a file of a kind of archive_kind, but zip. Reading may raise one of DAMAGED."""
+    """Open a file of a `kind` that archive_kind gives, except zip. Reading may raise DAMAGED."""
     return _OPENED[kind](path)
 
 

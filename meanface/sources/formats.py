@@ -120,7 +120,7 @@ _MOST_TAGS = 1000
 _TIFF_ORDERS = {
     **{b"II*\0": "<", b"MM\0*": ">"},
     **{b"IIRO": "<", b"IIRS": "<", b"MMOR": ">", b"IIU\0": "<"},  # Olympus ORF, Panasonic RW2
-    **{b"II+\0": "<", b"MM\0+": ">"},  # BigTIFF, whose places and counts take 8 bytes
+    **{b"II+\0": "<", b"MM\0+": ">"},  # BigTIFF, whose offsets and counts take 8 bytes
 }
 
 

@@ -24,8 +24,8 @@ ALWAYS = (
     "lost+found/",
     # macOS
     *("__MACOSX/", "Network Trash Folder/", "Temporary Items/", "iPod Photo Cache/"),
-    # Previews and trash of Apple Photos and iPhoto, Lightroom and Nextcloud. With a slash inside, a
-    # pattern is of the top folder only, but for ** before it.
+    # Previews and trash of Apple Photos and iPhoto, Lightroom and Nextcloud. A pattern with a slash
+    # inside matches in the top folder only, unless it begins with **.
     *("**/*.photoslibrary/resources/", "**/*.photoslibrary/private/"),
     *("**/*.photoslibrary/Thumbnails/", "**/*.photolibrary/Thumbnails/"),
     *("**/*.photolibrary/Previews/", "*.lrdata/"),

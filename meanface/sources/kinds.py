@@ -79,7 +79,7 @@ def archive_kind(path: Path) -> str:
 
 
 def _check_holds_tar(path: Path, compression: str) -> None:
-    """Raise UserError for a compressed file that is no tar. Reading a damaged one tells more."""
+    """Raise UserError for a compressed file that is no tar. A damaged file passes."""
     with suppress(*DAMAGED), open_unpacked(path, compression) as stream:
         head = stream.read(tarfile.BLOCKSIZE)
         if len(head) == tarfile.BLOCKSIZE and not _is_tar_header(head):
@@ -119,8 +119,8 @@ def _check_holds_file(folder: Folder, place: Path, ignore: Sequence[str]) -> Non
     verb = "matches" if folder.pattern else "holds"
     if links and not ignored:
         raise UserError(
-            f"{place} {verb} links only, which are not followed: give what they lead to, "
-            "or copy it by cp -rL"
+            f"{place} {verb} only links, which meanface does not follow: give their target, "
+            "or copy the photos with cp -rL"
         )
     what = "only ignored files" if ignored else "no file"
     raise UserError(f"{place} {verb} {what}: give an archive or folder of photos")

@@ -1,4 +1,4 @@
-"""The files of a folder: a digest of names, sizes, times and modes. How much a source holds."""
+"""A digest of the files of a folder, and about how many photos and bytes a source holds."""
 
 import hashlib
 import os
@@ -54,9 +54,9 @@ def folder_listing(place: Path, ignore: Sequence[str] = ()) -> Listing:
 def amount_of(place: Path, ignore: Sequence[str] = ()) -> Amount:
     """Give the amount of an archive, or of the files of a folder that count.
 
-    The members of a zip are counted. The members of a tar are not, because counting would read the
-    whole tar. Raises OSError for a missing file, UserError for a file that is no archive and for a
-    folder that cannot be listed.
+    The members of a zip are counted. The members of a tar are estimated from its size, because
+    counting would read the whole tar. Raises OSError for a missing file, UserError for a file that
+    is no archive and for a folder that cannot be listed.
     """
     if not place.is_file():
         return _sum(_listing(place, ignore))

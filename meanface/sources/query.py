@@ -15,13 +15,13 @@ def query_place(query: str, ignore: Sequence[str], max_bytes: int) -> Path:
     """Give the folder, archive or pattern of a query, to be read as a source.
 
     A photo is read as the pattern that it alone matches in its folder. Raises UserError where
-    nothing is there, or a short look shows that it holds no photos (see check_place).
+    the path does not exist, and where check_place refuses it.
     """
     place = _place(query)
     try:
         check_place(place, ignore, max_bytes)
     except UserError as error:
-        message = str(error).replace(str(place), query)  # the photo, not the pattern
+        message = str(error).replace(str(place), query)  # name the photo, not the pattern
         raise UserError(f"query: {message}") from error
     return place
 

@@ -68,7 +68,7 @@ def sources_of(
         given: dict[str, Any] = {"mirrors": [], "sha256": None, "md5": None}
         given |= {"photos": part} if isinstance(part, str) else part
         name = given.get("name") or _name_of(given["photos"])
-        # Names become names of files, which macOS does not tell apart by case.
+        # Names of sources become names of files. macOS does not tell names apart by case.
         if name.lower() in map(str.lower, sources):
             raise UserError(
                 f"config: photos: two are called {name!r}; give one of them a name, "

@@ -34,7 +34,7 @@ _IN_ZIP64 = 0xFFFF
 
 
 def check_zip(source: Path, max_bytes: int) -> None:
-    """Raise UserError for a zip that is cut short, part of a split zip, empty, or not read.
+    """Raise UserError for a zip that is cut short, split, empty, or has unread members.
 
     Members of more than `max_bytes` do not matter: their content is never read.
     """

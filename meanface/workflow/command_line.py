@@ -17,7 +17,7 @@ def check_command_line(arguments: Sequence[str], results: Path) -> None:
 
     Raises UserError for
     * a second --config or --configfile, which would replace the first,
-    * a key that is there twice, such as `photos=a photos=b`,
+    * a key of --config that is given twice, such as `photos=a photos=b`,
     * a list that YAML does not read, such as `[party #2, a]`,
     * a value that YAML reads as something else, such as `a: b` or `party #2`,
     * --report without pictures,
@@ -67,7 +67,7 @@ def check_targets(targets: Iterable[str], rules: Collection[str]) -> None:
 
 
 def config_argument(key: str, texts: Sequence[str]) -> str:
-    """Give what to write behind --config for a text, or for a list of texts, quoted for a shell."""
+    """Give an argument of --config for a text, or for a list of texts, quoted for a shell."""
     quoted = [json.dumps(text, ensure_ascii=False) for text in texts]
     is_plain = all(re.fullmatch(r"/[\w./@%+-]*|https?://[\w./@%+?=-]+", text) for text in texts)
     if len(texts) == 1:
@@ -102,7 +102,7 @@ def _values_of(arguments: Sequence[str], *options: str) -> list[list[str]]:
     for argument in arguments:
         if argument.startswith("-"):
             option, equals, value = argument.partition("=")
-            if not option.startswith("--"):  # -Uencode
+            if not option.startswith("--"):  # a short option may hold its value: -Uencode
                 option, value = argument[:2], argument[2:].removeprefix("=")
             values = [value] if equals or value else []
             if option in options:
@@ -123,16 +123,19 @@ def _check_config(entries: Sequence[str]) -> None:
     keys = [entry.partition("=")[0] for entry in entries]
     for key in keys:
         if keys.count(key) > 1:
-            several = "; several sources are a list, photos='[one, other]'" * (key == "photos")
-            raise UserError(f"config: {key} is there twice; Snakemake would read the last{several}")
+            several = ", or a list of sources, photos='[one, other]'" * (key == "photos")
+            raise UserError(
+                f"config: {key} is there twice, and Snakemake would use the last value only; "
+                f"give one value{several}"
+            )
     for entry in entries:
         key, _, value = entry.partition("=")
         text = value.strip("'\"").strip()  # Snakemake removes quotes at the ends too
         read = internals.read_config(entry)
         if isinstance(read, str) and text.startswith("[") and text.endswith("]"):
             raise UserError(
-                f"config: {key}: Snakemake reads no list in {text!r}; "
-                f'write each part in double quotes, {key}=\'["one", "other"]\''
+                f"config: {key}: Snakemake cannot read {text!r} as a list; "
+                f'write each item in double quotes, {key}=\'["one", "other"]\''
             )
         is_yaml = text[:1] in ("'", '"', "[", "{")
         is_other = isinstance(read, str | list | dict) and read != text and not is_yaml

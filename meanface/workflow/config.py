@@ -35,7 +35,7 @@ _Validator = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
 # Snakemake reads these words of YAML and Python as text on the command line.
 _WORDS = {"true": True, "false": False, "null": None, "None": None}
 
-# Paths in which ~ is the home folder, beside `photos`, `query` and `cache`. No shell expands it.
+# Keys whose path may begin with ~, beside `photos`, `query` and `cache`. Shells do not expand it.
 _PATHS = ("exclude", "pairs", "groups", "other")
 
 
@@ -107,7 +107,7 @@ def _about_photos(photos: object, description: str) -> str:
 
 def _check_encoding(name: str, description: str) -> None:
     try:
-        # Other codecs of Python give no text, or cannot keep a byte that they lack.
+        # Some codecs of Python do not decode to text, or have no surrogateescape.
         is_encoding = name == "auto" or b"a/b".decode(name, "surrogateescape") == "a/b"
     except (LookupError, UnicodeError):
         is_encoding = False

@@ -37,7 +37,7 @@ class Run:
     `summary` is the file of merge's summary, `encode` the name of the rule encode in this run.
     `photos_of` takes the wildcards of an encode job, and gives the number of photos that the job
     has to encode. `wanted` is what the results are made of. `needs_gpu`: encode jobs fail without
-    a GPU. `questions` gives rules whose params alone say what was asked, by target.
+    a GPU. `questions` maps a target to the rules whose params say what was asked.
 
     Snakemake calls `start`, `succeed` and `fail` (onstart, onsuccess, onerror). The process that
     the user started calls `watch`.

@@ -227,8 +227,8 @@ def has_jobs(workflow: Workflow) -> bool:
 def force(workflow: Workflow, files_and_rules: list[str]) -> None:
     """Have a run that starts make files again, or run rules, as --forcerun does. 9.27.1.
 
-    Snakemake does not make a missing or old file again if the files made of it are younger. What is
-    forced becomes a target.
+    Snakemake does not make a missing or old file again if the files made of it are younger. Forced
+    files and rules become targets.
     """
     settings = workflow.dag_settings
     settings.forcerun = frozenset({*settings.forcerun, *files_and_rules})
@@ -237,8 +237,8 @@ def force(workflow: Workflow, files_and_rules: list[str]) -> None:
 def look_at_params_and_inputs(workflow: Workflow) -> None:
     """Have Snakemake compare params and inputs, whatever --rerun-triggers says. 9.27.1.
 
-    With `--rerun-triggers mtime`, a search for another photo would find what the last one found,
-    and merge would not see its settings: small inputs that have not changed are no reason to run.
+    With `--rerun-triggers mtime`, `find` would keep its answer to an earlier query, and merge would
+    miss changed settings: a new time of a small file with unchanged content triggers no rerun.
     """
     settings = workflow.dag_settings
     wanted = {RerunTrigger.PARAMS, RerunTrigger.INPUT}
@@ -246,10 +246,10 @@ def look_at_params_and_inputs(workflow: Workflow) -> None:
 
 
 def force_unrecorded(workflow: Workflow, questions: Mapping[str, Sequence[Any]]) -> None:
-    """Run rules again whose outputs are there, but no record of them. 9.27.1.
+    """Rerun rules whose outputs exist without a record. 9.27.1.
 
-    Without its records, as when `.snakemake` was deleted, Snakemake compares no params. `questions`
-    gives the rules by the target that they belong to; targets that nobody asks for do not count.
+    Without records (`.snakemake` was deleted), Snakemake compares no params. `questions` maps each
+    target to its rules. Only the targets of this run count.
     """
     records = Path(".snakemake/metadata")
     for target, rules in questions.items():

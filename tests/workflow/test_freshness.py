@@ -98,8 +98,8 @@ def test_a_change_is_seen_without_snakemakes_records(
     assert not run(again, photos, *MTIME, **config).jobs
 
 
-def test_a_setting_of_merge_is_seen_by_times_beside_snakemakes_records(tmp_path: Path) -> None:
-    """Snakemake takes small inputs that have not changed for no reason, however old the outputs."""
+def test_a_changed_setting_of_merge_triggers_a_rerun_with_mtime(tmp_path: Path) -> None:
+    """Snakemake ignores the time of a small input whose content has not changed."""
     photos = make_photos(tmp_path / "photos")
     run(tmp_path / "run", photos)
     config: dict[str, object] = {}
@@ -115,7 +115,7 @@ def test_a_setting_of_merge_is_seen_by_times_beside_snakemakes_records(tmp_path:
     assert (changed.results / "faces.parquet").is_dir()
 
 
-def test_another_question_is_answered_by_times_alone_or_without_records(tmp_path: Path) -> None:
+def test_a_changed_question_triggers_a_rerun_with_mtime_or_without_records(tmp_path: Path) -> None:
     photos = make_photos(tmp_path / "photos")
     for value in (7, 8, 9):
         if value == 9:

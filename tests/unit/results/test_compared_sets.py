@@ -31,7 +31,7 @@ def test_a_set_of_one_person_is_refused_by_its_side() -> None:
     vectors, codes = people([3, 1, 2])
     several = results_of(vectors, pd.Series([f"person {code}" for code in codes]))
     one = results_of(vectors, pd.Series(["party"] * len(vectors)))
-    with pytest.raises(UserError, match="these results have 3, those of `other` 1: the name of"):
+    with pytest.raises(UserError, match="these results have 3, `other` has 1; put each"):
         compare(several, one)
-    with pytest.raises(UserError, match="these results have 1, those of `other` 3: the name of"):
+    with pytest.raises(UserError, match="these results have 1, `other` has 3; put each"):
         compare(one, several)

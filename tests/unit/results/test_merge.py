@@ -404,7 +404,7 @@ def test_nothing_encoded_is_said_with_the_reasons(tmp_path: Path) -> None:
     assert_refused(shards, tmp_path / "out", UserError, *said)
 
 
-def test_a_set_whose_photos_are_all_excluded_is_said(tmp_path: Path) -> None:
+def test_a_set_whose_photos_are_all_excluded_is_refused(tmp_path: Path) -> None:
     files = shard(tmp_path / "in", "0", [])
     assert_refused([files], tmp_path / "out", UserError, "exclude: the list names all photos")
 

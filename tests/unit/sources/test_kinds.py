@@ -160,7 +160,7 @@ def test_a_folder_without_files_is_told_before_any_job(tmp_path: Path) -> None:
     assert "holds no file" in refusal(tmp_path / "empty")
     assert "matches no file" in refusal(tmp_path / "x/*.tar")
     (tmp_path / "empty/link.jpg").symlink_to("nowhere")
-    assert "holds links only, which are not followed" in refusal(tmp_path / "empty")
+    assert "holds only links, which meanface does not follow: give" in refusal(tmp_path / "empty")
 
 
 def test_an_archive_without_files_is_told_before_any_job(tmp_path: Path) -> None:

@@ -188,7 +188,7 @@ def test_an_encoding_that_does_not_exist_is_named() -> None:
 
 
 def test_a_folder_named_like_a_number_needs_its_place() -> None:
-    # A file of settings makes more of a name than the command line.
+    # In a file of settings, YAML reads such names as dates too.
     many: list[object] = [2019, 1e5, True, date(2019, 8, 1), ["a", 2019], [{"photos": 2019}]]
     for value in many:
         assert "photos=./2019" in refusal(DEFAULTS | {"photos": value})
