@@ -119,6 +119,7 @@ RUN = Run(
         "find": [rules.shard_query, rules.find_faces],
         "compare": [rules.compare_sets],
         "lfw_accuracy": [rules.score_pairs],
+        "report": [rules.report],
     },
 )
 if internals.is_main_process(workflow):

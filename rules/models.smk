@@ -3,20 +3,19 @@
 from meanface.engine.settings import versions
 
 
-# One job, because starting a job takes longer than most exports.
-rule export_models:
+rule export_model:
     output:
-        MODELS,
+        "results/models/{model}.{suffix}",
     log:
-        "results/logs/export_models.log",
+        "results/logs/export_model/{model}.{suffix}.log",
     benchmark:
-        "results/benchmarks/export_models.tsv"
+        "results/benchmarks/export_model/{model}.{suffix}.tsv"
     localrule: True
     conda:
         "../envs/meanface.yaml"
     params:
         versions=versions(),
     message:
-        "Exporting dlib's models"
+        "Exporting {wildcards.model}"
     script:
-        "../scripts/export_models.py"
+        "../scripts/export_model.py"

@@ -28,6 +28,8 @@ def has_sound_pixels(data: bytes) -> bool:
     stream = zlib.decompressobj()
     try:
         for begin, end in pixels:
+            if stream.eof:
+                break
             part: bytes | memoryview = view[begin:end]
             while len(stream.decompress(part, _PIECE)) == _PIECE or stream.unconsumed_tail:
                 part = stream.unconsumed_tail
@@ -41,6 +43,8 @@ def scale_transparent_colour(image: Image.Image, data: bytes) -> None:
 
     Pillow widens grey of 2 and 4 bits to 8 bits, and keeps the upper 8 of 16 bits of RGB.
     """
+    if data[12:16] != b"IHDR":  # an Apple PNG, which Pillow reads otherwise
+        return
     colour, bits = image.info.get("transparency"), data[_DEPTH]
     if image.mode == "L" and isinstance(colour, int):
         image.info["transparency"] = colour * 255 // ((1 << bits) - 1)

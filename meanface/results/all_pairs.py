@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 import pandas as pd
@@ -80,6 +82,8 @@ def read_groups(path: Path, photos: Photos) -> "pd.Series[str]":
             " write path,group or identity,group in its first line"
         )
     (key,) = keys
+    if key == "identity":
+        table[key] = table[key].map(partial(normalize, "NFC"))  # as identity_of gives it
     table = table.drop_duplicates([key, "group"])
     if (twice := table.loc[table[key].duplicated(), key]).size:
         raise UserError(f"config: groups: {path} gives {twice.iloc[0]} two groups")

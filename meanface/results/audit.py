@@ -178,20 +178,26 @@ class Audit:
         _FARTHEST is not found.
         """
         near = self._near
-        lengths = np.empty(len(near.rows))
-        for start in range(0, len(lengths), _CHUNK):
+        count = len(near.rows)
+        lengths, place = np.empty(count), np.empty(count, np.int64)
+        for start in range(0, count, _CHUNK):
             part = slice(start, start + _CHUNK)
-            others = np.where(near.distances[part] > _ALIKE, near.distances[part], LONGEST)
-            nearest_ones = np.minimum(np.sort(others, axis=1)[:, :_NEAREST], LONGEST)
-            lengths[part] = nearest_ones.mean(axis=1, dtype=np.float64)
+            distances = near.distances[part]
+            # A copy is as far as is known of others: the last neighbour may be a copy too.
+            farthest = np.minimum(distances[:, -1:], LONGEST)
+            others = np.where(distances > _ALIKE, np.minimum(distances, farthest), farthest)
+            lengths[part] = np.sort(others, axis=1)[:, :_NEAREST].mean(axis=1, dtype=np.float64)
+            place[part] = np.argmax(distances > _ALIKE, axis=1)
         score = np.zeros(len(lengths))
         for rows in map(np.flatnonzero, (np.isnan(self._own), ~np.isnan(self._own))):
             if len(rows) >= _FEWEST:
-                logs = np.log(lengths[rows])
+                logs = np.log(np.maximum(lengths[rows], _ALIKE))
                 off = logs - np.median(logs)
                 score[rows] = 0.6745 * off / max(float(np.median(np.abs(off))), _ALIKE)
-        columns = (np.arange(len(score)), near.rows[:, 0], near.distances[:, 0], score)
-        return _sorted(_findings((score > STRANGE) & (lengths > _FARTHEST), *columns))
+        rows = np.arange(count)
+        other, distance = near.rows[rows, place], near.distances[rows, place]
+        is_found = (score > STRANGE) & (lengths > _FARTHEST) & (other >= 0) & (distance > _ALIKE)
+        return _sorted(_findings(is_found, rows, other, distance, score))
 
     def perhaps_duplicates(self) -> list[Finding]:
         """Find pairs of photos that may be near-duplicates, each by its nearest faces."""

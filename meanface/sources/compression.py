@@ -10,7 +10,10 @@ from typing import IO, cast
 
 import zstandard
 
-DAMAGED = (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, zstandard.ZstdError)
+DAMAGED = (
+    *(OSError, EOFError, ValueError, MemoryError),  # an xz may ask for gigabytes
+    *(zlib.error, lzma.LZMAError, zstandard.ZstdError),
+)
 """What the streams raise on damaged data."""
 
 

@@ -31,6 +31,7 @@ _UNREAD = {
 }
 _END = 76 + 22 + (1 << 16)  # bytes: Zip64's records, and the end record with the longest comment
 _IN_ZIP64 = 0xFFFF
+_MEMBER = 30 + 46  # bytes: the two headers of a member, 4.3.7 and 4.3.12
 
 
 def check_zip(source: Path, max_bytes: int) -> None:
@@ -54,15 +55,16 @@ def check_zip(source: Path, max_bytes: int) -> None:
 def count_members(source: Path) -> int:
     """Give the number of members that the end of a zip names; 0 where the end is damaged.
 
-    APPNOTE 4.3.14 and 4.3.16: a count of 65,535 means that the Zip64 record has the count.
+    APPNOTE 4.3.14 and 4.3.16: a count of 65,535 means that the Zip64 record has the count. A zip
+    has no more members than there is room for.
     """
     tail = _tail(source)
     at = tail.rfind(b"PK\5\6")
     count = int.from_bytes(tail[at + 10 : at + 12], "little") if at >= 0 else 0
     at_64 = tail.rfind(b"PK\6\6", 0, max(at, 0))
     if count == _IN_ZIP64 and at_64 >= 0:
-        return int.from_bytes(tail[at_64 + 32 : at_64 + 40], "little")
-    return count
+        count = int.from_bytes(tail[at_64 + 32 : at_64 + 40], "little")
+    return min(count, source.stat().st_size // _MEMBER)
 
 
 def split_zip(path: Path) -> UserError:

@@ -132,7 +132,8 @@ def _check_config(entries: Sequence[str]) -> None:
         key, _, value = entry.partition("=")
         text = value.strip("'\"").strip()  # Snakemake removes quotes at the ends too
         read = internals.read_config(entry)
-        if isinstance(read, str) and text.startswith("[") and text.endswith("]"):
+        is_list = text.startswith("[") and text.endswith("]")
+        if isinstance(read, str) and is_list and not Path(text).exists():
             raise UserError(
                 f"config: {key}: Snakemake cannot read {text!r} as a list; "
                 f'write each item in double quotes, {key}=\'["one", "other"]\''

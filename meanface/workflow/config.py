@@ -107,9 +107,10 @@ def _about_photos(photos: object, description: str) -> str:
 
 def _check_encoding(name: str, description: str) -> None:
     try:
-        # Some codecs of Python do not decode to text, or have no surrogateescape.
-        is_encoding = name == "auto" or b"a/b".decode(name, "surrogateescape") == "a/b"
-    except (LookupError, UnicodeError):
+        # Some codecs of Python do not decode to text, read escapes, or have no surrogateescape.
+        text = r"a/\x62"
+        is_encoding = name == "auto" or text.encode().decode(name, "surrogateescape") == text
+    except (LookupError, ValueError):
         is_encoding = False
     if not is_encoding:
         raise UserError(f"config: zip_names: {name!r} is no encoding; write {description}")

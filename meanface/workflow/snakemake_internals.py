@@ -22,7 +22,7 @@ from threading import RLock
 from typing import Any, TypeAlias
 
 from snakemake.logging import logger
-from snakemake.settings.enums import RerunTrigger
+from snakemake.settings.enums import PersistenceBackend, RerunTrigger
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 
 from meanface.files.json_files import read_json
@@ -249,8 +249,11 @@ def force_unrecorded(workflow: Workflow, questions: Mapping[str, Sequence[Any]])
     """Rerun rules whose outputs exist without a record. 9.27.1.
 
     Without records (`.snakemake` was deleted), Snakemake compares no params. `questions` maps each
-    target to its rules. Only the targets of this run count.
+    target to its rules. Only the targets of this run count. Records in a database, and those of
+    outputs in storage, are not looked for.
     """
+    if workflow.workflow_settings.persistence_backend != PersistenceBackend.FILE:
+        return
     records = Path(".snakemake/metadata")
     for target, rules in questions.items():
         files = {str(file): rule_name(rule) for rule in rules for file in rule.output}

@@ -270,7 +270,7 @@ def test_sample_gives_the_bytes_of_the_local_run(runs: Runs, local: Run) -> None
     assert encode["MinMemoryNode"] == "2150M"
     assert minutes(encode) >= 2 * 6
     # Quick rules, and those that need the internet, are not submitted.
-    assert not [comment for comment in comments if re.search("export_models|download", comment)]
+    assert not [comment for comment in comments if re.search("export_model|download", comment)]
     assert "No wall time information" not in done.output
     assert "No job memory information" not in done.output
 

@@ -130,6 +130,9 @@ def test_a_changed_question_triggers_a_rerun_with_mtime_or_without_records(tmp_p
         found = (done.results / "find.csv").read_text().splitlines()
         assert {row.partition(",")[0] for row in found[1:]} == {f"query_{value}.png"}
     assert not run(tmp_path / "run", photos, "find", "people", pictures="false", **config).jobs
+    for _ in range(2):
+        shutil.rmtree(tmp_path / "run/.snakemake")
+        assert run(tmp_path / "run", photos, "report", pictures="false").jobs["report"] == 1
 
 
 def test_a_single_target_sees_a_change_by_times_alone(tmp_path: Path) -> None:

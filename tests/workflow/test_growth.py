@@ -128,7 +128,7 @@ def test_doubled_and_split_anew(again: Refresh, photos: Path) -> None:
 def test_another_engine_encodes_anew_and_the_first_is_remembered(again: Refresh) -> None:
     assert new_photos(again(**FAST)) == 5
     assert new_photos(again(face="largest", **FAST)) == 5
-    back = again("--forcerun", "export_models", **FAST)
+    back = again("--forcerun", "export_model", **FAST)
     assert back.jobs["encode"] == 2
     assert new_photos(back) == 0
 

@@ -77,7 +77,7 @@ def test_all_questions_on_lfw(photos: Path, tmp_path: Path) -> None:
     assert json.loads((results / "summary.json").read_text())["newly_encoded"] == 1
     once = {rule for rule, count in run.jobs.items() if count == 1}
     assert FROM_FACES | {*QUESTIONS} <= once, run.output
-    assert not {"shard_query", "encode_query", "export_models"} & set(run.jobs)
+    assert not {"shard_query", "encode_query", "export_model"} & set(run.jobs)
     assert run.jobs["encode"] == 1
     found = read_table(results / "find.csv", FIND)
     assert found["path"][0] == str(later.relative_to(photos))

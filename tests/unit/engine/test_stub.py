@@ -55,7 +55,7 @@ def test_a_run_with_it(tmp_path: Path) -> None:
         path.write_bytes(data)
     run = snakemake(tmp_path, photos="photos", shards=1, encoder="stub")
     assert run.code == 0, run.output
-    assert run.jobs["encode"] == 1 and run.jobs["export_models"] == 0
+    assert run.jobs["encode"] == 1 and run.jobs["export_model"] == 0
     faces = pd.read_csv(run.results / "faces.csv")
     assert faces["path"].tolist() == ["ann.jpg", "bea.jpg", "cleo.jpg"]
     assert set(faces["detector"]) == {"stub"}

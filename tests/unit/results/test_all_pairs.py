@@ -32,3 +32,11 @@ def test_copies_count_as_photos_and_make_no_pairs(tmp_path: Path) -> None:
         assert (found["photos"], found["failed"]) == (7, 2)
         assert found["failure_to_enrol_rate"]["rate"] == pytest.approx(2 / 7)
         assert (found["mated_pairs"], found["nonmated_pairs"]) == (1, 2)
+
+
+def test_the_accents_of_a_name_in_groups_may_be_spelled_apart(tmp_path: Path) -> None:
+    faces = FACES.assign(identity=FACES["identity"].replace("a", "Jos\u00e9"))
+    photos = named_photos(faces, [], [])
+    groups = tmp_path / "groups.csv"
+    groups.write_text("identity,group\nJose\u0301,one\n", encoding="utf-8")
+    assert set(read_groups(groups, photos)[photos.identity == "Jos\u00e9"]) == {"one"}

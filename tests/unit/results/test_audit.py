@@ -95,6 +95,23 @@ def test_a_face_without_a_copy_is_not_unlike_all_others() -> None:
     assert audit_of(np.concatenate([faces, faces[copies]]), names).unlike_all() == []
 
 
+@pytest.mark.parametrize("copies", [4, 90, 100, 200])
+def test_copies_of_a_face_under_many_names_are_not_unlike_all_others(copies: int) -> None:
+    faces, _ = synthetic_faces(SIZES)
+    faces = np.concatenate([faces, np.repeat(faces[:1], copies, axis=0)])
+    names = np.full(len(faces), -1)
+    assert audit_of(faces, names).unlike_all() == []
+
+
+def test_the_nearest_other_face_is_the_evidence_not_a_copy() -> None:
+    faces, person = synthetic_faces(SIZES)
+    faces[7] += 0.3
+    faces = np.concatenate([faces, faces[[7, 7]]])
+    found = audit_of(faces, np.append(person, [-1, -1])).unlike_all()
+    assert {one.row for one in found} >= {7}
+    assert all(one.distance > 0.6 for one in found)
+
+
 def test_a_face_as_near_as_one_person_is_not_unlike_all_others() -> None:
     faces = np.zeros((24, 128), np.float32)
     faces[np.arange(24), np.arange(24)] = np.linspace(0.3, 0.301, 24)

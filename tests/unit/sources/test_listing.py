@@ -134,3 +134,13 @@ def test_a_video_beside_photos_counts_little(tmp_path: Path) -> None:
         with (tmp_path / name).open("wb") as file:
             file.truncate(size)
     assert amount_of(tmp_path) == Amount(size=23_000_000, photos=2)
+
+
+def test_a_zip_holds_no_more_photos_than_there_is_room_for(tmp_path: Path) -> None:
+    place = tmp_path / "photos.zip"
+    with zipfile.ZipFile(place, "w") as archive:
+        archive.writestr("a.jpg", b"")
+    data = bytearray(place.read_bytes())
+    data[-14:-10] = b"\xfe\xff\xfe\xff"  # the number of members, twice
+    place.write_bytes(data)
+    assert amount_of(place) == Amount(len(data), 1)

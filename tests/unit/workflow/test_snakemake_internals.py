@@ -10,9 +10,11 @@ import json
 import logging
 import os
 import pwd
+import shutil
 import subprocess
 import sys
 import threading
+from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -210,6 +212,26 @@ def test_params_that_are_functions_of_threads_are_not_compared(
     run(tracked=1, untracked=1)
     assert internals.NOTHING_TO_BE_DONE in run("--dry-run", tracked=1, untracked=2)[0]
     assert "params have changed" in run("--dry-run", tracked=2, untracked=1)[0].lower()
+
+
+def test_params_are_compared_by_record_and_trigger_alone(tmp_path: Path) -> None:
+    """`look_at_params_and_inputs` and `force_unrecorded` are needed, and find the records."""
+    (tmp_path / "Snakefile").write_text(
+        'rule a:\n    output: "results/a.txt"\n    params: config["value"]\n'
+        '    shell: "echo {params} > {output}"\n'
+    )
+
+    def run(value: int, *arguments: str) -> str:
+        command = [sys.executable, "-m", "snakemake", "--cores=1", "--config", f"value={value}"]
+        subprocess.run([*command, *arguments], cwd=tmp_path, check=True, capture_output=True)
+        return (tmp_path / "results/a.txt").read_text()
+
+    assert run(1) == "1\n"
+    name = urlsafe_b64encode(b"results/a.txt").decode()
+    assert (tmp_path / ".snakemake/metadata" / name).exists()
+    assert run(2, "--rerun-triggers", "mtime") == "1\n"
+    shutil.rmtree(tmp_path / ".snakemake")
+    assert run(2) == "1\n"
 
 
 def test_the_limit_of_starts_costs_looks(

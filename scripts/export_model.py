@@ -1,4 +1,4 @@
-"""Export the models of dlib that the engine needs."""
+"""Export one of dlib's models."""
 
 from pathlib import Path
 
@@ -6,5 +6,4 @@ from meanface.engine.export import export
 from meanface.workflow.job import job
 
 with job(snakemake.log[0], snakemake.output):
-    for model in map(Path, snakemake.output):
-        export(model.stem, model)
+    export(snakemake.wildcards.model, Path(snakemake.output[0]))
