@@ -36,8 +36,8 @@ def measure(sizes: NDArray[np.int64], same_person: float, threads: int) -> None:
         f"{len(person):,} faces of {person.max() + 1:,} persons, {threads} threads:"
         f" {time.perf_counter() - began:.0f} s ({searched:.0f} s to search),"
         f" {time.process_time() - used:.0f} s of processor time, at most"
-        f" {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB"
-        f" ({before / 1024:.0f} MB before)\n{bcubed(found.person, person)}"
+        f" {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB"
+        f" ({before / 1024:.0f} MiB before)\n{bcubed(found.person, person)}"
     )
 
 
