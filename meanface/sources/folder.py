@@ -11,6 +11,10 @@ from meanface.errors import UserError
 from meanface.sources.ignore import Ignore
 
 
+# The name of a library of Apple Photos or iPhoto tells which of its folders are ignored.
+_LIBRARIES = (".photoslibrary", ".photolibrary")
+
+
 class Found(NamedTuple):
     """A name below a folder; bytes that are not UTF-8 are surrogates, as in os.fsdecode."""
 
@@ -45,12 +49,13 @@ class Folder:
         Links are not followed, and ignored folders are not listed. Raises UserError for a folder
         that cannot be listed.
         """
+        library = f"{self.path.name}/" if self.path.name.endswith(_LIBRARIES) else ""
         todo = [""]  # a stack of names
         while todo:
             name = todo.pop()
             path = f"{self.path}/{name}"
             if name:
-                if ignore.matches(name):
+                if ignore.matches(name) or (library and ignore.matches(library + name)):
                     yield Found(name, None)
                     continue
                 try:

@@ -156,6 +156,15 @@ def test_patterns_mean_what_they_mean_to_git(patterns: list[str], tmp_path: Path
     assert set(read(write_tar(tmp_path / "x.tar", files), ignore=patterns)[0]) == expected
 
 
+def test_the_previews_of_a_library_are_ignored_where_the_library_is_the_source(
+    tmp_path: Path,
+) -> None:
+    library = fill(tmp_path / "My.photoslibrary", {"originals/A/1.jpg": b"1"})
+    fill(library, dict.fromkeys(["resources/derivatives/1.jpg", "private/x/1.jpg"], b"x"))
+    assert read(library)[0] == {"originals/A/1.jpg": b"1"}
+    assert read(library, ignore=["!resources/"])[0].keys() > {"originals/A/1.jpg"}
+
+
 @pytest.mark.parametrize("pattern", ["!", "\\", "[z-a]"])
 def test_a_pattern_that_is_none_is_named(pattern: str) -> None:
     with pytest.raises(UserError, match="config: ignore: ") as caught:
