@@ -30,8 +30,8 @@ SURE = 0.5
 
 HOG also finds false faces in faces that are upside down. One in 100 of these scores higher.
 """
-_DOUBTFUL = 0.2
-"""HOG finds with a lower score may be tilted by more. One in 100 upright faces scores lower."""
+_DOUBTFUL = 0.1
+"""HOG finds with a lower score may be tilted by more. One in 70 upright faces scores lower."""
 
 UPRIGHT = 25.0  # degrees that the landmarks cope with; LFW's faces reach 22
 _SETTLED = 10.0  # degrees: two measurements that differ by less agree
