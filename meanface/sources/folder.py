@@ -10,7 +10,6 @@ from typing import NamedTuple
 from meanface.errors import UserError
 from meanface.sources.ignore import Ignore
 
-
 # The name of a library of Apple Photos or iPhoto tells which of its folders are ignored.
 _LIBRARIES = (".photoslibrary", ".photolibrary")
 
