@@ -19,7 +19,7 @@ from meanface.sources.entry import MAX_PATH, Entry, kind_of, refused
 from meanface.sources.folder import Folder
 from meanface.sources.formats import is_archive
 from meanface.sources.ignore import Ignore
-from meanface.sources.kinds import archive_kind
+from meanface.sources.kinds import archive_kind, check_tar
 from meanface.sources.zip_archive import zip_entries
 
 _BLOCK = 1 << 20  # bytes passed over at a time
@@ -35,13 +35,11 @@ _EXTENSIONS = (
 # GNU tar has types for the directories of an incremental backup, and for a label.
 _WITHOUT_FILE = (b"D", b"V")
 
-# The standard library raises these on damaged archives. RuntimeError includes
-# NotImplementedError (unread zip methods). Headers that ask for gigabytes raise MemoryError.
+# Damaged archives raise these. RuntimeError includes zipfile's error for a method it cannot read.
 _UNREADABLE = (
     *DAMAGED,
     OverflowError,
     RuntimeError,
-    MemoryError,
     struct.error,
     tarfile.TarError,
     zipfile.BadZipFile,
@@ -263,6 +261,7 @@ def _entries(source: Path, limits: _Limits, zip_names: str) -> Iterator[Entry]:
     kind = archive_kind(source)
     if kind == "zip":
         return zip_entries(source, zip_names)
+    check_tar(source, kind)
     return _tar_entries(open_unpacked(source, kind), limits)
 
 

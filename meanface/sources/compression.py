@@ -11,7 +11,7 @@ from typing import IO, cast
 import zstandard
 
 DAMAGED = (
-    *(OSError, EOFError, ValueError, MemoryError),  # an xz may ask for gigabytes
+    *(OSError, EOFError, ValueError, MemoryError),  # headers may ask for gigabytes
     *(zlib.error, lzma.LZMAError, zstandard.ZstdError),
 )
 """What the streams raise on damaged data."""

@@ -68,7 +68,6 @@ def archive_kind(path: Path) -> str:
         raise split_zip(path)
     for kind, pattern in _COMPRESSED.items():
         if re.match(pattern, head):
-            _check_holds_tar(path, kind)
             return kind
     # Check for a plain tar first, because zipfile reads a tar that ends with a zip as that zip.
     if _is_tar_header(head):
@@ -78,15 +77,19 @@ def archive_kind(path: Path) -> str:
     raise UserError(unread_kind(path, head))
 
 
-def _check_holds_tar(path: Path, compression: str) -> None:
-    """Raise UserError for a compressed file that is no tar. A damaged file passes."""
-    with suppress(*DAMAGED), open_unpacked(path, compression) as stream:
-        head = stream.read(tarfile.BLOCKSIZE)
-        if len(head) == tarfile.BLOCKSIZE and not _is_tar_header(head):
-            what = (
-                f"is a compressed photo ({kind})" if (kind := image_kind(head)) else "holds no tar"
-            )
-            raise UserError(f"{path} {what}: {UNPACK}")
+def check_tar(path: Path, kind: str) -> None:
+    """Raise UserError for a file that was compressed and is no tar. A damaged file passes."""
+    head = _unpacked_head(path, kind)
+    if len(head) == tarfile.BLOCKSIZE and not _is_tar_header(head):
+        photo = image_kind(head)
+        what = f"is a compressed photo ({photo})" if photo else "holds no tar"
+        raise UserError(f"{path} {what}: {UNPACK}")
+
+
+def _unpacked_head(path: Path, kind: str) -> bytes:
+    with suppress(*DAMAGED), open_unpacked(path, kind) as stream:
+        return stream.read(tarfile.BLOCKSIZE)
+    return b""
 
 
 def check_place(place: Path, ignore: Sequence[str], max_bytes: int) -> None:
@@ -101,10 +104,10 @@ def check_place(place: Path, ignore: Sequence[str], max_bytes: int) -> None:
             raise UserError(f"{place} is neither a file nor a folder: give an archive or folder")
         elif (kind := archive_kind(place)) == "zip":
             check_zip(place, max_bytes)
-        elif kind == "tar":
-            with place.open("rb") as file:
-                if not file.read(tarfile.BLOCKSIZE).strip(b"\0"):
-                    raise UserError(f"{place} holds no file: give an archive or folder of photos")
+        else:
+            check_tar(place, kind)
+            if _unpacked_head(place, kind) == bytes(tarfile.BLOCKSIZE):
+                raise UserError(f"{place} holds no file: give an archive or folder of photos")
     except OSError as error:
         raise UserError(f"{place}: cannot be read: {error.strerror}") from error
 

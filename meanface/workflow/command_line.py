@@ -141,8 +141,7 @@ def _check_config(entries: Sequence[str]) -> None:
         is_yaml = text[:1] in ("'", '"', "[", "{")
         is_other = isinstance(read, str | list | dict) and read != text and not is_yaml
         if is_other or (key == "photos" and isinstance(read, dict)):
-            quoted = shlex.quote(f"{key}= {json.dumps(text, ensure_ascii=False)} ")
             raise UserError(
                 f"config: {key}: Snakemake would read {text!r} as {read!r}; "
-                f"write it in double quotes between blanks, {quoted}"
+                f"write it in double quotes between blanks, {config_argument(key, [text])}"
             )

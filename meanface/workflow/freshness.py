@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from meanface.errors import UserError
 from meanface.files.atomic import remove
+from meanface.files.home import from_home
 from meanface.files.json_files import read_json
 from meanface.workflow.command_line import config_argument
 from meanface.workflow.integrity import recorded_files
@@ -223,7 +224,7 @@ def _photos_of_old_summary(summary: Mapping[str, Any]) -> list[Any]:
     photos = given if isinstance(given, list) else [given]
     places = [one.get("photos") if isinstance(one, dict) else one for one in photos]
     return [
-        place if "://" in place else str(Path(place).expanduser().resolve())
+        place if "://" in place else str(Path(from_home(place)).resolve())
         for place in map(str, filter(None, places))
         if place != "sample/sample.tar.gz"
     ]

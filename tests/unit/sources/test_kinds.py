@@ -169,9 +169,10 @@ def test_an_archive_without_files_is_told_before_any_job(tmp_path: Path) -> None
             for member in members:
                 archive.writestr(member, "")
         assert "holds no file" in refusal(tmp_path / name)
-    with tarfile.open(tmp_path / "x.tar", "w"):
-        pass
-    assert "holds no file" in refusal(tmp_path / "x.tar")
+    for kind in ("", "gz", "bz2", "xz"):
+        with tarfile.open(tmp_path / f"x.tar{kind}", f"w:{kind}"):
+            pass
+        assert "holds no file" in refusal(tmp_path / f"x.tar{kind}")
 
 
 def test_a_pipe_is_told_before_any_job(tmp_path: Path) -> None:
