@@ -169,10 +169,9 @@ def test_an_archive_without_files_is_told_before_any_job(tmp_path: Path) -> None
             for member in members:
                 archive.writestr(member, "")
         assert "holds no file" in refusal(tmp_path / name)
-    for kind in ("", "gz", "bz2", "xz"):
-        with tarfile.open(tmp_path / f"x.tar{kind}", f"w:{kind}"):
-            pass
-        assert "holds no file" in refusal(tmp_path / f"x.tar{kind}")
+    for name, compress in (("x.tar", bytes), ("x.tgz", gzip.compress), ("x.txz", lzma.compress)):
+        (tmp_path / name).write_bytes(compress(bytes(tarfile.RECORDSIZE)))
+        assert "holds no file" in refusal(tmp_path / name)
 
 
 def test_a_pipe_is_told_before_any_job(tmp_path: Path) -> None:
