@@ -9,10 +9,11 @@ import dlib
 import numpy as np
 from numpy.typing import NDArray
 
+from meanface.engine.face import Face
 from meanface.engine.landmarks import Landmarks, Mark
 from meanface.engine.search import Pixels
 from meanface.engine.settings import EngineSettings
-from meanface.engine.upright import MARKED, Sighting, Square, Upright, angle_of
+from meanface.engine.upright import MARKED, Square, Upright, angle_of
 
 # dlib's encoder was trained on chips of 150x150 pixels with a quarter of the face around it.
 SIZE = 150
@@ -29,6 +30,9 @@ class Chip:
     pixels: Pixels
     angle: float
 
+
+Sighting: TypeAlias = tuple[Pixels, Face, str]
+"""A photo, uint8 RGB (height, width, 3), a face in it, and the name of the detector."""
 
 Cut: TypeAlias = Callable[[Sequence[Sighting]], list[Chip | None]]
 """Cuts each face out of its photo; None for one that cannot be turned upright."""
@@ -48,7 +52,9 @@ def open_cut(settings: EngineSettings, models: Mapping[str, Path]) -> Cut:
     def cut(faces: Sequence[Sighting]) -> list[Chip | None]:
         found = _as_found(mark, faces)
         fives = found if five is mark else _as_found(five, faces)
-        squares = upright(faces, [angle_of(points) for points in fives])
+        squares = [
+            upright(*face, angle_of(points)) for face, points in zip(faces, fives, strict=True)
+        ]
         tilted = [
             (photo, square)
             for (photo, _, _), square in zip(faces, squares, strict=True)

@@ -13,7 +13,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
 
 import dlib
 import numpy as np
@@ -43,9 +42,6 @@ TURNS = np.arange(0, 360, 45)
 SIDES = np.array([0, 90, 270])  # an upright face, and lying on a side
 SIZES = 1.0, 0.85  # of a box, because boxes of tilted faces are larger
 
-Sighting: TypeAlias = tuple[Pixels, Face, str]
-"""A photo, uint8 RGB (height, width, 3), a face in it, and the name of the detector."""
-
 
 @dataclass(frozen=True)
 class Scale:
@@ -71,7 +67,6 @@ MARKED = Scale(120, 1.6)
 """In which landmarks are found."""
 WINDOW = Scale(80, 1.4)  # in which the CNN detector looks at one face
 _NEARBY = Scale(90, 1.8)  # in which it searches faces of 80 pixels and more
-_AT_ONCE = 16  # windows in one call of the CNN detector: 20 MB
 
 
 @dataclass(frozen=True)
@@ -132,44 +127,23 @@ class Upright:
         self._five = five
         self._nearby = nearby
 
-    def __call__(self, faces: Sequence[Sighting], angles: Sequence[float]) -> list[Square | None]:
-        """Give the square of each face. Turn 0: the face is upright. None: its angle is unknown.
+    def __call__(self, photo: Pixels, face: Face, detector: str, angle: float) -> Square | None:
+        """Give the square of a face. Turn 0: the face is upright. None: its angle is unknown.
 
-        `angles` has the angle_of the 5 landmarks of each face.
+        `photo` is uint8 RGB (height, width, 3), `detector` the name of the detector that found the
+        face, `angle` the angle_of its 5 landmarks.
         """
-        squares = [Square.of(face) for _, face, _ in faces]
-        return [
-            self._upright(photo, square, is_face, is_close=abs(angle) <= UPRIGHT)
-            for (photo, _, _), square, is_face, angle in zip(
-                faces, squares, self._are_faces(faces, squares), angles, strict=True
-            )
-        ]
-
-    def _are_faces(self, faces: Sequence[Sighting], squares: Sequence[Square]) -> list[bool | None]:
-        """Tell whether each find of HOG is a face that is tilted by 45 degrees at most.
-
-        None: the find is doubtful, or comes from another detector.
-        """
-        by_hog = [detector.startswith("hog") for _, _, detector in faces]
-        unsure = [
-            number
-            for number, (_, face, _) in enumerate(faces)
-            if by_hog[number] and face.score < SURE
-        ]
-        scores = self._scores([(faces[number][0], squares[number]) for number in unsure])
-        result: list[bool | None] = [True if one else None for one in by_hog]
-        for number, score in zip(unsure, scores.tolist(), strict=True):
-            is_doubtful = faces[number][1].score < _DOUBTFUL
-            result[number] = score > SEEN and (None if is_doubtful else True)
-        return result
-
-    def _upright(
-        self, photo: Pixels, found: Square, is_face: bool | None, *, is_close: bool
-    ) -> Square | None:
-        if is_close and (is_face or (is_face is None and self._is_seen_upright(photo, found))):
+        found = Square.of(face)
+        by_hog = detector.startswith("hog")
+        # HOG sees faces tilted by up to 45 degrees, and false faces in faces upside down.
+        is_sure = not by_hog or face.score >= SURE
+        is_face = is_sure or self._scores(photo, [found])[0] > SEEN
+        is_trusted = by_hog and face.score >= _DOUBTFUL
+        is_close = abs(angle) <= UPRIGHT
+        if is_face and is_close and (is_trusted or self._is_seen_upright(photo, found)):
             return found
         ways = [self._turned, self._elsewhere] if self._nearby else [self._turned]
-        if is_face is False:
+        if not is_face:
             ways.reverse()
         turned = next(filter(None, (way(photo, found) for way in ways)), None)
         return found if turned and abs(turned.turn) <= UPRIGHT else turned
@@ -245,20 +219,16 @@ class Upright:
     def _best(self, photo: Pixels, square: Square, turns: NDArray[np.int64]) -> NDArray[np.float32]:
         """Give the CNN detector's score of the square turned by each of `turns` more degrees."""
         squares = [
-            (photo, replace(square, turn=square.turn + turn, side=square.side * size))
+            replace(square, turn=square.turn + turn, side=square.side * size)
             for size in SIZES
             for turn in turns.tolist()
         ]
-        scores = self._scores(squares).reshape(len(SIZES), -1)
+        scores = self._scores(photo, squares).reshape(len(SIZES), -1)
         return np.asarray(scores.max(axis=0))
 
-    def _scores(self, squares: Sequence[tuple[Pixels, Square]]) -> NDArray[np.float32]:
+    def _scores(self, photo: Pixels, squares: Sequence[Square]) -> NDArray[np.float32]:
         """Give the CNN detector's scores of the faces in squares; above 0 is a face."""
-        scores = [
-            self._cnn.scores_of(np.stack([square.pixels(photo, WINDOW) for photo, square in some]))
-            for some in (squares[n : n + _AT_ONCE] for n in range(0, len(squares), _AT_ONCE))
-        ]
-        return np.concatenate([np.zeros(0, np.float32), *scores])
+        return self._cnn.scores_of(np.stack([square.pixels(photo, WINDOW) for square in squares]))
 
 
 def _signed(degrees: float) -> float:
